@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A small NVMe driver in user space, for tests.
+ *
+ * It drives one controller through VFIO and keeps its own book about everything the controller
+ * must do: each command completes exactly once, with the right command id, phase and queue head.
+ * All its queues and buffers live in an arena at a fixed IO address. The same arena can be mapped
+ * for another function, and the driver then continues there as a virtual machine would after a
+ * migration: unvme_move().
+ *
+ * Little-endian machines only.
+ */
+#ifndef TESTS_UNVME_H
+#define TESTS_UNVME_H
+
+#include <linux/types.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tap.h"
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+
+/* Generous: the device is emulated on a machine that has other things to do. */
+#define UNVME_TIMEOUT_MS	60000
+
+/* Milliseconds of a clock that only goes forward. */
+u64 now_ms(void);
+
+/* ---- memory the device may access ---- */
+
+struct arena {
+	int fd;			/* memfd, can be mapped by another process */
+	u8 *va;
+	u64 iova;
+	size_t size;
+	size_t used;
+};
+
+#define ARENA_IOVA	0x100000000ULL
+
+/**
+ * arena_init - make memory for DMA
+ * @a: filled in
+ * @fd: a memfd of the right size to share, or -1 for a new one
+ * @size: bytes, a multiple of the page size
+ * @iova: IO address at which every function shall see it
+ *
+ * Return: 0 or -errno.
+ */
+int arena_init(struct arena *a, int fd, size_t size, u64 iova);
+void arena_free(struct arena *a);
+
+/* Page-aligned, zeroed memory; ends the program when the arena is used up. */
+void *arena_alloc(struct arena *a, size_t size);
+
+/* IO address of memory inside the arena. */
+u64 arena_iova(const struct arena *a, const void *p);
+
+/* Forget all allocations and zero the memory. */
+void arena_reset(struct arena *a);
+
+/* ---- a function behind VFIO (group and type1 container) ---- */
+
+struct vdev {
+	char bdf[16];
+	int container;
+	bool own_container;
+	int group;
+	int fd;
+	u8 *bar;		/* BAR0, mapped */
+	size_t bar_size;
+	u64 config_off;
+	unsigned int nr_vectors;
+	u32 msix_table;		/* offset in BAR0 */
+};
+
+/**
+ * vdev_open - open a function bound to a VFIO driver
+ * @d: filled in
+ * @bdf: PCI address, "0000:01:00.1"
+ * @container: an open container to join, or -1 for a new one
+ *
+ * BAR0 is mapped and bus mastering is on afterwards.
+ *
+ * Return: 0 or -errno.
+ */
+int vdev_open(struct vdev *d, const char *bdf, int container);
+void vdev_close(struct vdev *d);
+
+/* Map the arena for DMA of this function (of its container), or remove the mapping. */
+int vdev_map(struct vdev *d, const struct arena *a);
+int vdev_unmap(struct vdev *d, const struct arena *a);
+
+int vdev_bus_master(struct vdev *d, bool on);
+int vdev_config_read(struct vdev *d, u32 off, void *buf, size_t len);
+int vdev_config_write(struct vdev *d, u32 off, const void *buf, size_t len);
+
+/* VFIO_DEVICE_RESET: a function level reset. */
+int vdev_reset(struct vdev *d);
+
+/* Connect MSI-X vectors 0..nr-1 to eventfds; nr = 0 disables MSI-X. */
+int vdev_irqs(struct vdev *d, const int *evfds, unsigned int nr);
+
+/* Set or clear the mask bit of one vector in the MSI-X table. */
+void vdev_mask_vector(struct vdev *d, unsigned int vector, bool mask);
+
+/* Registers of BAR0. */
+u32 vdev_read32(struct vdev *d, u32 off);
+u64 vdev_read64(struct vdev *d, u32 off);
+void vdev_write32(struct vdev *d, u32 off, u32 val);
+void vdev_write64(struct vdev *d, u32 off, u64 val);
+
+/*
+ * VFIO_DEVICE_FEATURE. All return 0 or -errno.
+ *
+ * @flags of vdev_feature() are the feature number with the GET, SET and PROBE bits; @data is the
+ * payload of @len bytes, read and written.
+ */
+int vdev_feature(struct vdev *d, u32 flags, void *data, size_t len);
+int vdev_mig_flags(struct vdev *d, u64 *flags);
+int vdev_mig_state(struct vdev *d, u32 *state);
+/* @data_fd gets the file of the transition or -1; may be NULL if none is expected. */
+int vdev_mig_set_state(struct vdev *d, u32 state, int *data_fd);
+int vdev_mig_data_size(struct vdev *d, u64 *bytes);
+
+/* ---- NVMe ---- */
+
+enum {
+	NVME_REG_CAP	= 0x00,
+	NVME_REG_VS	= 0x08,
+	NVME_REG_INTMS	= 0x0c,
+	NVME_REG_INTMC	= 0x10,
+	NVME_REG_CC	= 0x14,
+	NVME_REG_CSTS	= 0x1c,
+	NVME_REG_AQA	= 0x24,
+	NVME_REG_ASQ	= 0x28,
+	NVME_REG_ACQ	= 0x30,
+	NVME_REG_DBS	= 0x1000,
+};
+
+#define NVME_CC_EN		0x1
+#define NVME_CC_DEFAULT		0x00460000	/* 64 byte SQEs, 16 byte CQEs, 4 KiB pages */
+#define NVME_CSTS_RDY		0x1
+#define NVME_CSTS_CFS		0x2
+
+enum {
+	NVME_ADM_DELETE_SQ	= 0x00,
+	NVME_ADM_CREATE_SQ	= 0x01,
+	NVME_ADM_GET_LOG	= 0x02,
+	NVME_ADM_DELETE_CQ	= 0x04,
+	NVME_ADM_CREATE_CQ	= 0x05,
+	NVME_ADM_IDENTIFY	= 0x06,
+	NVME_ADM_ABORT		= 0x08,
+	NVME_ADM_SET_FEATURES	= 0x09,
+	NVME_ADM_GET_FEATURES	= 0x0a,
+	NVME_ADM_AER		= 0x0c,
+	NVME_ADM_NS_ATTACH	= 0x15,
+	NVME_ADM_VIRT_MGMT	= 0x1c,
+	NVME_ADM_DBBUF		= 0x7c,
+	NVME_ADM_FORMAT		= 0x80,
+
+	NVME_IO_FLUSH		= 0x00,
+	NVME_IO_WRITE		= 0x01,
+	NVME_IO_READ		= 0x02,
+};
+
+struct nvme_sqe {
+	u8 opcode;
+	u8 flags;
+	u16 cid;
+	u32 nsid;
+	u32 cdw2;
+	u32 cdw3;
+	u64 mptr;
+	u64 prp1;
+	u64 prp2;
+	u32 cdw10;
+	u32 cdw11;
+	u32 cdw12;
+	u32 cdw13;
+	u32 cdw14;
+	u32 cdw15;
+};
+
+struct nvme_cqe {
+	u32 result;
+	u32 result1;
+	u16 sq_head;
+	u16 sq_id;
+	u16 cid;
+	u16 status;		/* with the phase in bit 0 */
+};
+
+struct unvme;
+struct unvme_cmd;
+
+typedef void (*unvme_done_fn)(struct unvme *u, struct unvme_cmd *c);
+
+/* One command between submission and completion. */
+struct unvme_cmd {
+	bool busy;
+	u8 gen;
+	u16 slot;		/* its slot in the submission queue */
+	struct nvme_sqe sqe;
+	struct nvme_cqe cqe;	/* valid in done() */
+	unvme_done_fn done;
+	void *priv;
+};
+
+/* SC and SCT of a completed command, 0 is success: bits 7:0 SC, 10:8 SCT. */
+static inline u16 unvme_status(const struct unvme_cmd *c)
+{
+	return (c->cqe.status >> 1) & 0x7ff;
+}
+
+#define UNVME_MAX_QUEUES	16	/* ids 0..15 */
+#define UNVME_MAX_CMDS		512	/* per submission queue */
+#define UNVME_POLLED		(-1)
+
+struct unvme_cq {
+	bool live;
+	u16 id;
+	u16 depth;
+	u16 head;
+	u8 phase;
+	int vector;		/* or UNVME_POLLED */
+	struct nvme_cqe *ring;
+	u64 reaped;
+};
+
+struct unvme_sq {
+	bool live;
+	u16 id;
+	u16 depth;
+	u16 tail;
+	u16 head;		/* as the controller last reported it */
+	u16 rung;		/* tail the controller was last told */
+	struct unvme_cq *cq;
+	struct nvme_sqe *ring;
+	struct unvme_cmd *cmds;
+	unsigned int next_cmd;
+	unsigned int inflight;
+	u64 submitted;
+	u64 completed;
+};
+
+struct unvme_opts {
+	unsigned int queues;	/* I/O queue pairs to create, ids from 1; 0 for none */
+	unsigned int depth;	/* entries of SQ and CQ; 0: 64 */
+	unsigned int admin_depth;	/* 0: 32 */
+	bool irq;		/* MSI-X with eventfds, else polled */
+	bool dbbuf;		/* shadow doorbells for the I/O queues */
+	unsigned int vectors;	/* vectors to use, 0: one per queue as far as there are any */
+};
+
+struct unvme {
+	struct vdev *dev;
+	struct arena *arena;
+	struct unvme_opts opts;
+	pthread_mutex_t lock;	/* recursive; taken by every function that touches queues */
+	struct unvme_sq sqs[UNVME_MAX_QUEUES];
+	struct unvme_cq cqs[UNVME_MAX_QUEUES];
+	unsigned int nr_vectors;
+	int evfds[UNVME_MAX_QUEUES];
+	u32 dstrd;		/* bytes between doorbells */
+	u32 *dbs;	/* shadow doorbells and event indexes, or NULL */
+	u32 *eis;
+	u64 mmio_doorbells;
+	u8 *id_ctrl;		/* Identify Controller as first read, in the arena */
+	u8 *scratch;		/* 128 KiB in the arena for data of exec calls */
+	u64 *scratch_list;	/* PRP list page for it */
+	u32 nsid;
+	u64 nsze;
+	u32 lba_size;
+	u32 mdts;		/* bytes */
+	unsigned int faults;	/* broken rules seen; a test fails if this is not 0 */
+	char fault[256];	/* the first one */
+};
+
+#define UNVME_SCRATCH	(128 * 1024)
+
+/**
+ * unvme_init - enable the controller and create queues
+ * @u: filled in
+ * @d: function, with @a mapped
+ * @a: memory for everything
+ * @o: what is wanted
+ *
+ * Return: 0 or -errno; a message is printed.
+ */
+int unvme_init(struct unvme *u, struct vdev *d, struct arena *a, const struct unvme_opts *o);
+
+/* Only the admin queue: reset by CC.EN, enable, vectors. unvme_init() calls it. */
+int unvme_enable(struct unvme *u, struct vdev *d, struct arena *a, const struct unvme_opts *o);
+
+/* CC.EN = 0 and wait for CSTS.RDY = 0. All commands in flight are forgotten. */
+int unvme_disable(struct unvme *u);
+
+/* Free what is outside the arena; does not touch the device. */
+void unvme_fini(struct unvme *u);
+
+/**
+ * unvme_move - continue on another function
+ * @u: driver
+ * @to: function with the same arena mapped, whose controller was loaded with the state of ours
+ *
+ * Interrupts are connected to the new function. No register is written otherwise.
+ *
+ * Return: 0 or -errno.
+ */
+int unvme_move(struct unvme *u, struct vdev *to);
+
+/* Make queues one by one. Return NVMe status or -errno. UNVME_POLLED: a CQ without IEN. */
+int unvme_create_cq(struct unvme *u, u16 id, u16 depth, int vector);
+int unvme_create_sq(struct unvme *u, u16 id, u16 depth, u16 cqid);
+int unvme_delete_sq(struct unvme *u, u16 id);
+int unvme_delete_cq(struct unvme *u, u16 id);
+
+/* Configure shadow doorbells; only before I/O queues exist. */
+int unvme_dbbuf(struct unvme *u);
+
+/**
+ * unvme_queue_cmd - put a command into a submission queue without telling the controller
+ * @u: driver
+ * @sqid: queue
+ * @sqe: command; its cid is assigned here
+ * @done: called from unvme_reap() when it completes
+ * @priv: for @done
+ *
+ * Return: the command, or NULL if the queue is full.
+ */
+struct unvme_cmd *unvme_queue_cmd(struct unvme *u, u16 sqid, const struct nvme_sqe *sqe,
+				  unvme_done_fn done, void *priv);
+
+/* Ring the doorbell of a submission queue (or its shadow). */
+void unvme_ring(struct unvme *u, u16 sqid);
+
+/* unvme_queue_cmd() and unvme_ring(). */
+struct unvme_cmd *unvme_submit(struct unvme *u, u16 sqid, const struct nvme_sqe *sqe,
+			       unvme_done_fn done, void *priv);
+
+/* Take new entries from one CQ, or from all; return how many. */
+unsigned int unvme_reap(struct unvme *u, u16 cqid);
+unsigned int unvme_reap_all(struct unvme *u);
+
+/* Whether a CQ has an entry that was not taken. */
+bool unvme_cq_pending(struct unvme *u, u16 cqid);
+
+/*
+ * Wait for completions and reap them. Queues with interrupts are only looked at when their
+ * eventfd fired. Return: number of entries reaped, 0 if @timeout_ms passed without any.
+ */
+unsigned int unvme_wait(struct unvme *u, unsigned int timeout_ms);
+
+/* Wait until @cond(priv); 0 or -ETIMEDOUT. A lost interrupt is noticed and becomes a fault. */
+int unvme_wait_for(struct unvme *u, bool (*cond)(struct unvme *u, void *priv), void *priv,
+		   unsigned int timeout_ms);
+
+/* Wait until a queue has at most @left commands in flight; 0 or -ETIMEDOUT. */
+int unvme_drain(struct unvme *u, u16 sqid, unsigned int left);
+
+/* One command, synchronously. Return NVMe status (SCT in bits 10:8) or -ETIMEDOUT. */
+int unvme_exec(struct unvme *u, u16 sqid, const struct nvme_sqe *sqe, u32 *result);
+
+/* Fill in PRP1/PRP2 for contiguous arena memory; @list is an arena page, may be NULL to 2 pages. */
+void unvme_set_prp(struct unvme *u, struct nvme_sqe *sqe, const void *buf, size_t len, u64 *list);
+
+/* Admin commands in synchronous form; data in u->scratch. Return NVMe status or -errno. */
+int unvme_identify(struct unvme *u, u8 cns, u32 nsid, u16 cntid);
+int unvme_get_features(struct unvme *u, u8 fid, u32 cdw11, u32 *result);
+int unvme_set_features(struct unvme *u, u8 fid, u32 cdw11, u32 *result);
+int unvme_get_log(struct unvme *u, u8 lid, u32 nsid, u32 len);
+
+/* Read or write blocks synchronously through u->scratch. Return NVMe status or -errno. */
+int unvme_rw(struct unvme *u, u16 sqid, bool write, u64 lba, u32 blocks);
+
+/* An Asynchronous Event Request; @done gets the event. */
+struct unvme_cmd *unvme_aer(struct unvme *u, unvme_done_fn done, void *priv);
+
+/* Book-keeping at rest: every SQ idle (but for AERs) and its last reported head equal to tail. */
+void unvme_check_idle(struct unvme *u, unsigned int aers);
+
+/* Record a broken rule. */
+void unvme_fault(struct unvme *u, const char *fmt, ...) __printf(2, 3);
+
+/* ---- silence ---- */
+
+/*
+ * While a controller is suspended nothing may change in memory and no interrupt may come.
+ * quiet_start() records both, quiet_check() compares after watching for @watch_ms.
+ * Return of quiet_check(): 0, or 1 with details printed.
+ */
+struct quiet {
+	struct unvme *u;
+	u8 *copy;
+	size_t used;
+	u64 fired[UNVME_MAX_QUEUES];
+};
+
+int quiet_start(struct quiet *q, struct unvme *u);
+int quiet_check(struct quiet *q, unsigned int watch_ms);
+void quiet_end(struct quiet *q);
+
+/* ---- data ---- */
+
+/* Fill one block, or count its wrong bytes: contents depend on address, version and seed. */
+void pattern_fill(void *block, u32 lba_size, u64 lba, u32 version, u32 seed);
+bool pattern_ok(const void *block, u32 lba_size, u64 lba, u32 version, u32 seed);
+
+/* ---- load: reads and writes with verification, on all I/O queues, kept in flight ---- */
+
+struct load_slot;
+
+struct unvme_load {
+	/* set by the caller */
+	struct unvme *u;
+	u64 first_lba;
+	u32 units;		/* areas, each with at most one command in flight */
+	u32 unit_blocks;	/* blocks per area */
+	unsigned int qd;	/* commands in flight per I/O queue */
+	u32 seed;
+	bool admin;		/* keep one admin command in flight as well */
+
+	/* results */
+	u64 reads;
+	u64 writes;
+	u64 admin_done;
+	u64 errors;		/* commands with an unexpected status */
+	u64 miscompares;
+
+	/* own */
+	u32 *version;
+	u8 *busy;
+	struct load_slot *slots;
+	unsigned int nr_slots;
+	bool stop_submit;
+	bool admin_busy;
+	unsigned int admin_step;
+	u8 *admin_buf;
+	u32 rnd;
+	pthread_t thread;
+	pthread_mutex_t ctl;
+	pthread_cond_t cond;
+	int want;		/* LOAD_RUN, LOAD_PAUSE, LOAD_END */
+	int is;
+};
+
+enum { LOAD_RUN, LOAD_PAUSE, LOAD_END };
+
+/* Allocate buffers (in the arena, once per load). Return 0 or -errno. */
+int load_init(struct unvme_load *l);
+
+/* Submit up to the queue depth everywhere; then reap without waiting. Return entries reaped. */
+unsigned int load_step(struct unvme_load *l);
+
+/* Run until @ops more commands completed. Return 0 or -ETIMEDOUT. */
+int load_run(struct unvme_load *l, u64 ops);
+
+/* Submit no more, wait for all. Return 0 or -ETIMEDOUT. */
+int load_drain(struct unvme_load *l);
+
+/* Read all that was ever written and compare. Return number of bad areas or -errno. */
+int load_verify(struct unvme_load *l);
+
+/*
+ * The same in a thread of its own, which plays the part of a virtual CPU: it goes on submitting
+ * and ringing doorbells whatever happens to the device, until load_pause() stopped it.
+ */
+int load_start(struct unvme_load *l);
+void load_pause(struct unvme_load *l);
+void load_resume(struct unvme_load *l);
+int load_wait_ops(struct unvme_load *l, u64 ops);
+int load_end(struct unvme_load *l);
+void load_fini(struct unvme_load *l);
+
+#endif /* TESTS_UNVME_H */

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define __attr __attribute__
-#define __printf(a, b) __attr((format(printf, a, b)))
+#define TAP_ATTRIBUTE __attribute__
+#define __printf(a, b) TAP_ATTRIBUTE((format(printf, a, b)))
 
 struct tap_test {
 	const char *name;

@@ -1,0 +1,327 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Live migration: suspend and resume of a controller
+ *
+ * A Suspend stops fetching at once and then waits until every command that was
+ * fetched has its completion posted. What it waits for ends in
+ * nvme_post_cqes(), which therefore looks whether the drain is over.
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/msix.h"
+
+#include "lm.h"
+#include "trace.h"
+
+static unsigned nvme_lm_outstanding(NvmeCtrl *n)
+{
+    NvmeRequest *req;
+    unsigned i, count = 0;
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->sq[i]) {
+            QTAILQ_FOREACH(req, &n->sq[i]->out_req_list, entry) {
+                count++;
+            }
+        }
+    }
+
+    return count - n->outstanding_aers;
+}
+
+static bool nvme_lm_cq_full(NvmeCQueue *cq)
+{
+    return (cq->tail + 1) % cq->size == cq->head;
+}
+
+/* Completions a full queue holds back travel in the vendor part, if at all. */
+static bool nvme_lm_holds_cqes(NvmeCtrl *n)
+{
+    NvmeParams *params = &nvme_lm_pf(n)->params;
+
+    return params->lm.hold_cqes &&
+           (params->lm.vendor_state || params->lm.mode == NVME_LM_VENDOR);
+}
+
+/*
+ * Nobody consumes entries any more once a VMM has stopped its vCPUs: what a
+ * full queue holds back is part of the state instead of something to wait for.
+ * A queue that failed a write will not post again either.
+ */
+static bool nvme_lm_cq_settled(NvmeCtrl *n, NvmeCQueue *cq)
+{
+    if (QTAILQ_EMPTY(&cq->req_list)) {
+        return true;
+    }
+
+    if (NVME_CSTS_CFS(ldl_le_p(&n->bar.csts))) {
+        return true;
+    }
+
+    if (nvme_lm_cq_full(cq)) {
+        if (n->dbbuf_enabled) {
+            ldl_le_pci_dma(PCI_DEVICE(n), cq->db_addr, &cq->head,
+                           MEMTXATTRS_UNSPECIFIED);
+        }
+        if (nvme_lm_cq_full(cq)) {
+            return nvme_lm_holds_cqes(n);
+        }
+    }
+
+    qemu_bh_schedule(cq->bh);
+    return false;
+}
+
+static bool nvme_lm_quiesced(NvmeCtrl *n)
+{
+    bool settled = true;
+    unsigned i;
+
+    if (nvme_lm_outstanding(n)) {
+        return false;
+    }
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i] && !nvme_lm_cq_settled(n, n->cq[i])) {
+            settled = false;
+        }
+    }
+
+    return settled;
+}
+
+static void nvme_lm_waiter_end(NvmeLmWaiter *w, uint16_t status)
+{
+    QTAILQ_REMOVE(&w->target->lm->waiters, w, entry);
+
+    if (!w->req->status) {
+        w->req->status = status;
+    }
+    w->common.cb(w->common.opaque, status ? -ECANCELED : 0);
+    qemu_aio_unref(w);
+}
+
+/* Called by an Abort of the Suspend and by a reset of the MMC. */
+static void nvme_lm_waiter_cancel(BlockAIOCB *acb)
+{
+    NvmeLmWaiter *w = container_of(acb, NvmeLmWaiter, common);
+    NvmeCtrl *target = w->target;
+
+    trace_pci_nvme_lm_suspend_cancelled(target->cntlid, "aborted");
+    nvme_lm_waiter_end(w, NVME_CMD_ABORT_REQ);
+
+    if (target->lm->run == NVME_LM_DRAINING &&
+        QTAILQ_EMPTY(&target->lm->waiters)) {
+        nvme_lm_release(target);
+    }
+}
+
+static const AIOCBInfo nvme_lm_waiter_info = {
+    .aiocb_size = sizeof(NvmeLmWaiter),
+    .cancel_async = nvme_lm_waiter_cancel,
+};
+
+static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
+                         uint16_t reset_status)
+{
+    NvmeLmWaiter *w;
+
+    w = qemu_aio_get(&nvme_lm_waiter_info, NULL, nvme_misc_cb, req);
+    w->req = req;
+    w->mmc = mmc;
+    w->target = target;
+    w->reset_status = reset_status;
+    req->aiocb = &w->common;
+    QTAILQ_INSERT_TAIL(&target->lm->waiters, w, entry);
+}
+
+/*
+ * From here on nothing leaves the controller. A pending bit left in the PBA
+ * would become a message as soon as somebody unmasks its vector; Resume raises
+ * all interrupts again whose entries were not consumed.
+ */
+void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
+{
+    PCIDevice *pci = PCI_DEVICE(target);
+    int i;
+
+    target->lm->run = NVME_LM_SUSPENDED;
+    target->lm->mmc = mmc;
+    target->lm->irq_owed = false;
+
+    if (msix_present(pci)) {
+        for (i = 0; i < pci->msix_entries_nr; i++) {
+            msix_clr_pending(pci, i);
+        }
+    }
+}
+
+void nvme_lm_drained(NvmeCtrl *n)
+{
+    NvmeLm *lm = n->lm;
+    NvmeLmWaiter *w, *next;
+
+    if (!nvme_lm_quiesced(n)) {
+        return;
+    }
+
+    nvme_lm_freeze(lm->mmc, n);
+    trace_pci_nvme_lm_suspended(n->cntlid);
+
+    QTAILQ_FOREACH_SAFE(w, &lm->waiters, entry, next) {
+        nvme_lm_waiter_end(w, NVME_SUCCESS);
+    }
+}
+
+uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
+                         uint16_t reset_status)
+{
+    NvmeLm *lm = target->lm;
+
+    trace_pci_nvme_lm_suspend(target->cntlid, nvme_lm_outstanding(target));
+
+    if (lm->run == NVME_LM_SUSPENDED) {
+        return NVME_SUCCESS;
+    }
+
+    if (lm->run == NVME_LM_RUNNING) {
+        nvme_lm_image_drop(lm);
+        lm->run = NVME_LM_DRAINING;
+        lm->mmc = mmc;
+        nvme_lm_drained(target);
+        if (lm->run == NVME_LM_SUSPENDED) {
+            return NVME_SUCCESS;
+        }
+    }
+
+    nvme_lm_wait(mmc, target, req, reset_status);
+    return NVME_NO_COMPLETE;
+}
+
+/* Look at every queue again; nothing is called directly, all of it is a BH. */
+void nvme_lm_kick(NvmeCtrl *n)
+{
+    unsigned i;
+
+    nvme_process_aers(n);
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i]) {
+            qemu_bh_schedule(n->cq[i]->bh);
+        }
+    }
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->sq[i]) {
+            qemu_bh_schedule(n->sq[i]->bh);
+        }
+    }
+}
+
+/*
+ * A doorbell of queue 0 is written through to its shadow, because drivers
+ * need not do that themselves. What came while suspended is made up for here,
+ * before anything reads the old value back.
+ */
+static void nvme_lm_write_shadows(NvmeCtrl *n)
+{
+    PCIDevice *pci = PCI_DEVICE(n);
+    NvmeLm *lm = n->lm;
+
+    if (n->dbbuf_enabled && n->sq[0]) {
+        if (lm->sq0_db) {
+            stl_le_pci_dma(pci, n->admin_sq.db_addr, n->admin_sq.tail,
+                           MEMTXATTRS_UNSPECIFIED);
+        }
+        if (lm->cq0_db) {
+            stl_le_pci_dma(pci, n->admin_cq.db_addr, n->admin_cq.head,
+                           MEMTXATTRS_UNSPECIFIED);
+        }
+    }
+
+    lm->sq0_db = false;
+    lm->cq0_db = false;
+}
+
+/* Back to RUNNING, with everything looked at that came in the meantime. */
+void nvme_lm_release(NvmeCtrl *n)
+{
+    NvmeLm *lm = n->lm;
+
+    nvme_lm_image_drop(lm);
+    lm->run = NVME_LM_RUNNING;
+    lm->mmc = NULL;
+    lm->irq_owed = !msix_enabled(PCI_DEVICE(n));
+    nvme_lm_write_shadows(n);
+    nvme_lm_kick(n);
+}
+
+/* MSI-X was off when the controller was resumed, and has come on now. */
+void nvme_lm_raise_owed(NvmeCtrl *n)
+{
+    unsigned i;
+
+    if (nvme_lm_silent(n) || !msix_enabled(PCI_DEVICE(n))) {
+        return;
+    }
+
+    n->lm->irq_owed = false;
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i]) {
+            qemu_bh_schedule(n->cq[i]->bh);
+        }
+    }
+}
+
+uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
+                        uint16_t not_suspended)
+{
+    NvmeLm *lm = target->lm;
+    NvmeLmWhy why = {};
+
+    if (lm->run != NVME_LM_SUSPENDED) {
+        why.what = "resume: not suspended";
+        return nvme_lm_refuse(target, opcode, not_suspended, &why);
+    }
+
+    if (lm->load_begun) {
+        why.what = "resume: a state was begun and not committed";
+        return nvme_lm_refuse(target, opcode, NVME_CMD_SEQ_ERROR, &why);
+    }
+
+    trace_pci_nvme_lm_resume(target->cntlid);
+    nvme_lm_release(target);
+    return NVME_SUCCESS;
+}
+
+/* The MMC is about to free its requests: no waiter may lead to one of them. */
+void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target)
+{
+    NvmeLmWaiter *w, *next;
+
+    QTAILQ_FOREACH_SAFE(w, &target->lm->waiters, entry, next) {
+        if (w->mmc == mmc) {
+            QTAILQ_REMOVE(&target->lm->waiters, w, entry);
+            qemu_aio_unref(w);
+        }
+    }
+}
+
+/* The target was reset: it runs, and whoever waited for its drain waits in vain */
+void nvme_lm_end_run(NvmeCtrl *n)
+{
+    NvmeLm *lm = n->lm;
+    NvmeLmWaiter *w, *next;
+
+    lm->run = NVME_LM_RUNNING;
+    lm->mmc = NULL;
+    lm->sq0_db = false;
+    lm->cq0_db = false;
+    lm->irq_owed = false;
+
+    QTAILQ_FOREACH_SAFE(w, &lm->waiters, entry, next) {
+        trace_pci_nvme_lm_suspend_cancelled(n->cntlid, "target reset");
+        nvme_lm_waiter_end(w, w->reset_status);
+    }
+}

@@ -1,0 +1,1251 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Live migration: the image of a controller
+ *
+ * Three steps lead from bytes to a controller. The parser looks at nothing but
+ * the bytes: afterwards every count, reference and pointer in them can be
+ * relied on. The check compares with the controller they are meant for. Only
+ * then something is changed, and that step cannot fail.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/crc32c.h"
+#include "qemu/cutils.h"
+#include "qemu/timer.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pcie_sriov.h"
+
+#include "lm.h"
+#include "trace.h"
+
+#define REFUSE(why_, what_, got_, want_) \
+    do { \
+        *(why_) = (NvmeLmWhy) { (what_), (got_), (want_) }; \
+        return false; \
+    } while (0)
+
+#define CHECK(cond_, why_, what_, got_, want_) \
+    do { \
+        if (!(cond_)) { \
+            REFUSE(why_, what_, got_, want_); \
+        } \
+    } while (0)
+
+/* Namespaces */
+
+/* Whether enabling the controller would attach the namespace by itself */
+static bool nvme_lm_auto_attach(NvmeCtrl *n, NvmeNamespace *ns)
+{
+    return !ns->params.detached && ns->csi == NVME_CSI_NVM &&
+           (ns->params.shared || (ns->ctrl == n && !ns->attached));
+}
+
+/*
+ * The namespaces of an enabled controller are those attached to it; of another
+ * one those that it will have when it is enabled.
+ */
+static bool nvme_lm_has_ns(NvmeCtrl *n, uint32_t nsid, bool enabled)
+{
+    NvmeNamespace *ns = nvme_subsys_ns(n->subsys, nsid);
+
+    return ns && (nvme_ns(n, nsid) ||
+                  (!enabled && nvme_lm_auto_attach(n, ns)));
+}
+
+static uint32_t nvme_lm_crc(const void *data, size_t len)
+{
+    return crc32c(0xffffffff, data, len);
+}
+
+static void nvme_lm_describe_ns(NvmeNamespace *ns, NvmeLmVsNs *d)
+{
+    NvmeIdNs id = ns->id_ns;
+
+    *d = (NvmeLmVsNs) {
+        .nsid = cpu_to_le32(ns->params.nsid),
+        .csi = ns->csi,
+        .nsze = ns->id_ns.nsze,
+        .eui64 = cpu_to_le64(ns->params.eui64),
+        .err_rec = cpu_to_le32(ns->features.err_rec),
+        .id_crc = cpu_to_le32(nvme_lm_crc(&id, sizeof(id)) ^
+                              nvme_lm_crc(&ns->id_ns_nvm,
+                                          sizeof(ns->id_ns_nvm))),
+        .flbas = ns->id_ns.flbas,
+        .dps = ns->id_ns.dps,
+        .nmic = ns->id_ns.nmic,
+        .pif = ns->pif,
+    };
+    memcpy(d->uuid, ns->params.uuid.data, sizeof(d->uuid));
+    memcpy(d->nguid, ns->params.nguid.data, sizeof(d->nguid));
+}
+
+/* Building */
+
+static bool nvme_lm_admin_queues(NvmeCtrl *n)
+{
+    return n->sq[0] && n->cq[0];
+}
+
+static void nvme_lm_append(GByteArray *out, const void *data, size_t len)
+{
+    g_byte_array_append(out, data, len);
+}
+
+static void nvme_lm_build_v0(NvmeCtrl *n, GByteArray *out)
+{
+    NvmeLmV0 v0 = {};
+    uint16_t niosq = 0, niocq = 0;
+    size_t at = out->len;
+    unsigned i;
+
+    nvme_lm_append(out, &v0, sizeof(v0));
+
+    for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
+        NvmeSQueue *sq = n->sq[i];
+        NvmeLmV0Sq e;
+
+        if (!sq) {
+            continue;
+        }
+        e = (NvmeLmV0Sq) {
+            .prp1 = cpu_to_le64(sq->dma_addr),
+            .qsize = cpu_to_le16(sq->size - 1),
+            .qid = cpu_to_le16(sq->sqid),
+            .cqid = cpu_to_le16(sq->cqid),
+            .attr = cpu_to_le16(sq->flags & NVME_LM_SQ_ATTR_MASK),
+            /* what a shadow doorbell holds is not checked when it is read */
+            .head = cpu_to_le16(sq->head % sq->size),
+            .tail = cpu_to_le16(sq->tail % sq->size),
+        };
+        nvme_lm_append(out, &e, sizeof(e));
+        niosq++;
+    }
+
+    for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
+        NvmeCQueue *cq = n->cq[i];
+        NvmeLmV0Cq e;
+        uint16_t attr;
+
+        if (!cq) {
+            continue;
+        }
+        /* S0PT is the phase in slot 0; ours is that of the next entry */
+        attr = NVME_LM_Q_PC | (cq->irq_enabled ? NVME_LM_CQ_IEN : 0) |
+               (!!cq->phase == !!cq->tail ? NVME_LM_CQ_S0PT : 0);
+        e = (NvmeLmV0Cq) {
+            .prp1 = cpu_to_le64(cq->dma_addr),
+            .qsize = cpu_to_le16(cq->size - 1),
+            .qid = cpu_to_le16(cq->cqid),
+            .head = cpu_to_le16(cq->head % cq->size),
+            .tail = cpu_to_le16(cq->tail),
+            .attr = cpu_to_le16(attr),
+            .iv = cpu_to_le16(cq->vector),
+        };
+        nvme_lm_append(out, &e, sizeof(e));
+        niocq++;
+    }
+
+    v0.niosq = cpu_to_le16(niosq);
+    v0.niocq = cpu_to_le16(niocq);
+    memcpy(out->data + at, &v0, sizeof(v0));
+}
+
+static uint32_t nvme_lm_effects_crc(NvmeCtrl *n)
+{
+    return nvme_lm_crc(&n->cse, sizeof(n->cse));
+}
+
+/* What has to be equal at the other side: filled the same way to compare */
+static void nvme_lm_build_limits(NvmeCtrl *n, NvmeLmVs *vs)
+{
+    vs->cap = n->bar.cap;
+    vs->bar_size = cpu_to_le64(memory_region_size(&n->bar0));
+    vs->vs = n->bar.vs;
+    vs->effects_crc = cpu_to_le32(nvme_lm_effects_crc(n));
+    vs->ioqpairs = cpu_to_le16(n->conf_ioqpairs);
+    vs->vectors = cpu_to_le16(n->conf_msix_qsize);
+    vs->aer_max_queued = cpu_to_le32(n->params.aer_max_queued);
+    vs->vsl = n->params.vsl;
+    vs->zasl = n->params.zasl;
+    memcpy(vs->id_ctrl, &n->id_ctrl, sizeof(vs->id_ctrl));
+    memset(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid), 0, sizeof(uint16_t));
+}
+
+static void nvme_lm_build_admin(NvmeCtrl *n, NvmeLmVs *vs)
+{
+    const NvmeSQueue *sq = &n->admin_sq;
+    const NvmeCQueue *cq = &n->admin_cq;
+
+    vs->sq_addr = cpu_to_le64(sq->dma_addr);
+    vs->sq_size = cpu_to_le16(sq->size);
+    vs->sq_head = cpu_to_le16(sq->head % sq->size);
+    vs->sq_tail = cpu_to_le16(sq->tail % sq->size);
+    vs->cq_addr = cpu_to_le64(cq->dma_addr);
+    vs->cq_size = cpu_to_le16(cq->size);
+    vs->cq_head = cpu_to_le16(cq->head % cq->size);
+    vs->cq_tail = cpu_to_le16(cq->tail);
+    vs->cq_phase = cq->phase;
+    vs->page_bits = cpu_to_le16(n->page_bits);
+}
+
+static void nvme_lm_build_fixed(NvmeCtrl *n, NvmeLmVs *vs)
+{
+    uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
+    uint32_t flags = 0;
+    unsigned i;
+
+    memcpy(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic));
+    vs->revision = cpu_to_le16(NVME_LM_VS_REVISION);
+    vs->fixed_len = cpu_to_le16(sizeof(*vs));
+    nvme_lm_build_limits(n, vs);
+
+    vs->cc = n->bar.cc;
+    vs->csts = n->bar.csts;
+    vs->aqa = n->bar.aqa;
+    vs->intms = n->bar.intms;
+    vs->asq = n->bar.asq;
+    vs->acq = n->bar.acq;
+    vs->cmbmsc = n->bar.cmbmsc;
+
+    if (nvme_lm_admin_queues(n)) {
+        flags |= NVME_LM_VS_ADMIN;
+        nvme_lm_build_admin(n, vs);
+    }
+    if (n->dbbuf_enabled) {
+        flags |= NVME_LM_VS_DBBUF;
+        vs->dbbuf_dbs = cpu_to_le64(n->dbbuf_dbs);
+        vs->dbbuf_eis = cpu_to_le64(n->dbbuf_eis);
+    }
+    flags |= n->lm->run == NVME_LM_SUSPENDED ? NVME_LM_VS_CONSISTENT : 0;
+    flags |= n->qs_created ? NVME_LM_VS_QS_CREATED : 0;
+    flags |= n->lm->sq0_db ? NVME_LM_VS_SQ0_DB : 0;
+    flags |= n->lm->cq0_db ? NVME_LM_VS_CQ0_DB : 0;
+    flags |= n->dn ? NVME_LM_VS_DN : 0;
+    flags |= n->lm->wc_off ? NVME_LM_VS_WC_OFF : 0;
+    vs->flags = cpu_to_le32(flags);
+
+    vs->aer_mask = n->aer_mask;
+    vs->timestamp = cpu_to_le64(n->host_timestamp);
+    vs->timestamp_age_ms = cpu_to_le64(now - n->timestamp_set_qemu_clock_ms);
+    vs->temp_thresh_hi = cpu_to_le16(n->features.temp_thresh_hi);
+    vs->temp_thresh_low = cpu_to_le16(n->features.temp_thresh_low);
+    vs->async_config = cpu_to_le32(n->features.async_config);
+    memcpy(vs->hbs, &n->features.hbs, sizeof(vs->hbs));
+    for (i = 0; i < NVME_CHANGED_NSID_SIZE; i++) {
+        if (test_bit(i, n->changed_nsids)) {
+            vs->changed_ns[i / 8] |= 1 << (i % 8);
+        }
+    }
+}
+
+static unsigned nvme_lm_build_ns(NvmeCtrl *n, GByteArray *out)
+{
+    bool enabled = nvme_lm_admin_queues(n);
+    unsigned nsid, count = 0;
+    NvmeLmVsNs d;
+
+    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
+        if (nvme_lm_has_ns(n, nsid, enabled)) {
+            nvme_lm_describe_ns(nvme_subsys_ns(n->subsys, nsid), &d);
+            nvme_lm_append(out, &d, sizeof(d));
+            count++;
+        }
+    }
+
+    return count;
+}
+
+static void nvme_lm_build_aers(NvmeCtrl *n, GByteArray *out)
+{
+    unsigned i;
+
+    for (i = 0; i < n->outstanding_aers; i++) {
+        nvme_lm_append(out, &n->aer_reqs[i]->cqe.cid, sizeof(uint16_t));
+    }
+    if (n->outstanding_aers & 1) {
+        nvme_lm_append(out, &(uint16_t) { 0 }, sizeof(uint16_t));
+    }
+}
+
+static unsigned nvme_lm_build_events(NvmeCtrl *n, GByteArray *out)
+{
+    NvmeAsyncEvent *event;
+    unsigned count = 0;
+
+    QTAILQ_FOREACH(event, &n->aer_queue, entry) {
+        uint8_t e[4] = {
+            event->result.event_type,
+            event->result.event_info,
+            event->result.log_page,
+        };
+
+        nvme_lm_append(out, e, sizeof(e));
+        count++;
+    }
+
+    return count;
+}
+
+static unsigned nvme_lm_build_held(NvmeCtrl *n, GByteArray *out)
+{
+    unsigned i, count = 0;
+    NvmeRequest *req;
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (!n->cq[i]) {
+            continue;
+        }
+        QTAILQ_FOREACH(req, &n->cq[i]->req_list, entry) {
+            NvmeLmVsHeld e = {
+                .sqid = cpu_to_le16(req->sq->sqid),
+                .cid = req->cqe.cid,
+                .status = cpu_to_le16(req->status & 0x7fff),
+                .result = req->cqe.result,
+                .dw1 = req->cqe.dw1,
+            };
+
+            nvme_lm_append(out, &e, sizeof(e));
+            count++;
+        }
+    }
+
+    return count;
+}
+
+static void nvme_lm_build_vs(NvmeCtrl *n, GByteArray *out)
+{
+    g_autofree NvmeLmVs *vs = g_new0(NvmeLmVs, 1);
+    size_t at = out->len;
+
+    nvme_lm_build_fixed(n, vs);
+    nvme_lm_append(out, vs, sizeof(*vs));
+    vs->nr_ns = cpu_to_le16(nvme_lm_build_ns(n, out));
+    vs->nr_aer = cpu_to_le16(n->outstanding_aers);
+    nvme_lm_build_aers(n, out);
+    vs->nr_event = cpu_to_le16(nvme_lm_build_events(n, out));
+    vs->nr_held = cpu_to_le32(nvme_lm_build_held(n, out));
+    vs->total_len = cpu_to_le32(out->len - at);
+    memcpy(out->data + at, vs, sizeof(*vs));
+}
+
+static bool nvme_lm_any_held(NvmeCtrl *n)
+{
+    unsigned i;
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i] && !QTAILQ_EMPTY(&n->cq[i]->req_list)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+static bool nvme_lm_zoned(NvmeCtrl *n)
+{
+    unsigned nsid;
+
+    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
+        NvmeNamespace *ns = nvme_ns(n, nsid);
+
+        if (ns && ns->csi != NVME_CSI_NVM) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+/* Build the image that Get returns, and keep it. */
+uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
+                              NvmeLmWhy *why)
+{
+    bool suspended = n->lm->run == NVME_LM_SUSPENDED;
+    NvmeLmHeader hdr = {
+        .csattr = suspended ? NVME_LM_CSATTR_SUSPENDED : 0,
+    };
+    GByteArray *out;
+    size_t len;
+
+    nvme_lm_image_drop(n->lm);
+
+    if (suspended && csvi && !csuuidi && nvme_lm_any_held(n)) {
+        *why = (NvmeLmWhy) { "get: completions held by a full queue need the "
+                             "vendor part", 0, 1 };
+        return NVME_CMD_SEQ_ERROR;
+    }
+    if (csuuidi && nvme_lm_zoned(n)) {
+        *why = (NvmeLmWhy) { "get: zoned namespaces cannot move", 1, 0 };
+        return NVME_INVALID_FIELD;
+    }
+
+    out = g_byte_array_new();
+    nvme_lm_append(out, &hdr, sizeof(hdr));
+    if (csvi) {
+        nvme_lm_build_v0(n, out);
+    }
+    len = out->len;
+    hdr.nvmecss[0] = cpu_to_le64((len - sizeof(hdr)) / 4);
+    if (csuuidi) {
+        nvme_lm_build_vs(n, out);
+    }
+    hdr.vss[0] = cpu_to_le64((out->len - len) / 4);
+    memcpy(out->data, &hdr, sizeof(hdr));
+
+    n->lm->image = g_byte_array_free_to_bytes(out);
+    n->lm->image_csvi = csvi;
+    n->lm->image_csuuidi = csuuidi;
+    return NVME_SUCCESS;
+}
+
+/* No state of this controller can be larger, with whatever a guest does. */
+uint64_t nvme_lm_max_state(NvmeCtrl *n)
+{
+    uint64_t mqes = NVME_CAP_MQES(ldq_le_p(&n->bar.cap)) + 1;
+    uint64_t pairs = n->conf_ioqpairs;
+    uint64_t slots = 4096 + pairs * mqes;
+
+    return sizeof(NvmeLmHeader) + sizeof(NvmeLmV0) +
+           pairs * (sizeof(NvmeLmV0Sq) + sizeof(NvmeLmV0Cq)) +
+           sizeof(NvmeLmVs) + NVME_MAX_NAMESPACES * sizeof(NvmeLmVsNs) +
+           2 * (n->params.aerl + 2) + 4ULL * n->params.aer_max_queued +
+           slots * sizeof(NvmeLmVsHeld);
+}
+
+/* Parsing: nothing below looks at a controller */
+
+bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
+                          bool v0, bool vendor, uint64_t *total,
+                          NvmeLmWhy *why)
+{
+    const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
+    uint64_t nvmecss, vss;
+
+    CHECK(len >= sizeof(*hdr), why, "shorter than a header", len,
+          sizeof(*hdr));
+    nvmecss = le64_to_cpu(hdr->nvmecss[0]);
+    vss = le64_to_cpu(hdr->vss[0]);
+
+    CHECK(!hdr->ver, why, "container version", le16_to_cpu(hdr->ver), 0);
+    CHECK(!hdr->nvmecss[1] && nvmecss <= max / 4, why, "NVMECSS", nvmecss,
+          max / 4);
+    CHECK(!hdr->vss[1] && vss <= max / 4, why, "VSS", vss, max / 4);
+    CHECK(v0 || !nvmecss, why, "NVMe state without CSVI", nvmecss, 0);
+    CHECK(vendor || !vss, why, "vendor data without CSUUIDI", vss, 0);
+
+    *total = sizeof(*hdr) + 4 * (nvmecss + vss);
+    CHECK(*total <= max, why, "larger than any state of this controller",
+          *total, max);
+    return true;
+}
+
+static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
+                             NvmeLmWhy *why)
+{
+    const NvmeLmV0Sq *sq = &img->sq[i];
+    uint16_t qid = le16_to_cpu(sq->qid);
+    uint16_t qsize = le16_to_cpu(sq->qsize);
+    uint16_t attr = le16_to_cpu(sq->attr);
+    uint16_t head = le16_to_cpu(sq->head), tail = le16_to_cpu(sq->tail);
+    unsigned j;
+
+    CHECK(qid, why, "SQ: QID", qid, 1);
+    CHECK(!i || qid > le16_to_cpu(img->sq[i - 1].qid), why,
+          "SQ: QIDs do not ascend", qid, le16_to_cpu(img->sq[i - 1].qid));
+    CHECK(qsize && qsize < UINT16_MAX, why, "SQ: QSIZE", qsize, 1);
+    CHECK(attr & NVME_LM_Q_PC, why, "SQ: not physically contiguous", attr, 1);
+    CHECK(!(attr & ~NVME_LM_SQ_ATTR_MASK) && !sq->rsvd20, why,
+          "SQ: reserved field", attr, le32_to_cpu(sq->rsvd20));
+    CHECK(head <= qsize, why, "SQ: head", head, qsize);
+    CHECK(tail <= qsize, why, "SQ: tail", tail, qsize);
+
+    for (j = 0; j < img->niocq; j++) {
+        if (img->cq[j].qid == sq->cqid) {
+            return true;
+        }
+    }
+    REFUSE(why, "SQ: its CQ is not in the state", le16_to_cpu(sq->cqid), qid);
+}
+
+static bool nvme_lm_parse_cq(const NvmeLmImage *img, unsigned i,
+                             NvmeLmWhy *why)
+{
+    const NvmeLmV0Cq *cq = &img->cq[i];
+    uint16_t qid = le16_to_cpu(cq->qid);
+    uint16_t qsize = le16_to_cpu(cq->qsize);
+    uint16_t attr = le16_to_cpu(cq->attr);
+    uint16_t head = le16_to_cpu(cq->head), tail = le16_to_cpu(cq->tail);
+
+    CHECK(qid, why, "CQ: QID", qid, 1);
+    CHECK(!i || qid > le16_to_cpu(img->cq[i - 1].qid), why,
+          "CQ: QIDs do not ascend", qid, le16_to_cpu(img->cq[i - 1].qid));
+    CHECK(qsize && qsize < UINT16_MAX, why, "CQ: QSIZE", qsize, 1);
+    CHECK(attr & NVME_LM_Q_PC, why, "CQ: not physically contiguous", attr, 1);
+    CHECK(!(attr & ~NVME_LM_CQ_ATTR_MASK) && !cq->rsvd20, why,
+          "CQ: reserved field", attr, le32_to_cpu(cq->rsvd20));
+    CHECK(head <= qsize, why, "CQ: head", head, qsize);
+    CHECK(tail <= qsize, why, "CQ: tail", tail, qsize);
+    return true;
+}
+
+static bool nvme_lm_parse_v0(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                             NvmeLmWhy *why)
+{
+    const NvmeLmV0 *v0 = (const NvmeLmV0 *)buf;
+    uint64_t want;
+    unsigned i;
+
+    CHECK(len >= sizeof(*v0), why, "NVMe state too short", len, sizeof(*v0));
+    CHECK(!v0->ver, why, "NVMe state version", le16_to_cpu(v0->ver), 0);
+    CHECK(!v0->rsvd6, why, "NVMe state: reserved field",
+          le16_to_cpu(v0->rsvd6), 0);
+
+    img->niosq = le16_to_cpu(v0->niosq);
+    img->niocq = le16_to_cpu(v0->niocq);
+    want = sizeof(*v0) + img->niosq * sizeof(NvmeLmV0Sq) +
+           img->niocq * sizeof(NvmeLmV0Cq);
+    CHECK(len == want, why, "NVMECSS does not fit NIOSQ and NIOCQ", len, want);
+
+    img->sq = (const NvmeLmV0Sq *)(buf + sizeof(*v0));
+    img->cq = (const NvmeLmV0Cq *)(img->sq + img->niosq);
+
+    for (i = 0; i < img->niocq; i++) {
+        if (!nvme_lm_parse_cq(img, i, why)) {
+            return false;
+        }
+    }
+    for (i = 0; i < img->niosq; i++) {
+        if (!nvme_lm_parse_sq(img, i, why)) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+static bool nvme_lm_parse_admin(const NvmeLmVs *vs, NvmeLmWhy *why)
+{
+    uint32_t sq_size = le16_to_cpu(vs->sq_size);
+    uint32_t cq_size = le16_to_cpu(vs->cq_size);
+    uint32_t bits = le16_to_cpu(vs->page_bits);
+    uint64_t mask;
+
+    CHECK(bits >= 12 && bits <= 27, why, "page size", bits, 12);
+    CHECK(sq_size >= 2 && sq_size <= 4096, why, "admin SQ size", sq_size,
+          4096);
+    CHECK(cq_size >= 2 && cq_size <= 4096, why, "admin CQ size", cq_size,
+          4096);
+    CHECK(le16_to_cpu(vs->sq_head) < sq_size, why, "admin SQ head",
+          le16_to_cpu(vs->sq_head), sq_size);
+    CHECK(le16_to_cpu(vs->sq_tail) < sq_size, why, "admin SQ tail",
+          le16_to_cpu(vs->sq_tail), sq_size);
+    CHECK(le16_to_cpu(vs->cq_head) < cq_size, why, "admin CQ head",
+          le16_to_cpu(vs->cq_head), cq_size);
+    CHECK(le16_to_cpu(vs->cq_tail) < cq_size, why, "admin CQ tail",
+          le16_to_cpu(vs->cq_tail), cq_size);
+    CHECK(vs->cq_phase <= 1, why, "admin CQ phase", vs->cq_phase, 1);
+
+    mask = (1ULL << bits) - 1;
+    CHECK(!(le64_to_cpu(vs->sq_addr) & mask), why, "admin SQ address",
+          le64_to_cpu(vs->sq_addr), mask);
+    CHECK(!(le64_to_cpu(vs->cq_addr) & mask), why, "admin CQ address",
+          le64_to_cpu(vs->cq_addr), mask);
+    CHECK(!((le64_to_cpu(vs->dbbuf_dbs) | le64_to_cpu(vs->dbbuf_eis)) & mask),
+          why, "shadow doorbell address", le64_to_cpu(vs->dbbuf_dbs), mask);
+    return true;
+}
+
+/* CC and CSTS have to tell the same story as the presence of admin queues. */
+static bool nvme_lm_parse_enabled(const NvmeLmVs *vs, const NvmeLmImage *img,
+                                  NvmeLmWhy *why)
+{
+    uint32_t flags = le32_to_cpu(vs->flags);
+    uint32_t cc = le32_to_cpu(vs->cc), csts = le32_to_cpu(vs->csts);
+    bool admin = flags & NVME_LM_VS_ADMIN;
+
+    CHECK(!(csts & ~0xf), why, "CSTS", csts, 0xf);
+    CHECK(NVME_CSTS_SHST(csts) != 3, why, "CSTS.SHST", csts, 0);
+
+    if (admin) {
+        CHECK(NVME_CC_EN(cc), why, "admin queues without CC.EN", cc, 1);
+        CHECK(NVME_CSTS_RDY(csts) != NVME_CSTS_CFS(csts), why,
+              "CSTS of an enabled controller", csts, 1);
+        return nvme_lm_parse_admin(vs, why);
+    }
+
+    CHECK(!NVME_CSTS_RDY(csts), why, "CSTS.RDY without admin queues", csts, 0);
+    CHECK(NVME_CC_EN(cc) == NVME_CSTS_CFS(csts), why,
+          NVME_CC_EN(cc) ? "CC.EN without admin queues"
+                         : "captured from an offline controller", csts, 0);
+    CHECK(!img->niosq && !img->niocq, why, "I/O queues without admin queues",
+          img->niosq + img->niocq, 0);
+    CHECK(!vs->nr_aer && !vs->nr_held, why, "commands without admin queues",
+          le16_to_cpu(vs->nr_aer), 0);
+    CHECK(!(flags & (NVME_LM_VS_DBBUF | NVME_LM_VS_SQ0_DB |
+                     NVME_LM_VS_CQ0_DB | NVME_LM_VS_QS_CREATED)),
+          why, "flags without admin queues", flags, 0);
+    return true;
+}
+
+static bool nvme_lm_parse_ns(const NvmeLmImage *img, NvmeLmWhy *why)
+{
+    unsigned i, nr = le16_to_cpu(img->vs->nr_ns);
+    uint32_t last = 0;
+
+    for (i = 0; i < nr; i++) {
+        const NvmeLmVsNs *ns = &img->ns[i];
+        uint32_t nsid = le32_to_cpu(ns->nsid);
+
+        CHECK(nsid > last && nsid <= NVME_MAX_NAMESPACES, why,
+              "namespace id", nsid, last);
+        CHECK(buffer_is_zero(ns->rsvd5, sizeof(ns->rsvd5)) && !ns->rsvd68,
+              why, "namespace: reserved field", nsid, 0);
+        last = nsid;
+    }
+
+    return true;
+}
+
+/* Number of requests an SQ can have at a time, 0 if there is no such SQ */
+static uint32_t nvme_lm_sq_slots(const NvmeLmImage *img, uint16_t sqid)
+{
+    unsigned i;
+
+    if (!sqid) {
+        return le16_to_cpu(img->vs->sq_size);
+    }
+
+    for (i = 0; i < img->niosq; i++) {
+        if (le16_to_cpu(img->sq[i].qid) == sqid) {
+            return le16_to_cpu(img->sq[i].qsize) + 1;
+        }
+    }
+
+    return 0;
+}
+
+static bool nvme_lm_parse_held(const NvmeLmImage *img, NvmeLmWhy *why)
+{
+    g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
+    uint32_t i, nr = le32_to_cpu(img->vs->nr_held);
+
+    g_hash_table_insert(used, GUINT_TO_POINTER(0),
+                        GUINT_TO_POINTER(le16_to_cpu(img->vs->nr_aer)));
+
+    for (i = 0; i < nr; i++) {
+        const NvmeLmVsHeld *e = &img->held[i];
+        uint16_t sqid = le16_to_cpu(e->sqid);
+        uint32_t slots = nvme_lm_sq_slots(img, sqid);
+        gpointer key = GUINT_TO_POINTER(sqid);
+        uint32_t count = GPOINTER_TO_UINT(g_hash_table_lookup(used, key));
+
+        CHECK(!(le16_to_cpu(e->status) & 0x8000) && !e->rsvd6, why,
+              "held completion: reserved field", le16_to_cpu(e->status), 0);
+        CHECK(count < slots, why, "more commands than its SQ can have", sqid,
+              slots);
+        g_hash_table_insert(used, key, GUINT_TO_POINTER(count + 1));
+    }
+
+    CHECK(le16_to_cpu(img->vs->nr_aer) <= nvme_lm_sq_slots(img, 0), why,
+          "more AERs than the admin SQ can have",
+          le16_to_cpu(img->vs->nr_aer), nvme_lm_sq_slots(img, 0));
+    return true;
+}
+
+static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                             NvmeLmWhy *why)
+{
+    const NvmeLmVs *vs = (const NvmeLmVs *)buf;
+    uint32_t flags;
+    uint64_t want;
+    unsigned i;
+
+    CHECK(len >= sizeof(*vs), why, "vendor data too short", len, sizeof(*vs));
+    CHECK(!memcmp(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic)), why,
+          "vendor data: magic", ldq_le_p(vs->magic), 0);
+    CHECK(le16_to_cpu(vs->revision) == NVME_LM_VS_REVISION, why,
+          "vendor data: revision", le16_to_cpu(vs->revision),
+          NVME_LM_VS_REVISION);
+    CHECK(le16_to_cpu(vs->fixed_len) == sizeof(*vs), why,
+          "vendor data: length of the fixed part", le16_to_cpu(vs->fixed_len),
+          sizeof(*vs));
+
+    want = sizeof(*vs) + le16_to_cpu(vs->nr_ns) * sizeof(NvmeLmVsNs) +
+           ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4) +
+           4 * le16_to_cpu(vs->nr_event) +
+           (uint64_t)le32_to_cpu(vs->nr_held) * sizeof(NvmeLmVsHeld);
+    CHECK(len == want && le32_to_cpu(vs->total_len) == want, why,
+          "vendor data: length does not fit its counts", len, want);
+
+    flags = le32_to_cpu(vs->flags);
+    CHECK(!(flags & ~NVME_LM_VS_FLAGS), why, "vendor data: flags", flags,
+          NVME_LM_VS_FLAGS);
+    CHECK(flags & NVME_LM_VS_CONSISTENT, why,
+          "captured from a controller that was not suspended", flags, 1);
+    CHECK(!vs->rsvd26 && buffer_is_zero(vs->rsvd66, sizeof(vs->rsvd66)) &&
+          buffer_is_zero(vs->rsvd184, sizeof(vs->rsvd184)) &&
+          buffer_is_zero(vs->rsvd232, sizeof(vs->rsvd232)), why,
+          "vendor data: reserved field", 1, 0);
+    CHECK(flags & NVME_LM_VS_DBBUF || !(vs->dbbuf_dbs || vs->dbbuf_eis), why,
+          "shadow doorbell address without its flag",
+          le64_to_cpu(vs->dbbuf_dbs), 0);
+
+    /* there is no namespace 0 and none above the highest */
+    CHECK(!(vs->changed_ns[0] & 1) &&
+          !(vs->changed_ns[NVME_MAX_NAMESPACES / 8] & ~1) &&
+          buffer_is_zero(vs->changed_ns + NVME_MAX_NAMESPACES / 8 + 1,
+                         sizeof(vs->changed_ns) - NVME_MAX_NAMESPACES / 8 - 1),
+          why, "changed namespaces", vs->changed_ns[0], 0);
+
+    img->vs = vs;
+    img->ns = (const NvmeLmVsNs *)(vs + 1);
+    img->aer = (const uint8_t *)(img->ns + le16_to_cpu(vs->nr_ns));
+    img->event = img->aer + ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4);
+    img->held = (const NvmeLmVsHeld *)(img->event +
+                                       4 * le16_to_cpu(vs->nr_event));
+
+    for (i = 0; i < le16_to_cpu(vs->nr_event); i++) {
+        CHECK(img->event[4 * i] < 8 && !img->event[4 * i + 3], why,
+              "asynchronous event", ldl_le_p(img->event + 4 * i), 7);
+    }
+
+    return nvme_lm_parse_enabled(vs, img, why) && nvme_lm_parse_ns(img, why) &&
+           nvme_lm_parse_held(img, why);
+}
+
+bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                   NvmeLmWhy *why)
+{
+    const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
+    uint64_t total, v0_len, vs_len;
+
+    *img = (NvmeLmImage) {};
+    if (!nvme_lm_parse_header(buf, len, len, true, true, &total, why)) {
+        return false;
+    }
+    CHECK(total == len, why, "length", len, total);
+
+    v0_len = 4 * le64_to_cpu(hdr->nvmecss[0]);
+    vs_len = 4 * le64_to_cpu(hdr->vss[0]);
+    buf += sizeof(*hdr);
+
+    if (v0_len && !nvme_lm_parse_v0(buf, v0_len, img, why)) {
+        return false;
+    }
+    return !vs_len || nvme_lm_parse_vs(buf + v0_len, vs_len, img, why);
+}
+
+/* Comparing with the controller that is to become what the image says */
+
+static bool nvme_lm_check_queues(NvmeCtrl *n, const NvmeLmImage *img,
+                                 NvmeLmWhy *why)
+{
+    uint64_t mqes = NVME_CAP_MQES(ldq_le_p(&n->bar.cap));
+    uint32_t page_bits = img->vs ? le16_to_cpu(img->vs->page_bits)
+                                 : n->page_bits;
+    uint64_t mask = (1ULL << page_bits) - 1;
+    unsigned i;
+
+    for (i = 0; i < img->niosq; i++) {
+        const NvmeLmV0Sq *sq = &img->sq[i];
+
+        CHECK(le16_to_cpu(sq->qsize) <= mqes, why, "SQ: larger than MQES",
+              le16_to_cpu(sq->qsize), mqes);
+        CHECK(!(le64_to_cpu(sq->prp1) & mask), why, "SQ: address",
+              le64_to_cpu(sq->prp1), mask);
+    }
+    for (i = 0; i < img->niocq; i++) {
+        const NvmeLmV0Cq *cq = &img->cq[i];
+
+        CHECK(le16_to_cpu(cq->qsize) <= mqes, why, "CQ: larger than MQES",
+              le16_to_cpu(cq->qsize), mqes);
+        CHECK(!(le64_to_cpu(cq->prp1) & mask), why, "CQ: address",
+              le64_to_cpu(cq->prp1), mask);
+    }
+
+    return true;
+}
+
+static bool nvme_lm_check_resources(NvmeCtrl *n, const NvmeLmImage *img,
+                                    NvmeLmWhy *why)
+{
+    bool offline = nvme_lm_offline(n);
+    unsigned pairs = offline ? 0 : n->conf_ioqpairs;
+    unsigned i;
+
+    CHECK(!offline || !img->vs, why,
+          "an offline controller has no resources", 0, 1);
+
+    if (img->vs) {
+        CHECK(le16_to_cpu(img->vs->ioqpairs) <= pairs, why, "too few queues",
+              pairs, le16_to_cpu(img->vs->ioqpairs));
+        CHECK(le16_to_cpu(img->vs->vectors) <= n->conf_msix_qsize, why,
+              "too few vectors", n->conf_msix_qsize,
+              le16_to_cpu(img->vs->vectors));
+    }
+    for (i = 0; i < img->niosq; i++) {
+        CHECK(le16_to_cpu(img->sq[i].qid) <= pairs, why, "too few queues",
+              pairs, le16_to_cpu(img->sq[i].qid));
+    }
+    for (i = 0; i < img->niocq; i++) {
+        CHECK(le16_to_cpu(img->cq[i].qid) <= pairs, why, "too few queues",
+              pairs, le16_to_cpu(img->cq[i].qid));
+        CHECK(le16_to_cpu(img->cq[i].iv) < n->conf_msix_qsize, why,
+              "too few vectors", n->conf_msix_qsize,
+              le16_to_cpu(img->cq[i].iv));
+    }
+
+    return true;
+}
+
+static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
+                                 NvmeLmWhy *why)
+{
+    const NvmeLmVs *vs = img->vs;
+    g_autofree NvmeLmVs *own = g_new0(NvmeLmVs, 1);
+    uint32_t bits = le16_to_cpu(vs->page_bits);
+    uint64_t cap = ldq_le_p(&n->bar.cap);
+    unsigned i;
+
+    nvme_lm_build_limits(n, own);
+
+    for (i = 0; i < sizeof(own->id_ctrl); i++) {
+        CHECK(vs->id_ctrl[i] == own->id_ctrl[i], why,
+              "Identify Controller differs (byte, own byte)", i,
+              own->id_ctrl[i]);
+    }
+    CHECK(vs->cap == own->cap, why, "CAP", le64_to_cpu(vs->cap),
+          le64_to_cpu(own->cap));
+    CHECK(vs->vs == own->vs, why, "VS", le32_to_cpu(vs->vs),
+          le32_to_cpu(own->vs));
+    CHECK(vs->bar_size == own->bar_size, why, "BAR size",
+          le64_to_cpu(vs->bar_size), le64_to_cpu(own->bar_size));
+    CHECK(vs->effects_crc == own->effects_crc, why,
+          "commands supported and effects", le32_to_cpu(vs->effects_crc),
+          le32_to_cpu(own->effects_crc));
+    CHECK(vs->vectors == own->vectors, why, "number of vectors",
+          le16_to_cpu(vs->vectors), le16_to_cpu(own->vectors));
+    CHECK(vs->aer_max_queued == own->aer_max_queued, why,
+          "number of events kept", le32_to_cpu(vs->aer_max_queued),
+          le32_to_cpu(own->aer_max_queued));
+    CHECK(vs->vsl == own->vsl, why, "VSL", vs->vsl, own->vsl);
+    CHECK(vs->zasl == own->zasl, why, "ZASL", vs->zasl, own->zasl);
+
+    CHECK(le16_to_cpu(vs->nr_aer) <= n->params.aerl + 1, why,
+          "outstanding AERs", le16_to_cpu(vs->nr_aer), n->params.aerl + 1);
+    CHECK(le16_to_cpu(vs->nr_event) <= n->params.aer_max_queued, why,
+          "queued events", le16_to_cpu(vs->nr_event),
+          n->params.aer_max_queued);
+
+    if (le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN) {
+        CHECK(bits >= 12 + NVME_CAP_MPSMIN(cap) &&
+              bits <= 12 + NVME_CAP_MPSMAX(cap), why, "page size", bits,
+              12 + NVME_CAP_MPSMAX(cap));
+    }
+
+    return true;
+}
+
+static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
+                             NvmeLmWhy *why)
+{
+    uint32_t nsid = le32_to_cpu(want->nsid);
+    NvmeNamespace *ns = nvme_subsys_ns(n->subsys, nsid);
+    NvmeLmVsNs own;
+
+    CHECK(nvme_lm_has_ns(n, nsid, false), why, "namespace missing", 0, nsid);
+
+    nvme_lm_describe_ns(ns, &own);
+    CHECK(own.csi == want->csi && own.csi == NVME_CSI_NVM, why,
+          "namespace: command set", want->csi, own.csi);
+    CHECK(!memcmp(own.uuid, want->uuid, sizeof(own.uuid)), why,
+          "namespace: UUID", nsid, 0);
+    CHECK(!memcmp(own.nguid, want->nguid, sizeof(own.nguid)), why,
+          "namespace: NGUID", nsid, 0);
+    CHECK(own.eui64 == want->eui64, why, "namespace: EUI64",
+          le64_to_cpu(want->eui64), le64_to_cpu(own.eui64));
+    CHECK(own.nsze == want->nsze, why, "namespace: size",
+          le64_to_cpu(want->nsze), le64_to_cpu(own.nsze));
+    CHECK(own.flbas == want->flbas && own.dps == want->dps &&
+          own.pif == want->pif, why, "namespace: format", want->flbas,
+          own.flbas);
+    CHECK(own.nmic == want->nmic, why, "namespace: sharing", want->nmic,
+          own.nmic);
+    CHECK(own.err_rec == want->err_rec, why, "namespace: error recovery",
+          le32_to_cpu(want->err_rec), le32_to_cpu(own.err_rec));
+    CHECK(own.id_crc == want->id_crc, why, "namespace: Identify data",
+          le32_to_cpu(want->id_crc), le32_to_cpu(own.id_crc));
+    return true;
+}
+
+static bool nvme_lm_image_has_ns(const NvmeLmImage *img, uint32_t nsid)
+{
+    unsigned i;
+
+    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
+        if (le32_to_cpu(img->ns[i].nsid) == nsid) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+/*
+ * An enabled guest keeps exactly the namespaces it had. One that attaches by
+ * itself at every enable may be taken away for that; one that was attached on
+ * purpose may not. A guest that is still to enable the controller will get all
+ * those that attach by themselves, so they have to be the same.
+ */
+static bool nvme_lm_check_namespaces(NvmeCtrl *n, const NvmeLmImage *img,
+                                     NvmeLmWhy *why)
+{
+    bool enabled = le32_to_cpu(img->vs->flags) & NVME_LM_VS_ADMIN;
+    unsigned i, nsid;
+
+    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
+        if (!nvme_lm_check_ns(n, &img->ns[i], why)) {
+            return false;
+        }
+    }
+
+    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
+        if (!nvme_lm_has_ns(n, nsid, false) ||
+            nvme_lm_image_has_ns(img, nsid)) {
+            continue;
+        }
+        CHECK(enabled &&
+              nvme_lm_auto_attach(n, nvme_subsys_ns(n->subsys, nsid)), why,
+              "namespace that the source did not have", nsid, 0);
+    }
+
+    return true;
+}
+
+static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
+                              bool replace, NvmeLmWhy *why)
+{
+    bool queues = img->niosq || img->niocq;
+
+    if (!nvme_lm_check_resources(n, img, why)) {
+        return NVME_LM_NOT_ENOUGH_RESOURCES;
+    }
+    if (!replace && queues && nvme_lm_has_io_queues(n)) {
+        *why = (NvmeLmWhy) { "target has I/O queues", 1, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (!replace && img->vs && n->lm->run != NVME_LM_SUSPENDED) {
+        *why = (NvmeLmWhy) { "vendor data for a controller that runs", 0, 1 };
+        return NVME_LM_CTRL_NOT_SUSPENDED;
+    }
+    if (!replace && img->vs && nvme_lm_has_io_queues(n)) {
+        *why = (NvmeLmWhy) { "vendor data for a controller with I/O queues",
+                             1, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (!img->vs && queues && !nvme_lm_admin_queues(n)) {
+        *why = (NvmeLmWhy) { "I/O queues for a controller that is not enabled",
+                             0, 1 };
+        return NVME_CMD_SEQ_ERROR;
+    }
+    if (img->vs && (!nvme_lm_check_limits(n, img, why) ||
+                    !nvme_lm_check_namespaces(n, img, why))) {
+        return NVME_INVALID_FIELD;
+    }
+    if (!nvme_lm_check_queues(n, img, why)) {
+        return NVME_INVALID_FIELD;
+    }
+
+    return NVME_SUCCESS;
+}
+
+/* Changing the controller: cannot fail, touches no memory of the host */
+
+static void nvme_lm_drop_sg(NvmeSg *sg)
+{
+    if (sg->flags & NVME_SG_ALLOC) {
+        if (sg->flags & NVME_SG_DMA) {
+            qemu_sglist_destroy(&sg->qsg);
+        } else {
+            qemu_iovec_destroy(&sg->iov);
+        }
+    }
+    memset(sg, 0, sizeof(*sg));
+}
+
+/*
+ * Remove all queues. The controller is quiesced or disabled: what its queues
+ * still have are AERs and completions that were held back.
+ */
+static void nvme_lm_remove_queues(NvmeCtrl *n)
+{
+    NvmeRequest *req;
+    unsigned i;
+
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i]) {
+            QTAILQ_FOREACH(req, &n->cq[i]->req_list, entry) {
+                nvme_lm_drop_sg(&req->sg);
+            }
+        }
+    }
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->sq[i]) {
+            nvme_free_sq(n->sq[i], n);
+        }
+    }
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->cq[i]) {
+            nvme_free_cq(n->cq[i], n);
+        }
+    }
+
+    while (!QTAILQ_EMPTY(&n->aer_queue)) {
+        NvmeAsyncEvent *event = QTAILQ_FIRST(&n->aer_queue);
+
+        QTAILQ_REMOVE(&n->aer_queue, event, entry);
+        g_free(event);
+    }
+
+    n->aer_queued = 0;
+    n->outstanding_aers = 0;
+    n->cq_pending = 0;
+}
+
+static void nvme_lm_apply_registers(NvmeCtrl *n, const NvmeLmVs *vs)
+{
+    n->bar.cc = vs->cc;
+    n->bar.csts = vs->csts;
+    n->bar.aqa = vs->aqa;
+    n->bar.intms = vs->intms;
+    n->bar.intmc = vs->intms;
+    n->bar.asq = vs->asq;
+    n->bar.acq = vs->acq;
+    n->bar.cmbmsc = vs->cmbmsc;
+}
+
+static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
+{
+    uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
+    uint32_t flags = le32_to_cpu(vs->flags);
+    uint32_t max_write;
+    unsigned i;
+
+    n->qs_created = flags & NVME_LM_VS_QS_CREATED;
+    n->lm->sq0_db = flags & NVME_LM_VS_SQ0_DB;
+    n->lm->cq0_db = flags & NVME_LM_VS_CQ0_DB;
+    nvme_lm_wc_choose(n, flags & NVME_LM_VS_WC_OFF);
+
+    n->dn = !!(flags & NVME_LM_VS_DN);
+    max_write = le16_to_cpu(n->dn ? n->id_ctrl.awupf : n->id_ctrl.awun) + 1;
+    n->atomic.atomic_max_write_size = max_write;
+    n->atomic.atomic_writes = max_write > 1;
+
+    n->host_timestamp = le64_to_cpu(vs->timestamp);
+    n->timestamp_set_qemu_clock_ms = now - le64_to_cpu(vs->timestamp_age_ms);
+    n->features.temp_thresh_hi = le16_to_cpu(vs->temp_thresh_hi);
+    n->features.temp_thresh_low = le16_to_cpu(vs->temp_thresh_low);
+    n->features.async_config = le32_to_cpu(vs->async_config);
+    memcpy(&n->features.hbs, vs->hbs, sizeof(n->features.hbs));
+
+    n->aer_mask = vs->aer_mask;
+    bitmap_zero(n->changed_nsids, NVME_CHANGED_NSID_SIZE);
+    for (i = 0; i < NVME_CHANGED_NSID_SIZE; i++) {
+        if (vs->changed_ns[i / 8] & (1 << (i % 8))) {
+            set_bit(i, n->changed_nsids);
+        }
+    }
+}
+
+static void nvme_lm_apply_admin(NvmeCtrl *n, const NvmeLmVs *vs)
+{
+    n->page_bits = le16_to_cpu(vs->page_bits);
+    n->page_size = 1 << n->page_bits;
+    n->max_prp_ents = n->page_size / sizeof(uint64_t);
+    n->dbbuf_enabled = le32_to_cpu(vs->flags) & NVME_LM_VS_DBBUF;
+    n->dbbuf_dbs = le64_to_cpu(vs->dbbuf_dbs);
+    n->dbbuf_eis = le64_to_cpu(vs->dbbuf_eis);
+
+    nvme_init_cq(&n->admin_cq, n, le64_to_cpu(vs->cq_addr), 0, 0,
+                 le16_to_cpu(vs->cq_size), 1);
+    n->admin_cq.head = le16_to_cpu(vs->cq_head);
+    n->admin_cq.tail = le16_to_cpu(vs->cq_tail);
+    n->admin_cq.phase = vs->cq_phase;
+
+    nvme_init_sq(&n->admin_sq, n, le64_to_cpu(vs->sq_addr), 0, 0,
+                 le16_to_cpu(vs->sq_size));
+    n->admin_sq.head = le16_to_cpu(vs->sq_head);
+    n->admin_sq.tail = le16_to_cpu(vs->sq_tail);
+}
+
+static void nvme_lm_apply_io_queues(NvmeCtrl *n, const NvmeLmImage *img)
+{
+    unsigned i;
+
+    for (i = 0; i < img->niocq; i++) {
+        const NvmeLmV0Cq *e = &img->cq[i];
+        NvmeCQueue *cq = g_new0(NvmeCQueue, 1);
+        uint16_t attr = le16_to_cpu(e->attr);
+        bool s0pt = attr & NVME_LM_CQ_S0PT;
+
+        nvme_init_cq(cq, n, le64_to_cpu(e->prp1), le16_to_cpu(e->qid),
+                     le16_to_cpu(e->iv), le16_to_cpu(e->qsize) + 1,
+                     !!(attr & NVME_LM_CQ_IEN));
+        cq->head = le16_to_cpu(e->head);
+        cq->tail = le16_to_cpu(e->tail);
+        cq->phase = cq->tail ? s0pt : !s0pt;
+        n->qs_created = true;
+    }
+
+    for (i = 0; i < img->niosq; i++) {
+        const NvmeLmV0Sq *e = &img->sq[i];
+        NvmeSQueue *sq = g_new0(NvmeSQueue, 1);
+
+        nvme_init_sq(sq, n, le64_to_cpu(e->prp1), le16_to_cpu(e->qid),
+                     le16_to_cpu(e->cqid), le16_to_cpu(e->qsize) + 1);
+        sq->flags = le16_to_cpu(e->attr);
+        sq->head = le16_to_cpu(e->head);
+        sq->tail = le16_to_cpu(e->tail);
+    }
+}
+
+static NvmeRequest *nvme_lm_take_request(NvmeSQueue *sq, uint16_t cid)
+{
+    NvmeRequest *req = QTAILQ_FIRST(&sq->req_list);
+
+    QTAILQ_REMOVE(&sq->req_list, req, entry);
+    req->cmd.cid = cid;
+    req->cqe.cid = cid;
+    return req;
+}
+
+static void nvme_lm_apply_commands(NvmeCtrl *n, const NvmeLmImage *img)
+{
+    const NvmeLmVs *vs = img->vs;
+    NvmeRequest *req;
+    uint32_t i;
+
+    for (i = 0; i < le16_to_cpu(vs->nr_aer); i++) {
+        uint16_t cid;
+
+        memcpy(&cid, img->aer + 2 * i, sizeof(cid));
+        req = nvme_lm_take_request(&n->admin_sq, cid);
+        req->cmd.opcode = NVME_ADM_CMD_ASYNC_EV_REQ;
+        QTAILQ_INSERT_TAIL(&n->admin_sq.out_req_list, req, entry);
+        n->aer_reqs[n->outstanding_aers++] = req;
+    }
+
+    for (i = 0; i < le16_to_cpu(vs->nr_event); i++) {
+        NvmeAsyncEvent *event = g_new0(NvmeAsyncEvent, 1);
+
+        event->result.event_type = img->event[4 * i];
+        event->result.event_info = img->event[4 * i + 1];
+        event->result.log_page = img->event[4 * i + 2];
+        QTAILQ_INSERT_TAIL(&n->aer_queue, event, entry);
+        n->aer_queued++;
+    }
+
+    for (i = 0; i < le32_to_cpu(vs->nr_held); i++) {
+        const NvmeLmVsHeld *e = &img->held[i];
+        NvmeSQueue *sq = n->sq[le16_to_cpu(e->sqid)];
+
+        req = nvme_lm_take_request(sq, e->cid);
+        req->status = le16_to_cpu(e->status);
+        req->cqe.result = e->result;
+        req->cqe.dw1 = e->dw1;
+        QTAILQ_INSERT_TAIL(&n->cq[sq->cqid]->req_list, req, entry);
+    }
+}
+
+static void nvme_lm_apply_namespaces(NvmeCtrl *n, const NvmeLmImage *img)
+{
+    unsigned nsid;
+
+    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
+        bool want = nvme_lm_image_has_ns(img, nsid);
+
+        if (want && !nvme_ns(n, nsid)) {
+            nvme_attach_ns(n, nvme_subsys_ns(n->subsys, nsid));
+        } else if (!want && nvme_ns(n, nsid)) {
+            nvme_detach_ns(n, nvme_ns(n, nsid));
+        }
+    }
+
+    nvme_update_dsm_limits(n, NULL);
+}
+
+static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
+{
+    const NvmeLmVs *vs = img->vs;
+    bool admin = vs && (le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN);
+
+    if (vs) {
+        nvme_lm_remove_queues(n);
+        n->dbbuf_enabled = false;
+        n->dbbuf_dbs = 0;
+        n->dbbuf_eis = 0;
+        if (admin) {
+            nvme_lm_apply_admin(n, vs);
+            nvme_lm_apply_namespaces(n, img);
+        }
+        nvme_lm_apply_registers(n, vs);
+        nvme_lm_apply_features(n, vs);
+    }
+
+    nvme_lm_apply_io_queues(n, img);
+
+    if (vs) {
+        nvme_lm_apply_commands(n, img);
+    }
+}
+
+/*
+ * Verify a complete image and make the controller what it says. With @replace
+ * the controller may have I/O queues, and may be disabled instead of suspended.
+ */
+uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
+                        bool replace, NvmeLmWhy *why)
+{
+    NvmeLmImage img;
+    uint16_t status;
+
+    if (!nvme_lm_parse(buf, len, &img, why)) {
+        return NVME_INVALID_FIELD;
+    }
+
+    status = nvme_lm_check(n, &img, replace, why);
+    if (status) {
+        return status;
+    }
+
+    nvme_lm_apply(n, &img);
+    nvme_lm_image_drop(n->lm);
+    trace_pci_nvme_lm_commit(n->cntlid, img.niosq, img.niocq, !!img.vs);
+
+    if (n->lm->run != NVME_LM_SUSPENDED && !replace) {
+        nvme_lm_kick(n);
+    }
+
+    return NVME_SUCCESS;
+}
+
+/*
+ * Disable a suspended controller, as clearing CC.EN does. A reset proper would
+ * poll, and this runs inside a command of the PF.
+ */
+void nvme_lm_disable(NvmeCtrl *n)
+{
+    nvme_lm_remove_queues(n);
+    n->aer_mask = 0;
+    n->qs_created = false;
+    n->dn = n->params.atomic_dn;
+    n->dbbuf_enabled = false;
+    n->dbbuf_dbs = 0;
+    n->dbbuf_eis = 0;
+    n->bar.csts = 0;
+    n->bar.intms = 0;
+    n->bar.intmc = 0;
+    n->bar.cc = 0;
+    nvme_lm_target_reset(n, false);
+}

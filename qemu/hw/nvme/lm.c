@@ -1,0 +1,813 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Host managed live migration (TP4159): the commands, Identify, resets
+ *
+ * The PF is the Migration Management Controller (MMC), the VFs of its
+ * subsystem are the controllers that migrate. The vendor specific commands of
+ * lm-vendor.c run on the same engine.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "hw/pci/pcie_sriov.h"
+#include "system/block-backend.h"
+
+#include "lm.h"
+#include "trace.h"
+
+/* ed05abd7-bd03-4191-92dd-512313b66b83 */
+static const uint8_t nvme_lm_uuid[16] = {
+    0xed, 0x05, 0xab, 0xd7, 0xbd, 0x03, 0x41, 0x91,
+    0x92, 0xdd, 0x51, 0x23, 0x13, 0xb6, 0x6b, 0x83,
+};
+
+enum NvmeLmSendSel {
+    NVME_LM_SEND_SUSPEND    = 0x0,
+    NVME_LM_SEND_RESUME     = 0x1,
+    NVME_LM_SEND_SET        = 0x2,
+};
+
+enum NvmeLmStype {
+    NVME_LM_STYPE_NOTIFY    = 0x0,
+    NVME_LM_STYPE_SUSPEND   = 0x1,
+};
+
+#define NVME_LM_SEQ_FIRST   0x1
+#define NVME_LM_SEQ_LAST    0x2
+#define NVME_LM_SEQ_ONLY    (NVME_LM_SEQ_FIRST | NVME_LM_SEQ_LAST)
+
+#define NVME_LM_NV          1
+
+/* Properties */
+
+static const char *const nvme_lm_mode_names[] = {
+    [NVME_LM_OFF]       = "off",
+    [NVME_LM_TP4159]    = "tp4159",
+    [NVME_LM_VENDOR]    = "vendor",
+};
+
+static const QEnumLookup nvme_lm_mode_lookup = {
+    .array = nvme_lm_mode_names,
+    .size = ARRAY_SIZE(nvme_lm_mode_names),
+};
+
+static void nvme_lm_get_mode(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    const Property *prop = opaque;
+    int *mode = object_field_prop_ptr(obj, prop);
+
+    visit_type_enum(v, name, mode, &nvme_lm_mode_lookup, errp);
+}
+
+const PropertyInfo nvme_lm_prop_mode = {
+    .type = "str",
+    .description = "live migration: off, tp4159 or vendor",
+    .get = nvme_lm_get_mode,
+    .set = nvme_lm_get_mode,
+};
+
+static void nvme_lm_get_bool(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    const Property *prop = opaque;
+    bool *value = object_field_prop_ptr(obj, prop);
+
+    visit_type_bool(v, name, value, errp);
+}
+
+static void nvme_lm_default_bool(ObjectProperty *op, const Property *prop)
+{
+    object_property_set_default_bool(op, prop->defval.u);
+}
+
+/* A bool that a monitor may change while the device is in use */
+const PropertyInfo nvme_lm_prop_live_bool = {
+    .type = "bool",
+    .description = "on/off",
+    .realized_set_allowed = true,
+    .get = nvme_lm_get_bool,
+    .set = nvme_lm_get_bool,
+    .set_default_value = nvme_lm_default_bool,
+};
+
+bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
+{
+    if (n->params.lm.mode == NVME_LM_OFF) {
+        return true;
+    }
+
+    if (!n->params.sriov_max_vfs) {
+        error_setg(errp, "lm needs SR-IOV (sriov_max_vfs)");
+        return false;
+    }
+
+    if (n->subsys->params.fdp.enabled) {
+        error_setg(errp, "lm is not supported in a subsystem with FDP");
+        return false;
+    }
+
+    if (n->params.lm.mode == NVME_LM_VENDOR) {
+        n->params.use_intel_id = true;
+    }
+
+    return true;
+}
+
+/* Identify and the other data a controller shows */
+
+void nvme_lm_init(NvmeCtrl *n)
+{
+    uint32_t *acs = n->cse.acs;
+    uint16_t oacs = le16_to_cpu(n->id_ctrl.oacs);
+
+    if (n->params.lm.mode == NVME_LM_OFF) {
+        return;
+    }
+
+    n->lm = g_new0(NvmeLm, 1);
+    QTAILQ_INIT(&n->lm->waiters);
+
+    if (pci_is_vf(PCI_DEVICE(n))) {
+        /* what reaches beyond a VF is not for the guest that has it */
+        oacs &= ~(NVME_OACS_VMS | NVME_OACS_NMS | NVME_OACS_FORMAT);
+        acs[NVME_ADM_CMD_VIRT_MNGMT] = 0;
+        acs[NVME_ADM_CMD_NS_ATTACHMENT] = 0;
+        acs[NVME_ADM_CMD_FORMAT_NVM] = 0;
+    } else if (n->params.lm.mode == NVME_LM_TP4159) {
+        oacs |= NVME_LM_OACS_HMLMS;
+        acs[NVME_LM_MIGRATION_SEND] = NVME_CMD_EFF_CSUPP;
+        acs[NVME_LM_MIGRATION_RECV] = NVME_CMD_EFF_CSUPP;
+    } else {
+        n->id_ctrl.vs[0] = 1;
+        acs[NVME_LM_VS_QUERY_DATA_SIZE] = NVME_CMD_EFF_CSUPP;
+        acs[NVME_LM_VS_SUSPEND] = NVME_CMD_EFF_CSUPP;
+        acs[NVME_LM_VS_RESUME] = NVME_CMD_EFF_CSUPP;
+        acs[NVME_LM_VS_SAVE_DATA] = NVME_CMD_EFF_CSUPP;
+        acs[NVME_LM_VS_LOAD_DATA] = NVME_CMD_EFF_CSUPP;
+    }
+
+    QEMU_BUILD_BUG_ON(offsetof(NvmeIdCtrl, oacs) != 256);
+    QEMU_BUILD_BUG_ON(offsetof(NvmeIdCtrl, vs) != 3072);
+    n->id_ctrl.oacs = cpu_to_le16(oacs);
+}
+
+void nvme_lm_exit(NvmeCtrl *n)
+{
+    if (!n->lm) {
+        return;
+    }
+
+    nvme_lm_image_drop(n->lm);
+    nvme_lm_load_drop(n->lm);
+    g_free(n->lm);
+    n->lm = NULL;
+}
+
+/* CNS 20h, Supported Controller State Formats */
+uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req)
+{
+    uint8_t id[NVME_IDENTIFY_DATA_SIZE] = {};
+
+    if (pci_is_vf(PCI_DEVICE(n)) || n->params.lm.mode != NVME_LM_TP4159) {
+        trace_pci_nvme_err_invalid_identify_cns(NVME_LM_CNS_STATE_FORMATS);
+        return NVME_INVALID_FIELD | NVME_DNR;
+    }
+
+    id[0] = NVME_LM_NV;
+    /* bytes 3:2 are the only version, 0h */
+    if (n->params.lm.vendor_state) {
+        id[1] = 1;
+        memcpy(id + 2 + 2 * NVME_LM_NV, nvme_lm_uuid, sizeof(nvme_lm_uuid));
+    }
+
+    return nvme_c2h(n, id, sizeof(id), req);
+}
+
+bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode)
+{
+    switch (opcode) {
+    case NVME_LM_MIGRATION_SEND:
+    case NVME_LM_MIGRATION_RECV:
+    case NVME_LM_VS_QUERY_DATA_SIZE:
+    case NVME_LM_VS_SUSPEND:
+    case NVME_LM_VS_RESUME:
+    case NVME_LM_VS_SAVE_DATA:
+    case NVME_LM_VS_LOAD_DATA:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What the commands have in common */
+
+uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
+                        const NvmeLmWhy *why)
+{
+    trace_pci_nvme_lm_refused(target ? target->cntlid : 0xffff, opcode, status,
+                              why->what, why->got, why->want);
+    return status | NVME_DNR;
+}
+
+uint64_t nvme_lm_max_transfer(NvmeCtrl *n)
+{
+    uint64_t cap = ldq_le_p(&n->bar.cap);
+
+    return (4ULL * KiB) << (NVME_CAP_MPSMIN(cap) + n->params.mdts);
+}
+
+NvmeCtrl *nvme_lm_pf(NvmeCtrl *n)
+{
+    return NVME(pcie_sriov_get_pf(PCI_DEVICE(n)));
+}
+
+bool nvme_lm_enabled(NvmeCtrl *n)
+{
+    return NVME_CC_EN(ldl_le_p(&n->bar.cc));
+}
+
+bool nvme_lm_offline(NvmeCtrl *n)
+{
+    return !nvme_sctrl(n)->scs;
+}
+
+bool nvme_lm_has_io_queues(NvmeCtrl *n)
+{
+    unsigned i;
+
+    for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->sq[i] || n->cq[i]) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+void nvme_lm_image_drop(NvmeLm *lm)
+{
+    g_clear_pointer(&lm->image, g_bytes_unref);
+}
+
+void nvme_lm_load_drop(NvmeLm *lm)
+{
+    g_clear_pointer(&lm->load, g_byte_array_unref);
+    lm->load_mmc = NULL;
+}
+
+/* Every controller of the subsystem may be named but an MMC. */
+static NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
+{
+    NvmeCtrl *target = nvme_subsys_ctrl(n->subsys, cntlid);
+
+    if (!target || !target->lm || !pci_is_vf(PCI_DEVICE(target))) {
+        return NULL;
+    }
+
+    return target;
+}
+
+/* Whether this device deals with a controller that is not enabled */
+static bool nvme_lm_usable(NvmeCtrl *target)
+{
+    return nvme_lm_pf(target)->params.lm.suspend_disabled ||
+           nvme_lm_enabled(target);
+}
+
+/* Migration Receive */
+
+static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
+                            NvmeLmWhy *why)
+{
+    uint32_t cdw10 = le32_to_cpu(req->cmd.cdw10);
+    uint32_t cdw11 = le32_to_cpu(req->cmd.cdw11);
+    uint64_t off = le32_to_cpu(req->cmd.cdw12) |
+                   (uint64_t)le32_to_cpu(req->cmd.cdw13) << 32;
+    uint64_t len = ((uint64_t)le32_to_cpu(req->cmd.cdw15) + 1) << 2;
+    uint8_t csvi = extract32(cdw10, 16, 8);
+    uint8_t csuuidi = extract32(cdw11, 16, 8);
+    uint8_t nuuid = n->params.lm.vendor_state;
+    NvmeLm *lm = target->lm;
+    bool suspended = lm->run == NVME_LM_SUSPENDED;
+    g_autofree uint8_t *buf = NULL;
+    g_autoptr(GBytes) image = NULL;
+    uint16_t status;
+    size_t size;
+
+    if (off & 3) {
+        *why = (NvmeLmWhy) { "get: offset not dword aligned", off, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (len > nvme_lm_max_transfer(n)) {
+        *why = (NvmeLmWhy) { "get: longer than MDTS allows", len,
+                             nvme_lm_max_transfer(n) };
+        return NVME_INVALID_FIELD;
+    }
+    if (csvi > NVME_LM_NV) {
+        *why = (NvmeLmWhy) { "get: CSVI", csvi, NVME_LM_NV };
+        return NVME_INVALID_FIELD;
+    }
+    if (csuuidi > nuuid) {
+        *why = (NvmeLmWhy) { "get: CSUUIDI", csuuidi, nuuid };
+        return NVME_INVALID_FIELD;
+    }
+
+    if (!off || !lm->image || lm->image_csvi != csvi ||
+        lm->image_csuuidi != csuuidi) {
+        status = nvme_lm_freeze_image(target, csvi, csuuidi, why);
+        if (status) {
+            return status;
+        }
+    }
+
+    image = g_bytes_ref(lm->image);
+    size = g_bytes_get_size(image);
+    if (off > size) {
+        *why = (NvmeLmWhy) { "get: offset beyond the state", off, size };
+        return NVME_INVALID_FIELD;
+    }
+
+    buf = g_malloc0(len);
+    memcpy(buf, (const uint8_t *)g_bytes_get_data(image, NULL) + off,
+           MIN(len, size - off));
+
+    status = nvme_c2h(n, buf, len, req);
+    if (status) {
+        *why = (NvmeLmWhy) { "get: data transfer", len, 0 };
+        return status;
+    }
+
+    /* the transfer itself may have hit a register of the target */
+    suspended = suspended && lm->run == NVME_LM_SUSPENDED;
+    req->cqe.result = cpu_to_le32(suspended);
+    trace_pci_nvme_lm_get(target->cntlid, csvi, csuuidi, off, len, size,
+                          suspended);
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_receive(NvmeCtrl *n, NvmeRequest *req)
+{
+    uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
+    uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
+    uint8_t opcode = req->cmd.opcode;
+    NvmeCtrl *target;
+    NvmeLmWhy why = {};
+    uint16_t status;
+
+    if (sel) {
+        why = (NvmeLmWhy) { "receive: SEL", sel, 0 };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    target = nvme_lm_target(n, cntlid);
+    if (!target) {
+        why = (NvmeLmWhy) { "get: CNTLID names no migratable controller",
+                            cntlid, 0 };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
+    }
+
+    if (!nvme_lm_usable(target)) {
+        why = (NvmeLmWhy) { "get: target is not enabled", 0, 1 };
+        return nvme_lm_refuse(target, opcode, NVME_INVALID_CTRL_ID, &why);
+    }
+
+    status = nvme_lm_get(n, target, req, &why);
+    if (status) {
+        return nvme_lm_refuse(target, opcode, status, &why);
+    }
+
+    return NVME_SUCCESS;
+}
+
+/* Migration Send, Set Controller State */
+
+static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
+                                 uint64_t off, uint8_t csvi, uint8_t csuuidi,
+                                 NvmeLmWhy *why)
+{
+    NvmeLm *lm = target->lm;
+
+    if (seq & NVME_LM_SEQ_FIRST) {
+        nvme_lm_load_drop(lm);
+        if (off) {
+            *why = (NvmeLmWhy) { "set: first piece not at offset 0", off, 0 };
+            return NVME_INVALID_FIELD;
+        }
+        lm->load = g_byte_array_new();
+        lm->load_mmc = n;
+        lm->load_csvi = csvi;
+        lm->load_csuuidi = csuuidi;
+        return NVME_SUCCESS;
+    }
+
+    if (lm->load_mmc != n) {
+        *why = (NvmeLmWhy) { "set: no sequence is open", seq, 0 };
+        return NVME_CMD_SEQ_ERROR;
+    }
+    if (csvi != lm->load_csvi || csuuidi != lm->load_csuuidi) {
+        *why = (NvmeLmWhy) { "set: formats changed within a sequence",
+                             csuuidi << 8 | csvi,
+                             lm->load_csuuidi << 8 | lm->load_csvi };
+        return NVME_INVALID_FIELD;
+    }
+    if (off != lm->load->len) {
+        *why = (NvmeLmWhy) { "set: piece does not follow the last one", off,
+                             lm->load->len };
+        return NVME_INVALID_FIELD;
+    }
+
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_set_fetch(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
+                                  NvmeRequest *req, NvmeLmWhy *why)
+{
+    uint64_t max = nvme_lm_max_state(target);
+    NvmeLm *lm = target->lm;
+    g_autofree uint8_t *buf = NULL;
+    uint16_t status;
+
+    if (lm->load->len + len > max) {
+        *why = (NvmeLmWhy) { "set: larger than any state of this controller",
+                             lm->load->len + len, max };
+        return NVME_INVALID_FIELD;
+    }
+
+    if (len) {
+        buf = g_malloc(len);
+        status = nvme_h2c(n, buf, len, req);
+        if (status) {
+            *why = (NvmeLmWhy) { "set: data transfer", len, 0 };
+            return status;
+        }
+        if (lm->load_mmc != n) {
+            *why = (NvmeLmWhy) { "set: target reset meanwhile", 0, 0 };
+            return NVME_CMD_SEQ_ERROR;
+        }
+        g_byte_array_append(lm->load, buf, len);
+    }
+
+    lm->load_begun = true;
+    return NVME_SUCCESS;
+}
+
+/* The sizes in the header are known as soon as it is complete. */
+static uint16_t nvme_lm_set_check(NvmeCtrl *target, bool last, NvmeLmWhy *why)
+{
+    NvmeLm *lm = target->lm;
+    const NvmeLmHeader *hdr = (const NvmeLmHeader *)lm->load->data;
+    uint64_t total;
+
+    if (lm->load->len < sizeof(*hdr)) {
+        if (last) {
+            *why = (NvmeLmWhy) { "set: shorter than a header", lm->load->len,
+                                 sizeof(*hdr) };
+            return NVME_INVALID_FIELD;
+        }
+        return NVME_SUCCESS;
+    }
+
+    if (!nvme_lm_parse_header(lm->load->data, lm->load->len,
+                              nvme_lm_max_state(target), lm->load_csvi,
+                              lm->load_csuuidi, &total, why)) {
+        return NVME_INVALID_FIELD;
+    }
+    if (hdr->nvmecss[0] && nvme_lm_has_io_queues(target)) {
+        *why = (NvmeLmWhy) { "set: target has I/O queues", 1, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (lm->load->len > total) {
+        *why = (NvmeLmWhy) { "set: data beyond the state", lm->load->len,
+                             total };
+        return NVME_INVALID_FIELD;
+    }
+    if (last && lm->load->len < total) {
+        *why = (NvmeLmWhy) { "set: state is not complete", lm->load->len,
+                             total };
+        return NVME_INVALID_FIELD;
+    }
+
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_set_piece(NvmeCtrl *n, NvmeCtrl *target,
+                                  NvmeRequest *req, NvmeLmWhy *why)
+{
+    uint8_t seq = extract32(le32_to_cpu(req->cmd.cdw10), 16, 2);
+    uint32_t cdw11 = le32_to_cpu(req->cmd.cdw11);
+    uint8_t csvi = extract32(cdw11, 16, 8);
+    uint8_t csuuidi = extract32(cdw11, 24, 8);
+    uint64_t off = le32_to_cpu(req->cmd.cdw12) |
+                   (uint64_t)le32_to_cpu(req->cmd.cdw13) << 32;
+    uint64_t len = (uint64_t)le32_to_cpu(req->cmd.cdw15) << 2;
+    uint8_t nuuid = n->params.lm.vendor_state;
+    NvmeLm *lm = target->lm;
+    uint16_t status;
+
+    trace_pci_nvme_lm_set(target->cntlid, seq, csvi, csuuidi, off, len);
+
+    if (off & 3) {
+        *why = (NvmeLmWhy) { "set: offset not dword aligned", off, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (!len && seq != NVME_LM_SEQ_LAST) {
+        *why = (NvmeLmWhy) { "set: NUMD is 0 before the last piece", 0, 1 };
+        return NVME_INVALID_FIELD;
+    }
+    if (len > nvme_lm_max_transfer(n)) {
+        *why = (NvmeLmWhy) { "set: longer than MDTS allows", len,
+                             nvme_lm_max_transfer(n) };
+        return NVME_INVALID_FIELD;
+    }
+    if (csvi > NVME_LM_NV) {
+        *why = (NvmeLmWhy) { "set: CSVI", csvi, NVME_LM_NV };
+        return NVME_INVALID_FIELD;
+    }
+    if (csuuidi > nuuid) {
+        *why = (NvmeLmWhy) { "set: CSUUIDI", csuuidi, nuuid };
+        return NVME_INVALID_FIELD;
+    }
+    if (!csvi && !csuuidi) {
+        *why = (NvmeLmWhy) { "set: CSVI and CSUUIDI are both 0", 0, 1 };
+        return NVME_INVALID_FIELD;
+    }
+
+    status = nvme_lm_set_open(n, target, seq, off, csvi, csuuidi, why);
+    if (status) {
+        return status;
+    }
+    status = nvme_lm_set_fetch(n, target, len, req, why);
+    if (status) {
+        return status;
+    }
+    status = nvme_lm_set_check(target, seq & NVME_LM_SEQ_LAST, why);
+    if (status || !(seq & NVME_LM_SEQ_LAST)) {
+        return status;
+    }
+
+    status = nvme_lm_commit(target, lm->load->data, lm->load->len, false, why);
+    if (status) {
+        return status;
+    }
+
+    nvme_lm_load_drop(lm);
+    lm->load_begun = false;
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_set(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
+                            NvmeLmWhy *why)
+{
+    NvmeLm *lm = target->lm;
+    uint16_t status;
+
+    if (lm->run != NVME_LM_SUSPENDED && !nvme_lm_enabled(target) &&
+        !nvme_lm_offline(target)) {
+        *why = (NvmeLmWhy) { "set: neither suspended nor enabled nor offline",
+                             0, 0 };
+        return NVME_INVALID_CTRL_ID;
+    }
+
+    status = nvme_lm_set_piece(n, target, req, why);
+    if (status && lm->load_mmc == n) {
+        nvme_lm_load_drop(lm);
+    }
+
+    return status;
+}
+
+/* Migration Send */
+
+static uint16_t nvme_lm_send_suspend(NvmeCtrl *n, NvmeCtrl *target,
+                                     NvmeRequest *req, NvmeLmWhy *why)
+{
+    uint8_t stype = extract32(le32_to_cpu(req->cmd.cdw11), 16, 8);
+
+    switch (stype) {
+    case NVME_LM_STYPE_NOTIFY:
+        return NVME_SUCCESS;
+    case NVME_LM_STYPE_SUSPEND:
+        if (!nvme_lm_usable(target)) {
+            *why = (NvmeLmWhy) { "suspend: target is not enabled", 0, 1 };
+            return NVME_INVALID_CTRL_ID;
+        }
+        return nvme_lm_suspend(n, target, req, NVME_LM_CTRL_NOT_SUSPENDED);
+    default:
+        *why = (NvmeLmWhy) { "suspend: STYPE", stype, NVME_LM_STYPE_SUSPEND };
+        return NVME_INVALID_FIELD;
+    }
+}
+
+static uint16_t nvme_lm_send(NvmeCtrl *n, NvmeRequest *req)
+{
+    uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
+    uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
+    uint8_t opcode = req->cmd.opcode;
+    NvmeCtrl *target;
+    NvmeLmWhy why = {};
+    uint16_t status;
+
+    if (sel > NVME_LM_SEND_SET) {
+        why = (NvmeLmWhy) { "send: SEL", sel, NVME_LM_SEND_SET };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    target = nvme_lm_target(n, cntlid);
+    if (!target) {
+        why = (NvmeLmWhy) { "send: CNTLID names no migratable controller",
+                            cntlid, 0 };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
+    }
+
+    switch (sel) {
+    case NVME_LM_SEND_SUSPEND:
+        status = nvme_lm_send_suspend(n, target, req, &why);
+        break;
+    case NVME_LM_SEND_RESUME:
+        return nvme_lm_resume(target, opcode, NVME_LM_CTRL_NOT_SUSPENDED);
+    default:
+        status = nvme_lm_set(n, target, req, &why);
+        break;
+    }
+
+    if (status && status != NVME_NO_COMPLETE) {
+        return nvme_lm_refuse(target, opcode, status, &why);
+    }
+
+    return status;
+}
+
+uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
+{
+    NvmeLmWhy why = { "NSID is not 0", le32_to_cpu(req->cmd.nsid), 0 };
+
+    if (req->cmd.nsid) {
+        return nvme_lm_refuse(NULL, req->cmd.opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    switch (req->cmd.opcode) {
+    case NVME_LM_MIGRATION_SEND:
+        return nvme_lm_send(n, req);
+    case NVME_LM_MIGRATION_RECV:
+        return nvme_lm_receive(n, req);
+    default:
+        return nvme_lm_vendor_cmd(n, req);
+    }
+}
+
+/*
+ * Volatile write cache. The block layer has one switch per namespace, which
+ * all controllers share: it is off while at least one of them wants it off,
+ * and each controller reads back what it chose itself.
+ */
+static bool nvme_lm_wc_off_wanted(NvmeSubsystem *subsys, uint32_t nsid)
+{
+    NvmeCtrl *ctrl;
+    int i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        ctrl = nvme_subsys_ctrl(subsys, i);
+        if (ctrl && ctrl->lm && ctrl->lm->wc_off && nvme_ns(ctrl, nsid)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+void nvme_lm_wc_choose(NvmeCtrl *n, bool off)
+{
+    bool was_off = n->lm->wc_off;
+    NvmeNamespace *ns;
+    int i;
+
+    n->lm->wc_off = off;
+
+    for (i = 1; i <= NVME_MAX_NAMESPACES; i++) {
+        ns = nvme_ns(n, i);
+        if (!ns) {
+            continue;
+        }
+        if (nvme_lm_wc_off_wanted(n->subsys, i)) {
+            blk_set_enable_write_cache(ns->blkconf.blk, false);
+        } else if (was_off) {
+            blk_set_enable_write_cache(ns->blkconf.blk, true);
+        }
+    }
+}
+
+bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled)
+{
+    int i;
+
+    if (n->lm->wc_off || enabled) {
+        return enabled && !n->lm->wc_off;
+    }
+
+    /* off, but not by this controller */
+    for (i = 1; i <= NVME_MAX_NAMESPACES; i++) {
+        if (nvme_ns(n, i) && nvme_lm_wc_off_wanted(n->subsys, i)) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+/* Resets */
+
+void nvme_lm_mmc_reset_begin(NvmeCtrl *n)
+{
+    NvmeCtrl *target;
+    int i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        target = nvme_subsys_ctrl(n->subsys, i);
+        if (target && target->lm) {
+            nvme_lm_abandon(n, target);
+        }
+    }
+}
+
+/*
+ * What this MMC suspended runs again, be it its own VF or another PF's. An
+ * offline VF takes no reset of its own from the reset of its PF, so nothing
+ * here relies on that.
+ */
+void nvme_lm_mmc_reset_end(NvmeCtrl *n)
+{
+    NvmeCtrl *target;
+    NvmeLm *lm;
+    int i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        target = nvme_subsys_ctrl(n->subsys, i);
+        if (!target || !target->lm) {
+            continue;
+        }
+
+        lm = target->lm;
+        if (lm->load_mmc == n) {
+            nvme_lm_load_drop(lm);
+            lm->load_begun = false;
+        }
+        if (lm->mmc != n) {
+            continue;
+        }
+        if (!QTAILQ_EMPTY(&lm->waiters)) {
+            lm->mmc = QTAILQ_FIRST(&lm->waiters)->mmc;
+            continue;
+        }
+
+        trace_pci_nvme_lm_reset(target->cntlid, "by reset of its MMC");
+        nvme_lm_release(target);
+    }
+}
+
+/* Settings of the last tenant that nvme_ctrl_reset() leaves in place */
+static void nvme_lm_scrub(NvmeCtrl *n, bool function)
+{
+    NvmeIdCtrl *id = &n->id_ctrl;
+    uint32_t max_write;
+
+    n->features.temp_thresh_hi = le16_to_cpu(id->wctemp);
+    n->features.temp_thresh_low = 0;
+    n->features.async_config = 0;
+    memset(&n->features.hbs, 0, sizeof(n->features.hbs));
+    bitmap_zero(n->changed_nsids, NVME_CHANGED_NSID_SIZE);
+    n->irq_status = 0;
+    n->cq_pending = 0;
+    n->host_timestamp = 0;
+    nvme_lm_wc_choose(n, false);
+
+    max_write = (n->dn ? le16_to_cpu(id->awupf) : le16_to_cpu(id->awun)) + 1;
+    n->atomic.atomic_max_write_size = max_write;
+    n->atomic.atomic_writes = max_write > 1;
+
+    if (function) {
+        n->bar.aqa = 0;
+        n->bar.asq = 0;
+        n->bar.acq = 0;
+        n->bar.cmbmsc = 0;
+    }
+}
+
+void nvme_lm_target_reset(NvmeCtrl *n, bool function)
+{
+    NvmeLm *lm = n->lm;
+
+    if (lm->run != NVME_LM_RUNNING || lm->load_begun) {
+        trace_pci_nvme_lm_reset(n->cntlid, "by its own reset");
+    }
+
+    nvme_lm_image_drop(lm);
+    nvme_lm_load_drop(lm);
+    lm->load_begun = false;
+    lm->save_disabled = false;
+    nvme_lm_scrub(n, function);
+    nvme_lm_end_run(n);
+}

@@ -1,0 +1,428 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Host managed live migration for the NVMe controller model
+ *
+ * ctrl.c calls the inline functions below; all of them do nothing for a
+ * controller without live migration (NvmeCtrl::lm is NULL).
+ *
+ * Everything here runs in the main loop with the BQL held. Code of these files
+ * never polls, so it cannot be entered twice on the same stack; it can be
+ * entered from a poll that ctrl.c does (resets, flushes).
+ */
+
+#ifndef HW_NVME_LM_H
+#define HW_NVME_LM_H
+
+#include "nvme.h"
+
+enum NvmeLmMode {
+    NVME_LM_OFF,
+    NVME_LM_TP4159,
+    NVME_LM_VENDOR,
+};
+
+/* Opcodes */
+enum NvmeLmOpcode {
+    NVME_LM_MIGRATION_SEND      = 0x41,
+    NVME_LM_MIGRATION_RECV      = 0x42,
+
+    NVME_LM_VS_QUERY_DATA_SIZE  = 0xc4,
+    NVME_LM_VS_SUSPEND          = 0xc8,
+    NVME_LM_VS_RESUME           = 0xcc,
+    NVME_LM_VS_SAVE_DATA        = 0xd2,
+    NVME_LM_VS_LOAD_DATA        = 0xd5,
+};
+
+#define NVME_LM_CNS_STATE_FORMATS   0x20
+#define NVME_LM_OACS_HMLMS          (1 << 11)
+#define NVME_LM_VF_DEVICE_ID        0x1457
+
+/* Status codes that block/nvme.h lacks */
+enum NvmeLmStatus {
+    NVME_LM_NOT_ENOUGH_RESOURCES    = 0x0138,
+    NVME_LM_CTRL_NOT_SUSPENDED      = 0x013a,
+};
+
+/*
+ * Container of a controller state. The two sizes are 128-bit counts of dwords;
+ * nothing this model can hold needs the upper half.
+ */
+typedef struct QEMU_PACKED NvmeLmHeader {
+    uint16_t ver;
+    uint8_t  csattr;
+    uint8_t  rsvd3[13];
+    uint64_t nvmecss[2];
+    uint64_t vss[2];
+} NvmeLmHeader;
+
+#define NVME_LM_CSATTR_SUSPENDED    0x1
+
+/* NVMe controller state, version 0 */
+typedef struct QEMU_PACKED NvmeLmV0 {
+    uint16_t ver;
+    uint16_t niosq;
+    uint16_t niocq;
+    uint16_t rsvd6;
+} NvmeLmV0;
+
+typedef struct QEMU_PACKED NvmeLmV0Sq {
+    uint64_t prp1;
+    uint16_t qsize;
+    uint16_t qid;
+    uint16_t cqid;
+    uint16_t attr;
+    uint16_t head;
+    uint16_t tail;
+    uint32_t rsvd20;
+} NvmeLmV0Sq;
+
+typedef struct QEMU_PACKED NvmeLmV0Cq {
+    uint64_t prp1;
+    uint16_t qsize;
+    uint16_t qid;
+    uint16_t head;
+    uint16_t tail;
+    uint16_t attr;
+    uint16_t iv;
+    uint32_t rsvd20;
+} NvmeLmV0Cq;
+
+#define NVME_LM_Q_PC            0x1
+#define NVME_LM_SQ_ATTR_MASK    0x7
+#define NVME_LM_CQ_IEN          0x2
+#define NVME_LM_CQ_S0PT         0x4
+#define NVME_LM_CQ_ATTR_MASK    0x7
+
+/* Vendor part; Documentation/device-state.rst describes it */
+#define NVME_LM_VS_MAGIC        "NVMEVFST"
+#define NVME_LM_VS_REVISION     1
+
+enum NvmeLmVsFlags {
+    NVME_LM_VS_CONSISTENT   = 1 << 0,
+    NVME_LM_VS_ADMIN        = 1 << 1,
+    NVME_LM_VS_QS_CREATED   = 1 << 2,
+    NVME_LM_VS_DBBUF        = 1 << 3,
+    NVME_LM_VS_SQ0_DB       = 1 << 4,
+    NVME_LM_VS_CQ0_DB       = 1 << 5,
+    NVME_LM_VS_DN           = 1 << 6,
+    NVME_LM_VS_WC_OFF       = 1 << 7,
+    NVME_LM_VS_FLAGS        = (1 << 8) - 1,
+};
+
+typedef struct QEMU_PACKED NvmeLmVs {
+    char     magic[8];
+    uint16_t revision;
+    uint16_t fixed_len;
+    uint32_t total_len;
+    uint32_t flags;
+    uint16_t nr_ns;
+    uint16_t nr_aer;
+    uint16_t nr_event;
+    uint16_t rsvd26;
+    uint32_t nr_held;
+
+    /* what has to be equal at the other side */
+    uint64_t cap;
+    uint64_t bar_size;
+    uint32_t vs;
+    uint32_t effects_crc;
+    uint16_t ioqpairs;
+    uint16_t vectors;
+    uint32_t aer_max_queued;
+    uint8_t  vsl;
+    uint8_t  zasl;
+    uint8_t  rsvd66[6];
+
+    /* registers */
+    uint32_t cc;
+    uint32_t csts;
+    uint32_t aqa;
+    uint32_t intms;
+    uint64_t asq;
+    uint64_t acq;
+    uint64_t cmbmsc;
+
+    /* admin queues as they are in use, whatever the registers say by now */
+    uint64_t sq_addr;
+    uint64_t cq_addr;
+    uint16_t sq_size;
+    uint16_t sq_head;
+    uint16_t sq_tail;
+    uint16_t page_bits;
+    uint16_t cq_size;
+    uint16_t cq_head;
+    uint16_t cq_tail;
+    uint8_t  cq_phase;
+    uint8_t  aer_mask;
+    uint64_t dbbuf_dbs;
+    uint64_t dbbuf_eis;
+
+    /* features */
+    uint64_t timestamp;
+    uint64_t timestamp_age_ms;
+    uint16_t temp_thresh_hi;
+    uint16_t temp_thresh_low;
+    uint32_t async_config;
+    uint8_t  rsvd184[8];
+    uint8_t  changed_ns[40];
+    uint8_t  rsvd232[24];
+    uint8_t  hbs[512];
+
+    /* Identify Controller with CNTLID cleared */
+    uint8_t  id_ctrl[4096];
+} NvmeLmVs;
+
+typedef struct QEMU_PACKED NvmeLmVsNs {
+    uint32_t nsid;
+    uint8_t  csi;
+    uint8_t  rsvd5[3];
+    uint64_t nsze;
+    uint8_t  uuid[16];
+    uint8_t  nguid[16];
+    uint64_t eui64;
+    uint32_t err_rec;
+    uint32_t id_crc;
+    uint8_t  flbas;
+    uint8_t  dps;
+    uint8_t  nmic;
+    uint8_t  pif;
+    uint32_t rsvd68;
+} NvmeLmVsNs;
+
+typedef struct QEMU_PACKED NvmeLmVsHeld {
+    uint16_t sqid;
+    uint16_t cid;
+    uint16_t status;
+    uint16_t rsvd6;
+    uint32_t result;
+    uint32_t dw1;
+} NvmeLmVsHeld;
+
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmHeader) != 48);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0) != 8);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0Sq) != 24);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0Cq) != 24);
+QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, cc) != 72);
+QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, hbs) != 256);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmVs) != 4864);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsNs) != 72);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsHeld) != 16);
+
+/* A parsed image; the pointers lead into the bytes it was parsed from. */
+typedef struct NvmeLmImage {
+    unsigned niosq;
+    unsigned niocq;
+    const NvmeLmV0Sq *sq;
+    const NvmeLmV0Cq *cq;
+    const NvmeLmVs *vs;
+    const NvmeLmVsNs *ns;
+    const uint8_t *aer;
+    const uint8_t *event;
+    const NvmeLmVsHeld *held;
+} NvmeLmImage;
+
+/* Why an image or a command was refused */
+typedef struct NvmeLmWhy {
+    const char *what;
+    uint64_t got;
+    uint64_t want;
+} NvmeLmWhy;
+
+typedef enum NvmeLmRun {
+    NVME_LM_RUNNING,
+    NVME_LM_DRAINING,   /* fetches nothing, still posts */
+    NVME_LM_SUSPENDED,  /* no bus transaction at all */
+} NvmeLmRun;
+
+/* A Suspend that waits for its target to drain */
+typedef struct NvmeLmWaiter {
+    BlockAIOCB common;
+    NvmeRequest *req;
+    NvmeCtrl *mmc;
+    NvmeCtrl *target;
+    uint16_t reset_status;
+    QTAILQ_ENTRY(NvmeLmWaiter) entry;
+} NvmeLmWaiter;
+
+struct NvmeLm {
+    NvmeLmRun run;
+    NvmeCtrl *mmc;                          /* who suspended it */
+    QTAILQ_HEAD(, NvmeLmWaiter) waiters;
+
+    /* what Get returns in pieces, frozen by the piece at offset 0 */
+    GBytes *image;
+    uint8_t image_csvi;
+    uint8_t image_csuuidi;
+
+    /* what Set has brought so far */
+    GByteArray *load;
+    NvmeCtrl *load_mmc;                     /* NULL: no sequence is open */
+    uint8_t load_csvi;
+    uint8_t load_csuuidi;
+    bool load_begun;                        /* and not committed yet */
+
+    bool sq0_db;                            /* shadow of queue 0 is behind */
+    bool cq0_db;
+    bool irq_owed;                          /* resumed with MSI-X disabled */
+    bool wc_off;                            /* this controller's choice */
+    bool save_disabled;                     /* by the vendor set's SAVE */
+};
+
+extern const PropertyInfo nvme_lm_prop_mode;
+extern const PropertyInfo nvme_lm_prop_live_bool;
+
+#define NVME_LM_PROPERTIES \
+    DEFINE_PROP("lm", NvmeCtrl, params.lm.mode, nvme_lm_prop_mode, int), \
+    DEFINE_PROP_BOOL("lm-save-disables", NvmeCtrl, \
+                     params.lm.save_disables, false), \
+    DEFINE_PROP_BOOL("lm-suspend-disabled", NvmeCtrl, \
+                     params.lm.suspend_disabled, true), \
+    DEFINE_PROP_BOOL("lm-vendor-state", NvmeCtrl, \
+                     params.lm.vendor_state, true), \
+    DEFINE_PROP("lm-hold-cqes", NvmeCtrl, params.lm.hold_cqes, \
+                nvme_lm_prop_live_bool, bool, \
+                .set_default = true, .defval.u = true)
+
+/* lm.c */
+bool nvme_lm_check_params(NvmeCtrl *n, Error **errp);
+void nvme_lm_init(NvmeCtrl *n);
+void nvme_lm_exit(NvmeCtrl *n);
+uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req);
+uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
+bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
+uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
+                        const NvmeLmWhy *why);
+uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
+NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
+bool nvme_lm_enabled(NvmeCtrl *n);
+bool nvme_lm_offline(NvmeCtrl *n);
+bool nvme_lm_has_io_queues(NvmeCtrl *n);
+void nvme_lm_image_drop(NvmeLm *lm);
+void nvme_lm_load_drop(NvmeLm *lm);
+void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
+void nvme_lm_mmc_reset_end(NvmeCtrl *n);
+void nvme_lm_target_reset(NvmeCtrl *n, bool function);
+void nvme_lm_wc_choose(NvmeCtrl *n, bool off);
+bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled);
+
+/* lm-quiesce.c */
+uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
+                         uint16_t reset_status);
+uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
+                        uint16_t not_suspended);
+void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
+void nvme_lm_drained(NvmeCtrl *n);
+void nvme_lm_release(NvmeCtrl *n);
+void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target);
+void nvme_lm_end_run(NvmeCtrl *n);
+void nvme_lm_kick(NvmeCtrl *n);
+void nvme_lm_raise_owed(NvmeCtrl *n);
+
+/* lm-state.c */
+uint64_t nvme_lm_max_state(NvmeCtrl *n);
+uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
+                              NvmeLmWhy *why);
+bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
+                          bool v0, bool vendor, uint64_t *total,
+                          NvmeLmWhy *why);
+bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                   NvmeLmWhy *why);
+uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
+                        bool replace, NvmeLmWhy *why);
+void nvme_lm_disable(NvmeCtrl *n);
+
+/* lm-vendor.c */
+uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
+
+/* Hooks of ctrl.c */
+
+static inline bool nvme_lm_no_fetch(NvmeCtrl *n)
+{
+    return n->lm && n->lm->run != NVME_LM_RUNNING;
+}
+
+static inline bool nvme_lm_silent(NvmeCtrl *n)
+{
+    return n->lm && n->lm->run == NVME_LM_SUSPENDED;
+}
+
+static inline void nvme_lm_posted(NvmeCtrl *n)
+{
+    if (n->lm && n->lm->run == NVME_LM_DRAINING) {
+        nvme_lm_drained(n);
+    }
+}
+
+static inline bool nvme_lm_hold_sq0_db(NvmeCtrl *n)
+{
+    if (!nvme_lm_silent(n)) {
+        return false;
+    }
+    n->lm->sq0_db = true;
+    return true;
+}
+
+static inline bool nvme_lm_hold_cq0_db(NvmeCtrl *n)
+{
+    if (!nvme_lm_silent(n)) {
+        return false;
+    }
+    n->lm->cq0_db = true;
+    return true;
+}
+
+static inline bool nvme_lm_is_cns(NvmeCtrl *n, uint8_t cns)
+{
+    return n->lm && cns == NVME_LM_CNS_STATE_FORMATS;
+}
+
+static inline bool nvme_lm_is_cmd(NvmeCtrl *n, uint8_t opcode)
+{
+    return n->lm && nvme_lm_opcode(n, opcode);
+}
+
+static inline uint32_t nvme_lm_write_cache(NvmeCtrl *n, uint32_t enabled)
+{
+    return n->lm ? nvme_lm_wc_enabled(n, enabled) : enabled;
+}
+
+static inline void nvme_lm_write_cache_set(NvmeCtrl *n, bool on)
+{
+    if (n->lm) {
+        nvme_lm_wc_choose(n, !on);
+    }
+}
+
+static inline void nvme_lm_reset_begin(NvmeCtrl *n)
+{
+    if (n->lm && !pci_is_vf(PCI_DEVICE(n))) {
+        nvme_lm_mmc_reset_begin(n);
+    }
+}
+
+static inline void nvme_lm_reset_end(NvmeCtrl *n, NvmeResetType rst)
+{
+    if (!n->lm) {
+        return;
+    }
+    if (pci_is_vf(PCI_DEVICE(n))) {
+        nvme_lm_target_reset(n, rst == NVME_RESET_FUNCTION);
+    } else {
+        nvme_lm_mmc_reset_end(n);
+    }
+}
+
+static inline uint16_t nvme_lm_vf_device_id(NvmeCtrl *n, uint16_t id)
+{
+    return n->params.lm.mode == NVME_LM_VENDOR ? NVME_LM_VF_DEVICE_ID : id;
+}
+
+static inline void nvme_lm_config_written(NvmeCtrl *n)
+{
+    if (n->lm && n->lm->irq_owed) {
+        nvme_lm_raise_owed(n);
+    }
+}
+
+#endif /* HW_NVME_LM_H */

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+
+ifneq ($(KERNELRELEASE),)
+
+obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
+
+nvme-vfio-pci-y := \
+	cmds.o		\
+	main.o		\
+	migf.o		\
+	pf.o
+
+# The PF is reached through nvme's private header
+CFLAGS_pf.o := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
+
+# The nvme module that this was built for, where that is known
+ifneq ($(NVME_SRCVERSION),)
+CFLAGS_pf.o += -DNVMEVF_NVME_SRCVERSION=\"$(NVME_SRCVERSION)\"
+endif
+
+else
+
+KVER ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVER)/build
+NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
+
+# Private headers of nvme, of the very source that the kernel was built from
+NVME_SRC ?= $(firstword $(wildcard /usr/src/linux-source-$(basename $(basename $(firstword $(subst +, ,$(KVER)))))/drivers/nvme \
+				   /usr/src/linux-source-$(basename $(firstword $(subst +, ,$(KVER))))/drivers/nvme))
+
+.PHONY: help modules check-layout clean demo check vm setup static
+
+help:
+	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
+	@echo 'make check         the whole test suite'
+	@echo 'make vm            a shell in a virtual host with the emulated device'
+	@echo 'make modules       build the driver for KVER (default: the running kernel);'
+	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
+	@echo 'make static        checkpatch, sparse, W=1, kernel-doc and shellcheck'
+	@echo 'make clean         remove what "make modules" built'
+
+modules:
+	@test -d '$(KDIR)' || { echo 'no headers of $(KVER): apt-get install linux-headers-$(KVER)' >&2; exit 1; }
+	@test -e '$(NVME_SRC)/host/nvme.h' || { \
+		echo 'no source of nvme for $(KVER): apt-get install linux-source-X.Y, unpack it in /usr/src, or set NVME_SRC=DIR/drivers/nvme' >&2; exit 1; }
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_NVME_VFIO_PCI=m NVME_SRC=$(abspath $(NVME_SRC)) \
+		NVME_SRCVERSION=$$(modinfo -F srcversion $(firstword $(wildcard $(NVME_MODULES)/nvme.ko*)) 2>/dev/null) \
+		$(KBUILD_ARGS) modules
+	$(MAKE) check-layout
+
+# The private structures as compiled here against those of nvme-core: the same, or no module
+check-layout:
+	@./check-layout nvme-vfio-pci.ko $(KDIR) $(firstword $(wildcard $(NVME_MODULES)/nvme-core.ko*))
+
+clean:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+setup:
+	@vm/setup
+
+vm: setup
+	@vm/shell
+
+demo: setup
+	@vm/demo
+
+check: setup
+	@tests/run
+
+static: setup
+	@tests/static
+
+endif

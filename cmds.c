@@ -1,0 +1,766 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The commands that suspend, save, load and resume a VF: NVMe host managed live
+ * migration (TP4159) and the vendor specific set proposed in 2022.
+ *
+ * The controller id, the format indexes, offsets and lengths of a command come
+ * from here; nothing that a user writes becomes a field of a command.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/pci_ids.h>
+#include <linux/slab.h>
+#include <linux/unaligned.h>
+
+#include "nvme.h"
+
+static bool io_queues_only;
+module_param(io_queues_only, bool, 0644);
+MODULE_PARM_DESC(io_queues_only,
+		 "Offer devices for migration whose state holds I/O queues only; for VMMs that keep the admin queue to themselves (default: off)");
+
+static unsigned int suspend_timeout_ms = 30000;
+module_param(suspend_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(suspend_timeout_ms,
+		 "How long a VF may take to suspend before the attempt is given up, in milliseconds (default: 30000)");
+
+static unsigned int data_timeout_ms = 30000;
+module_param(data_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(data_timeout_ms,
+		 "How long a command that moves state or resumes may take, in milliseconds (default: 30000)");
+
+static unsigned int identify_timeout_ms = 10000;
+module_param(identify_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(identify_timeout_ms,
+		 "How long an Identify command may take, in milliseconds (default: 10000)");
+
+struct nvmevf_status_errno {
+	u16 status;
+	int err;
+};
+
+static const struct nvmevf_status_errno nvmevf_errnos[] = {
+	{ NVME_SC_INVALID_OPCODE,		-EOPNOTSUPP },
+	{ NVME_SC_INVALID_FIELD,		-EINVAL },
+	{ NVME_SC_CMD_SEQ_ERROR,		-EPROTO },
+	{ NVME_LM_SC_INVALID_CNTLID,		-ENXIO },
+	{ NVME_LM_SC_NOT_ENOUGH_RESOURCES,	-ENOSPC },
+	{ NVME_LM_SC_SUSPENDED,			-EBUSY },
+	{ NVME_LM_SC_NOT_SUSPENDED,		-EREMOTEIO },
+};
+
+static int nvmevf_status_to_errno(int status)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(nvmevf_errnos); i++)
+		if (nvmevf_errnos[i].status == status)
+			return nvmevf_errnos[i].err;
+
+	return -EIO;
+}
+
+/* Send @cmd; a positive status ends here */
+static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
+		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
+		      unsigned int timeout_ms, unsigned int flags)
+{
+	union nvme_result result;
+	int ret, err;
+
+	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, &result, timeout_ms, flags);
+	if (!ret) {
+		if (dw0)
+			*dw0 = le32_to_cpu(result.u32);
+		return 0;
+	}
+
+	if (ret == -ENOTCONN || ret == NVME_LM_SC_INVALID_CNTLID)
+		lm->lost = true;
+
+	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
+	if (ret > 0)
+		pci_err(lm->vf, "%s of controller %u: NVMe status %#x (%pe)\n",
+			what, lm->cntlid, ret, ERR_PTR(err));
+	else if (ret != -ECANCELED)
+		pci_err(lm->vf, "%s of controller %u: %pe\n", what, lm->cntlid, ERR_PTR(err));
+
+	return err;
+}
+
+/* Silent: the caller knows what a failure means */
+static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmevf_buf *buf,
+			   unsigned int flags)
+{
+	struct nvme_command cmd = {
+		.identify.opcode = nvme_admin_identify,
+		.identify.cns = cns,
+		.identify.ctrlid = cpu_to_le16(cntid),
+	};
+	int ret;
+
+	/* Identify has no length field: the device always moves 4096 bytes */
+	ret = nvmevf_pf_exec(lm->pf, &cmd, buf, NVME_IDENTIFY_DATA_SIZE, NULL,
+			     identify_timeout_ms, flags);
+	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
+}
+
+static void nvmevf_put_offset(struct nvme_command *cmd, u64 offset)
+{
+	cmd->common.cdw12 = cpu_to_le32(lower_32_bits(offset));
+	cmd->common.cdw13 = cpu_to_le32(upper_32_bits(offset));
+}
+
+/* Migration Send, Suspend: Fig 351 and 352; a UDMQ would be kept */
+static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvme_command cmd = {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SUSPEND),
+		.common.cdw11 = cpu_to_le32(lm->cntlid | NVME_LM_STYPE_SUSPEND <<
+					    NVME_LM_SUSPEND_STYPE_SHIFT),
+	};
+
+	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
+			  flags | NVMEVF_EXEC_SUSPEND);
+}
+
+/* Migration Send, Resume: Fig 353 */
+static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvme_command cmd = {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_RESUME),
+		.common.cdw11 = cpu_to_le32(lm->cntlid),
+	};
+
+	return nvmevf_cmd(lm, "Resume", &cmd, NULL, 0, NULL, data_timeout_ms, flags);
+}
+
+/* Migration Receive, Get Controller State: Fig 341 to 347; NUMDL is 0's based */
+static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
+			 bool *csup, unsigned int flags)
+{
+	struct nvme_command cmd = {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_RECEIVE,
+		.common.cdw10 = cpu_to_le32(NVME_LM_RECEIVE_GET_STATE |
+					    lm->csvi << NVME_LM_GET_CSVI_SHIFT),
+		.common.cdw11 = cpu_to_le32(lm->cntlid |
+					    lm->csuuidi << NVME_LM_GET_CSUUIDI_SHIFT),
+		.common.cdw15 = cpu_to_le32(len / sizeof(__le32) - 1),
+	};
+	u32 dw0;
+	int ret;
+
+	nvmevf_put_offset(&cmd, offset);
+	ret = nvmevf_cmd(lm, "Get Controller State", &cmd, buf, len, &dw0, data_timeout_ms, flags);
+	if (!ret)
+		*csup = dw0 & NVME_LM_GET_CSUP;
+	return ret;
+}
+
+/* Bytes of the whole container, Fig 358; its sizes are 128 bits of dwords each */
+static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
+{
+	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]), vss = le64_to_cpu(hdr->vss[0]), dwords;
+
+	if (hdr->ver || hdr->nvmecss[1] || hdr->vss[1] ||
+	    check_add_overflow(nvmecss, vss, &dwords) ||
+	    check_mul_overflow(dwords, (u64)sizeof(__le32), size) ||
+	    check_add_overflow(*size, (u64)sizeof(*hdr), size)) {
+		pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
+			le16_to_cpu(hdr->ver));
+		return -EIO;
+	}
+
+	return 0;
+}
+
+static int nvmevf_tp_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(sizeof(struct nvme_lm_state_header));
+	bool csup;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+
+	ret = nvmevf_tp_get(lm, buf, 0, buf->len, &csup, flags);
+	if (!ret)
+		ret = nvmevf_state_len(lm, buf->data, size);
+
+	nvmevf_buf_put(buf);
+	return ret;
+}
+
+static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr,
+				     bool csup)
+{
+	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
+		pci_err(lm->vf, "controller is no longer suspended: it was reset or its PF was\n");
+		lm->lost = true;
+		return -ENOTCONN;
+	}
+
+	if (!csup && !lm->csup)
+		dev_warn_once(&lm->vf->dev, "device does not report CSUP: relying on CSATTR\n");
+
+	lm->csup |= csup;
+	return 0;
+}
+
+static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(lm->pf));
+	bool csup;
+	int ret;
+
+	if (!buf)
+		return ERR_PTR(-ENOMEM);
+
+	ret = nvmevf_tp_get(lm, buf, 0, sizeof(struct nvme_lm_state_header), &csup, flags);
+	if (!ret)
+		ret = nvmevf_tp_check_suspended(lm, buf->data, csup);
+	if (!ret)
+		ret = nvmevf_state_len(lm, buf->data, size);
+	if (ret) {
+		nvmevf_buf_put(buf);
+		return ERR_PTR(ret);
+	}
+
+	return buf;
+}
+
+static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				size_t len, unsigned int flags)
+{
+	bool csup;
+	int ret;
+
+	ret = nvmevf_tp_get(lm, buf, offset, len, &csup, flags);
+	if (ret)
+		return ret;
+
+	if (!offset)
+		return nvmevf_tp_check_suspended(lm, buf->data, csup);
+
+	if (lm->csup && !csup) {
+		pci_err(lm->vf, "controller is no longer suspended at offset %llu\n", offset);
+		lm->lost = true;
+		return -ENOTCONN;
+	}
+
+	return 0;
+}
+
+/* Migration Send, Set Controller State: Fig 354 to 357; NUMD is a plain count */
+static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				 size_t len, bool last, unsigned int flags)
+{
+	u32 seqind = (offset ? 0 : NVME_LM_SEQIND_FIRST) | (last ? NVME_LM_SEQIND_LAST : 0);
+	struct nvme_command cmd = {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SET_STATE |
+					    seqind << NVME_LM_SEND_SEQIND_SHIFT),
+		.common.cdw11 = cpu_to_le32(lm->cntlid | lm->csvi << NVME_LM_SET_CSVI_SHIFT |
+					    (u32)lm->load_csuuidi << NVME_LM_SET_CSUUIDI_SHIFT),
+		.common.cdw15 = cpu_to_le32(len / sizeof(__le32)),
+	};
+
+	static_assert((NVME_LM_SEQIND_FIRST | NVME_LM_SEQIND_LAST) == NVME_LM_SEQIND_ONLY);
+
+	nvmevf_put_offset(&cmd, offset);
+	return nvmevf_cmd(lm, "Set Controller State", &cmd, buf, len, NULL, data_timeout_ms,
+			  flags | NVMEVF_EXEC_LOAD);
+}
+
+/* Indexes of the formats, Fig 329: they count from 1 */
+static int nvmevf_tp_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f)
+{
+	size_t uuids = f->nv * sizeof(__le16);
+	unsigned int i;
+
+	if (uuids + f->nuuid * sizeof(uuid_t) > sizeof(f->entries)) {
+		pci_info(lm->vf, "no migration: list of state formats exceeds its 4096 bytes\n");
+		return -EPROTO;
+	}
+
+	for (i = 0; i < f->nv && !lm->csvi; i++)
+		if (get_unaligned_le16(&f->entries[i * sizeof(__le16)]) == NVME_LM_STATE_VERSION)
+			lm->csvi = i + 1;
+
+	if (!f->nuuid)
+		return 0;
+
+	lm->uuids = kmemdup(&f->entries[uuids], f->nuuid * sizeof(uuid_t), GFP_KERNEL);
+	if (!lm->uuids)
+		return -ENOMEM;
+
+	lm->nuuid = f->nuuid;
+	lm->csuuidi = 1;
+	return 0;
+}
+
+static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
+{
+	if (!lm->csuuidi && !io_queues_only) {
+		pci_info(lm->vf, "no migration: device lists no vendor state format, so its state lacks the admin queue (see io_queues_only)\n");
+		return -EOPNOTSUPP;
+	}
+	if (!lm->csvi && !lm->csuuidi) {
+		pci_info(lm->vf, "no migration: device lists no known state format\n");
+		return -EOPNOTSUPP;
+	}
+
+	lm->hello.state_ver = cpu_to_le16(lm->csvi ? NVME_LM_STATE_VERSION :
+						     NVME_LM_STATE_VERSION_NONE);
+	if (lm->csuuidi)
+		export_uuid(lm->hello.uuid, &lm->uuids[lm->csuuidi - 1]);
+	return 0;
+}
+
+static int nvmevf_tp_probe(struct nvmevf_lm *lm)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+
+	ret = nvmevf_identify(lm, NVME_LM_CNS_STATE_FORMATS, 0, buf, 0);
+	if (ret)
+		pci_info(lm->vf, "no migration: cannot read the list of state formats\n");
+	else
+		ret = nvmevf_tp_parse_formats(lm, buf->data);
+	nvmevf_buf_put(buf);
+
+	return ret ?: nvmevf_tp_choose_format(lm);
+}
+
+static const struct nvmevf_lm_ops nvmevf_tp_ops = {
+	.cmdset		= NVME_LM_CMDSET_TP4159,
+	.name		= "TP4159",
+	.probe		= nvmevf_tp_probe,
+	.suspend	= nvmevf_tp_suspend,
+	.resume		= nvmevf_tp_resume,
+	.state_size	= nvmevf_tp_state_size,
+	.save_begin	= nvmevf_tp_save_begin,
+	.read_state	= nvmevf_tp_read_state,
+	.write_state	= nvmevf_tp_write_state,
+};
+
+/* The vendor set names a VF by its number, counted from 1, in CDW10[15:0] */
+static u32 nvmevf_vs_index(const struct nvmevf_lm *lm)
+{
+	return pci_iov_vf_id(lm->vf) + 1;
+}
+
+static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 cdw11,
+			 struct nvmevf_buf *buf, size_t len, u32 *dw0,
+			 unsigned int timeout_ms, unsigned int flags)
+{
+	struct nvme_command cmd = {
+		.common.opcode = opcode,
+		.common.cdw10 = cpu_to_le32(nvmevf_vs_index(lm)),
+		.common.cdw11 = cpu_to_le32(cdw11),
+	};
+
+	return nvmevf_cmd(lm, what, &cmd, buf, len, dw0, timeout_ms, flags);
+}
+
+static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
+{
+	return nvmevf_vs_cmd(lm, "SUSPEND", NVME_LM_VS_SUSPEND, 0, NULL, 0, NULL,
+			     suspend_timeout_ms, flags | NVMEVF_EXEC_SUSPEND);
+}
+
+static int nvmevf_vs_resume(struct nvmevf_lm *lm, unsigned int flags)
+{
+	return nvmevf_vs_cmd(lm, "RESUME", NVME_LM_VS_RESUME, 0, NULL, 0, NULL,
+			     data_timeout_ms, flags);
+}
+
+static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	u32 dw0;
+	int ret;
+
+	if (lm->saved) {
+		*size = lm->saved->len;
+		return 0;
+	}
+
+	ret = nvmevf_vs_cmd(lm, "QUERY_DATA_SIZE", NVME_LM_VS_QUERY_DATA_SIZE, 0, NULL, 0, &dw0,
+			    data_timeout_ms, flags);
+	if (ret)
+		return ret;
+	if (!dw0 || !IS_ALIGNED(dw0, sizeof(__le32))) {
+		pci_err(lm->vf, "QUERY_DATA_SIZE: impossible size %u\n", dw0);
+		return -EIO;
+	}
+
+	*size = dw0;
+	return 0;
+}
+
+/*
+ * SAVE moves the state at once and may disable the VF. What it returned is the
+ * only copy then: it stays with the device, and a second save is served from it.
+ */
+static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvmevf_buf *buf;
+	int ret;
+
+	ret = nvmevf_vs_state_size(lm, size, flags);
+	if (ret)
+		return ERR_PTR(ret);
+
+	if (!lm->saved) {
+		if (*size > nvmevf_pf_max_xfer(lm->pf)) {
+			pci_err(lm->vf, "state of %llu bytes exceeds one transfer of %zu\n",
+				*size, nvmevf_pf_max_xfer(lm->pf));
+			return ERR_PTR(-EFBIG);
+		}
+		buf = nvmevf_buf_alloc(*size);
+		if (!buf)
+			return ERR_PTR(-ENOMEM);
+		ret = nvmevf_vs_cmd(lm, "SAVE_DATA", NVME_LM_VS_SAVE_DATA, 0, buf, buf->len, NULL,
+				    data_timeout_ms, flags);
+		if (ret) {
+			nvmevf_buf_put(buf);
+			return ERR_PTR(ret);
+		}
+		lm->saved = buf;
+	}
+
+	kref_get(&lm->saved->ref);
+	return lm->saved;
+}
+
+/* The buffer that save_begin returned holds the whole state already */
+static int nvmevf_vs_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				size_t len, unsigned int flags)
+{
+	return WARN_ON_ONCE(offset || len != buf->len) ? -EIO : 0;
+}
+
+static int nvmevf_vs_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				 size_t len, bool last, unsigned int flags)
+{
+	if (offset || !last)
+		return -EFBIG;
+
+	return nvmevf_vs_cmd(lm, "LOAD_DATA", NVME_LM_VS_LOAD_DATA, len, buf, len, NULL,
+			     data_timeout_ms, flags | NVMEVF_EXEC_LOAD);
+}
+
+static int nvmevf_vs_undo_save(struct nvmevf_lm *lm, unsigned int flags)
+{
+	if (!lm->saved)
+		return 0;
+
+	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved->len, true, flags);
+}
+
+/* VFs that are known to mean this set by their PF's byte 3072 */
+static const struct pci_device_id nvmevf_vs_ids[] = {
+	{ PCI_DEVICE(PCI_VENDOR_ID_INTEL, 0x1457) },
+	{ }
+};
+
+static int nvmevf_vs_probe(struct nvmevf_lm *lm)
+{
+	lm->hello.state_ver = cpu_to_le16(NVME_LM_STATE_VERSION_NONE);
+	return 0;
+}
+
+static const struct nvmevf_lm_ops nvmevf_vs_ops = {
+	.cmdset		= NVME_LM_CMDSET_VENDOR,
+	.name		= "vendor set of 2022",
+	.probe		= nvmevf_vs_probe,
+	.suspend	= nvmevf_vs_suspend,
+	.resume		= nvmevf_vs_resume,
+	.state_size	= nvmevf_vs_state_size,
+	.save_begin	= nvmevf_vs_save_begin,
+	.read_state	= nvmevf_vs_read_state,
+	.write_state	= nvmevf_vs_write_state,
+	.undo_save	= nvmevf_vs_undo_save,
+};
+
+static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
+						     const struct nvme_id_ctrl *id)
+{
+	if (le16_to_cpu(id->oacs) & NVME_LM_OACS_HMLMS)
+		return &nvmevf_tp_ops;
+	if (id->vs[0] == NVME_LM_VS_SUPPORTED && pci_match_id(nvmevf_vs_ids, vf))
+		return &nvmevf_vs_ops;
+	return NULL;
+}
+
+static void nvmevf_fill_hello(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
+{
+	hello->magic = cpu_to_le64(NVME_LM_STREAM_MAGIC);
+	hello->version = cpu_to_le16(NVME_LM_STREAM_VERSION);
+	hello->vid = id->vid;
+	hello->ssvid = id->ssvid;
+	hello->oncs = id->oncs;
+	hello->mdts = id->mdts;
+	hello->aerl = id->aerl;
+	hello->sgls = id->sgls;
+	memcpy(hello->sn, id->sn, sizeof(hello->sn));
+	memcpy(hello->mn, id->mn, sizeof(hello->mn));
+	memcpy(hello->subnqn, id->subnqn, sizeof(hello->subnqn));
+}
+
+/* What answered must be this PF, or the queue was not its admin queue */
+static int nvmevf_check_identity(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
+{
+	struct pci_dev *pf = pci_physfn(lm->vf);
+
+	if (le16_to_cpu(id->vid) == pf->vendor && le16_to_cpu(id->ssvid) == pf->subsystem_vendor &&
+	    le16_to_cpu(id->cntlid) == nvmevf_pf_cntlid(lm->pf))
+		return 0;
+
+	pci_info(lm->vf, "no migration: Identify data is not that of the PF\n");
+	return -ENXIO;
+}
+
+static int nvmevf_probe_identify(struct nvmevf_lm *lm)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
+	const struct nvme_id_ctrl *id;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+
+	id = buf->data;
+	ret = nvmevf_identify(lm, NVME_ID_CNS_CTRL, 0, buf, 0);
+	if (ret) {
+		pci_info(lm->vf, "no migration: cannot identify the PF\n");
+		goto out;
+	}
+	ret = nvmevf_check_identity(lm, id);
+	if (ret)
+		goto out;
+
+	lm->ops = nvmevf_choose_ops(lm->vf, id);
+	if (!lm->ops) {
+		pci_info(lm->vf, "no migration: PF does not support host managed live migration\n");
+		ret = -EOPNOTSUPP;
+		goto out;
+	}
+
+	nvmevf_fill_hello(&lm->hello, id);
+	lm->hello.cmdset = lm->ops->cmdset;
+out:
+	nvmevf_buf_put(buf);
+	return ret;
+}
+
+static const struct nvme_lm_secondary_entry *
+nvmevf_find_entry(struct nvmevf_lm *lm, const struct nvme_lm_secondary_list *list)
+{
+	unsigned int i, n = min_t(unsigned int, list->nument, NVME_LM_SECONDARY_MAX);
+
+	for (i = 0; i < n; i++)
+		if (le16_to_cpu(list->entry[i].vfn) == pci_iov_vf_id(lm->vf) + 1 &&
+		    le16_to_cpu(list->entry[i].pcid) == nvmevf_pf_cntlid(lm->pf))
+			return &list->entry[i];
+
+	return NULL;
+}
+
+/* Find the VF in the Secondary Controller List (CNS 15h): 127 entries a page */
+static int nvmevf_read_entry(struct nvmevf_lm *lm, struct nvme_lm_secondary_entry *entry,
+			     unsigned int flags)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
+	const struct nvme_lm_secondary_entry *found;
+	const struct nvme_lm_secondary_list *list;
+	unsigned int cntid = 0, last;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+	list = buf->data;
+
+	for (;;) {
+		ret = nvmevf_identify(lm, NVME_ID_CNS_SCNDRY_CTRL_LIST, cntid, buf, flags);
+		if (ret)
+			break;
+		found = nvmevf_find_entry(lm, list);
+		if (found) {
+			*entry = *found;
+			break;
+		}
+		ret = -ENXIO;
+		if (list->nument < NVME_LM_SECONDARY_MAX)
+			break;
+		last = le16_to_cpu(list->entry[NVME_LM_SECONDARY_MAX - 1].scid);
+		/* ids ascend: a device that says otherwise would be asked for ever */
+		if (last < cntid || last == U16_MAX)
+			break;
+		cntid = last + 1;
+	}
+
+	nvmevf_buf_put(buf);
+	return ret;
+}
+
+static void nvmevf_store_entry(struct nvmevf_lm *lm, const struct nvme_lm_secondary_entry *entry)
+{
+	lm->online = entry->scs & NVME_LM_SCS_ONLINE;
+	lm->hello.nvq = entry->nvq;
+	lm->hello.nvi = entry->nvi;
+}
+
+/**
+ * nvmevf_lm_refresh - ask anew whether the VF is online and what it was given
+ * @lm: the VF
+ * @flags: NVMEVF_EXEC_KILLABLE or 0
+ *
+ * Identify CNS 15h, Fig 331.
+ *
+ * Context: Process, state mutex held; sleeps.
+ * Return: 0; -ENXIO where the list does not name the VF by the controller id
+ * that it had at probe; or what nvmevf_pf_exec() returns, as an errno.
+ */
+int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvme_lm_secondary_entry entry;
+	int ret;
+
+	ret = nvmevf_read_entry(lm, &entry, flags);
+	if (ret)
+		return ret;
+	if (le16_to_cpu(entry.scid) != lm->cntlid)
+		return -ENXIO;
+
+	nvmevf_store_entry(lm, &entry);
+	return 0;
+}
+
+static int nvmevf_probe_target(struct nvmevf_lm *lm)
+{
+	struct nvme_lm_secondary_entry entry;
+	int ret;
+
+	ret = nvmevf_read_entry(lm, &entry, 0);
+	if (ret || le16_to_cpu(entry.scid) == nvmevf_pf_cntlid(lm->pf)) {
+		pci_info(lm->vf, "no migration: PF does not list this VF as a secondary controller\n");
+		return ret ?: -ENXIO;
+	}
+
+	lm->cntlid = le16_to_cpu(entry.scid);
+	nvmevf_store_entry(lm, &entry);
+	return 0;
+}
+
+/**
+ * nvmevf_lm_match_format - choose the format indexes for a stream to load
+ * @lm: the VF
+ * @hello: what the stream says of itself
+ *
+ * Indexes are local to a device: a format is found by version and UUID.
+ *
+ * Context: Process, state mutex held.
+ * Return: 0, or -EOPNOTSUPP where this device does not know the format.
+ */
+int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hello)
+{
+	unsigned int i;
+	uuid_t uuid;
+
+	if (hello->state_ver != lm->hello.state_ver)
+		return -EOPNOTSUPP;
+
+	import_uuid(&uuid, hello->uuid);
+	if (uuid_is_null(&uuid)) {
+		lm->load_csuuidi = 0;
+		return lm->nuuid && !io_queues_only ? -EOPNOTSUPP : 0;
+	}
+
+	for (i = 0; i < lm->nuuid; i++) {
+		if (uuid_equal(&uuid, &lm->uuids[i])) {
+			lm->load_csuuidi = i + 1;
+			return 0;
+		}
+	}
+
+	return -EOPNOTSUPP;
+}
+
+static const char *nvmevf_pf_get_reason(long err)
+{
+	switch (err) {
+	case -ENODEV:
+		return "PF is not bound to nvme";
+	case -EAGAIN:
+		return "PF's controller is not live";
+	case -ENOEXEC:
+		return "module was built for another kernel";
+	default:
+		return "out of memory";
+	}
+}
+
+/**
+ * nvmevf_lm_probe - find out whether and how a VF can be migrated
+ * @vf: the virtual function
+ *
+ * Where it cannot, one line in the log says why.
+ *
+ * Context: Process, probe of @vf; sleeps.
+ * Return: the VF's migration data, for nvmevf_lm_free(), or an ERR_PTR.
+ */
+struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
+{
+	struct nvmevf_lm *lm;
+	int ret;
+
+	lm = kzalloc(sizeof(*lm), GFP_KERNEL);
+	if (!lm)
+		return ERR_PTR(-ENOMEM);
+
+	lm->vf = vf;
+	lm->pf = nvmevf_pf_get(vf);
+	if (IS_ERR(lm->pf)) {
+		ret = PTR_ERR(lm->pf);
+		pci_info(vf, "no migration: %s\n", nvmevf_pf_get_reason(ret));
+		kfree(lm);
+		return ERR_PTR(ret);
+	}
+
+	ret = nvmevf_probe_identify(lm);
+	if (!ret)
+		ret = nvmevf_probe_target(lm);
+	if (!ret)
+		ret = lm->ops->probe(lm);
+	if (ret) {
+		nvmevf_lm_free(lm);
+		return ERR_PTR(ret);
+	}
+
+	return lm;
+}
+
+/**
+ * nvmevf_lm_free - undo nvmevf_lm_probe()
+ * @lm: the migration data or NULL
+ *
+ * Context: Process; sleeps.
+ */
+void nvmevf_lm_free(struct nvmevf_lm *lm)
+{
+	if (!lm)
+		return;
+
+	nvmevf_pf_put(lm->pf);
+	nvmevf_buf_put(lm->saved);
+	kfree(lm->uuids);
+	kfree(lm);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between 6.12, the oldest kernel this builds for, and 7.x.
+ * Not part of an upstream posting.
+ */
+
+#ifndef NVMEVF_COMPAT_H
+#define NVMEVF_COMPAT_H
+
+#include <linux/blk-mq.h>
+#include <linux/crc32.h>
+#include <linux/version.h>
+#include <linux/vfio_pci_core.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+
+#define crc32c(crc, data, len)		__crc32c_le(crc, data, len)
+
+#define nvmevf_map_kern(rq, buf, len)	\
+	blk_rq_map_kern((rq)->q, rq, buf, len, GFP_KERNEL)
+
+#define NVMEVF_END_IO_ARGS		struct request *rq, blk_status_t err
+#define NVMEVF_MATCH_DATA		void *
+
+/* Counting of resets came with 7.x: the suspended bit alone tells here */
+#define nvmevf_ctrl_resets(ctrl)	0L
+
+#define NVMEVF_VFIO_OPS_7X
+#define nvmevf_set_pci_ops(core)	do { } while (0)
+
+static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
+{
+	int ret = vfio_pci_core_setup_barmap(core, 0);
+
+	return ret ? IOMEM_ERR_PTR(ret) : core->barmap[0];
+}
+
+#else
+
+#define nvmevf_map_kern(rq, buf, len)	blk_rq_map_kern(rq, buf, len, GFP_KERNEL)
+
+#define NVMEVF_END_IO_ARGS		\
+	struct request *rq, blk_status_t err, const struct io_comp_batch *iob
+#define NVMEVF_MATCH_DATA		const void *
+
+#define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
+
+#define NVMEVF_VFIO_OPS_7X						\
+	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\
+	.match_token_uuid = vfio_pci_core_match_token_uuid,		\
+	.pasid_attach_ioas = vfio_iommufd_physical_pasid_attach_ioas,	\
+	.pasid_detach_ioas = vfio_iommufd_physical_pasid_detach_ioas,
+
+static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
+{
+	static const struct vfio_pci_device_ops ops = {
+		.get_dmabuf_phys = vfio_pci_core_get_dmabuf_phys,
+	};
+
+	core->pci_ops = &ops;
+}
+
+static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
+{
+	return vfio_pci_core_get_iomap(core, 0);
+}
+
+#endif
+
+#endif /* NVMEVF_COMPAT_H */

@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO variant driver for NVMe functions: a virtual function whose PF supports
+ * live migration is migrated through the VFIO uAPI, everything else acts as
+ * with vfio-pci.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/vfio.h>
+
+#include "compat.h"
+#include "nvme.h"
+
+/* Size of vendor specific state assumed before the device was asked */
+#define NVMEVF_DATA_SIZE_GUESS	SZ_16K
+
+static struct nvmevf_device *nvmevf_from_vdev(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct nvmevf_device, core.vdev);
+}
+
+static struct nvmevf_device *nvmevf_from_pdev(struct pci_dev *pdev)
+{
+	struct vfio_pci_core_device *core = pci_get_drvdata(pdev);
+
+	return container_of(core, struct nvmevf_device, core);
+}
+
+static const char *nvmevf_state_name(enum vfio_device_mig_state state)
+{
+	static const char *const names[] = {
+		[VFIO_DEVICE_STATE_ERROR]	= "ERROR",
+		[VFIO_DEVICE_STATE_STOP]	= "STOP",
+		[VFIO_DEVICE_STATE_RUNNING]	= "RUNNING",
+		[VFIO_DEVICE_STATE_STOP_COPY]	= "STOP_COPY",
+		[VFIO_DEVICE_STATE_RESUMING]	= "RESUMING",
+		[VFIO_DEVICE_STATE_RUNNING_P2P]	= "RUNNING_P2P",
+	};
+
+	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
+}
+
+/**
+ * nvmevf_pf_lost_locked - whether the VF may have run behind our back
+ * @vf: the device
+ *
+ * A reset of the PF makes the VFs that it suspended run again. Once noticed,
+ * this stays so until the VF is reset.
+ *
+ * Context: State mutex held.
+ * Return: true where a reset of the PF was seen while the VF was suspended.
+ */
+bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
+{
+	long resets;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (vf->lm->lost || vf->mig_state == VFIO_DEVICE_STATE_RUNNING)
+		return vf->lm->lost;
+
+	if (!nvmevf_pf_live(vf->lm->pf, &resets) || resets != vf->pf_resets) {
+		pci_err(vf->core.pdev, "PF was reset while this VF was suspended: reset the VF\n");
+		vf->lm->lost = true;
+	}
+
+	return vf->lm->lost;
+}
+
+static void nvmevf_drop_saved_locked(struct nvmevf_device *vf)
+{
+	nvmevf_buf_put(vf->lm->saved);
+	vf->lm->saved = NULL;
+}
+
+static int nvmevf_suspend_locked(struct nvmevf_device *vf)
+{
+	long resets;
+	int ret;
+
+	/* taken first: a reset during the command counts as one after it */
+	nvmevf_pf_live(vf->lm->pf, &resets);
+
+	ret = vf->lm->ops->suspend(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (!ret)
+		vf->pf_resets = resets;
+	return ret;
+}
+
+/*
+ * Resume is sent here only, never to clean up: on a source that was migrated
+ * away it would execute commands a second time that the destination executes.
+ */
+static int nvmevf_resume_locked(struct nvmevf_device *vf)
+{
+	int ret;
+
+	ret = vf->lm->ops->resume(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (!ret)
+		nvmevf_drop_saved_locked(vf);
+	return ret;
+}
+
+static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
+{
+	if (!vf->lm->ops->undo_save)
+		return 0;
+
+	return vf->lm->ops->undo_save(vf->lm, NVMEVF_EXEC_KILLABLE);
+}
+
+static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool enabled)
+{
+	int ret;
+
+	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (ret) {
+		pci_err(vf->core.pdev, "load refused: secondary controller not found: %pe\n",
+			ERR_PTR(ret));
+		return ERR_PTR(ret);
+	}
+	if (!vf->lm->online) {
+		pci_err(vf->core.pdev, "load refused: secondary controller %u is offline\n",
+			vf->lm->cntlid);
+		return ERR_PTR(-ENODEV);
+	}
+
+	return nvmevf_resume_open_locked(vf, enabled);
+}
+
+static int nvmevf_end_resuming_locked(struct nvmevf_device *vf)
+{
+	int ret = nvmevf_resume_finish_locked(vf);
+
+	if (ret)
+		return ret;
+
+	nvmevf_session_end_locked(vf);
+	nvmevf_drop_saved_locked(vf);
+	return 0;
+}
+
+#define NVMEVF_ARC(from, to)	((from) << 8 | (to))
+
+/*
+ * One arc of the state machine. A suspended controller starts nothing and still
+ * takes register writes, which is what RUNNING_P2P means; STOP is no more.
+ */
+static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_device_mig_state next,
+				       bool enabled)
+{
+	switch (NVMEVF_ARC(vf->mig_state, next)) {
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P):
+		return ERR_PTR(nvmevf_suspend_locked(vf));
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_RUNNING):
+		return ERR_PTR(nvmevf_resume_locked(vf));
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP):
+		return NULL;
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RUNNING_P2P):
+		return ERR_PTR(nvmevf_undo_save_locked(vf));
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
+		return nvmevf_save_open_locked(vf);
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP):
+		nvmevf_session_end_locked(vf);
+		return NULL;
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RESUMING):
+		return nvmevf_begin_resuming_locked(vf, enabled);
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RESUMING, VFIO_DEVICE_STATE_STOP):
+		return ERR_PTR(nvmevf_end_resuming_locked(vf));
+	default:
+		WARN_ON_ONCE(1);
+		return ERR_PTR(-EINVAL);
+	}
+}
+
+/* Whether a failed arc leaves the device in a state that nobody knows */
+static bool nvmevf_is_unknown(struct nvmevf_device *vf, int err)
+{
+	return vf->lm->lost || err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED;
+}
+
+static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
+					     enum vfio_device_mig_state next, int err)
+{
+	pci_dbg(vf->core.pdev, "%s -> %s: %pe\n", nvmevf_state_name(vf->mig_state),
+		nvmevf_state_name(next), ERR_PTR(err));
+
+	if (nvmevf_is_unknown(vf, err)) {
+		nvmevf_session_end_locked(vf);
+		vf->mig_state = VFIO_DEVICE_STATE_ERROR;
+	}
+
+	return ERR_PTR(err);
+}
+
+static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_device_mig_state new,
+				       bool enabled)
+{
+	enum vfio_device_mig_state next;
+	struct file *filp = NULL;
+	int ret;
+
+	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
+		return ERR_PTR(-EIO);
+
+	while (vf->mig_state != new) {
+		/* Also tells an impossible request apart, before anything is touched */
+		ret = vfio_mig_get_next_state(&vf->core.vdev, vf->mig_state, new, &next);
+		if (ret)
+			return ERR_PTR(ret);
+		if (nvmevf_pf_lost_locked(vf))
+			return nvmevf_arc_failed_locked(vf, next, -ENOTCONN);
+
+		filp = nvmevf_step_locked(vf, next, enabled);
+		if (IS_ERR(filp))
+			return nvmevf_arc_failed_locked(vf, next, PTR_ERR(filp));
+
+		pci_dbg(vf->core.pdev, "%s -> %s\n", nvmevf_state_name(vf->mig_state),
+			nvmevf_state_name(next));
+		vf->mig_state = next;
+		if (filp && next != new) {
+			fput(filp);
+			return ERR_PTR(-EINVAL);
+		}
+	}
+
+	return filp;
+}
+
+static int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val)
+{
+	void __iomem *bar = nvmevf_bar0(&vf->core);
+
+	if (IS_ERR(bar))
+		return PTR_ERR(bar);
+
+	return vfio_pci_core_ioread32(&vf->core, true, val, bar + reg);
+}
+
+/* Takes memory_lock, so never under the state mutex */
+static int nvmevf_read_enabled(struct nvmevf_device *vf, bool *enabled)
+{
+	u32 cc;
+	int ret;
+
+	ret = nvmevf_read_reg(vf, NVME_REG_CC, &cc);
+	if (!ret)
+		*enabled = cc & NVME_CC_ENABLE;
+	return ret;
+}
+
+static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_mig_state new)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+	bool enabled = false;
+	struct file *filp;
+	int ret;
+
+	/* the core would call it done where the state is ERROR already */
+	if (new == VFIO_DEVICE_STATE_ERROR)
+		return ERR_PTR(-EINVAL);
+
+	if (new == VFIO_DEVICE_STATE_RESUMING) {
+		ret = nvmevf_read_enabled(vf, &enabled);
+		if (ret)
+			return ERR_PTR(ret);
+	}
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return ERR_PTR(-EINTR);
+	filp = nvmevf_walk_locked(vf, new, enabled);
+	mutex_unlock(&vf->state_mutex);
+	return filp;
+}
+
+static int nvmevf_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return -EINTR;
+	*state = vf->mig_state;
+	mutex_unlock(&vf->state_mutex);
+	return 0;
+}
+
+/* A VMM takes an error for a huge state: the last known size is better than one */
+static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
+{
+	u64 size;
+
+	switch (vf->mig_state) {
+	case VFIO_DEVICE_STATE_RUNNING:
+	case VFIO_DEVICE_STATE_RUNNING_P2P:
+	case VFIO_DEVICE_STATE_STOP:
+		break;
+	default:
+		return;
+	}
+
+	if (nvmevf_pf_lost_locked(vf))
+		return;
+
+	if (!vf->lm->ops->state_size(vf->lm, &size, NVMEVF_EXEC_KILLABLE))
+		vf->data_size = nvmevf_stream_size(vf->lm, size);
+}
+
+static int nvmevf_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return -EINTR;
+	nvmevf_update_data_size_locked(vf);
+	*stop_copy_length = vf->data_size;
+	mutex_unlock(&vf->state_mutex);
+	return 0;
+}
+
+static const struct vfio_migration_ops nvmevf_mig_ops = {
+	.migration_set_state		= nvmevf_set_state,
+	.migration_get_state		= nvmevf_get_state,
+	.migration_get_data_size	= nvmevf_get_data_size,
+};
+
+/* What a reset of the VF leaves: nothing */
+static void nvmevf_reset_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	nvmevf_session_end_locked(vf);
+	nvmevf_drop_saved_locked(vf);
+	vf->lm->lost = false;
+	vf->mig_state = VFIO_DEVICE_STATE_RUNNING;
+}
+
+/* No command for a VF runs across its reset: the mutex is held until reset_done */
+static void nvmevf_reset_prepare(struct pci_dev *pdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_pdev(pdev);
+
+	if (!vf->lm)
+		return;
+
+	nvmevf_pf_abort_begin(vf->lm->pf);
+	mutex_lock(&vf->state_mutex);
+}
+
+static void nvmevf_reset_done(struct pci_dev *pdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_pdev(pdev);
+
+	if (!vf->lm)
+		return;
+
+	nvmevf_reset_locked(vf);
+	vf->stale = false;
+	nvmevf_pf_abort_end(vf->lm->pf, true);
+	mutex_unlock(&vf->state_mutex);
+}
+
+static const struct pci_error_handlers nvmevf_err_handlers = {
+	.reset_prepare	= nvmevf_reset_prepare,
+	.reset_done	= nvmevf_reset_done,
+	.error_detected	= vfio_pci_core_aer_err_detected,
+};
+
+/* A command that had been given up succeeded after the VF was reset */
+static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
+{
+	struct nvmevf_device *vf = priv;
+
+	if (!reset_since)
+		return;
+
+	guard(mutex)(&vf->state_mutex);
+
+	if (flags & NVMEVF_EXEC_LOAD) {
+		pci_err(vf->core.pdev, "state was loaded after a reset: reset the VF again\n");
+		vf->lm->lost = true;
+	} else if ((flags & NVMEVF_EXEC_SUSPEND) && vf->mig_state == VFIO_DEVICE_STATE_RUNNING) {
+		vf->lm->ops->resume(vf->lm, 0);
+	}
+}
+
+static void nvmevf_cache_registers(struct nvmevf_device *vf, struct nvme_lm_hello *hello)
+{
+	u32 cap_lo, cap_hi, vs;
+
+	if (nvmevf_read_reg(vf, NVME_REG_CAP, &cap_lo) ||
+	    nvmevf_read_reg(vf, NVME_REG_CAP + sizeof(u32), &cap_hi) ||
+	    nvmevf_read_reg(vf, NVME_REG_VS, &vs) || cap_hi == U32_MAX)
+		return;
+
+	hello->cap = cpu_to_le64((u64)cap_hi << 32 | cap_lo);
+	hello->vs = cpu_to_le32(vs);
+}
+
+static int nvmevf_open_migration(struct nvmevf_device *vf)
+{
+	struct nvme_lm_hello regs = {};
+	int ret;
+
+	nvmevf_cache_registers(vf, &regs);
+
+	guard(mutex)(&vf->state_mutex);
+
+	if (vf->stale) {
+		pci_err(vf->core.pdev, "the last user's state could not be reset\n");
+		return -EIO;
+	}
+
+	vf->lm->hello.cap = regs.cap;
+	vf->lm->hello.vs = regs.vs;
+	vf->lm->hello.msix = cpu_to_le16(max(pci_msix_vec_count(vf->core.pdev), 0));
+
+	/* an offline VF may be opened as well, and the PF may be away */
+	ret = nvmevf_lm_refresh(vf->lm, 0);
+	if (ret)
+		pci_dbg(vf->core.pdev, "secondary controller list: %pe\n", ERR_PTR(ret));
+	return 0;
+}
+
+static int nvmevf_open_device(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+	int ret;
+
+	ret = vfio_pci_core_enable(&vf->core);
+	if (ret)
+		return ret;
+
+	ret = nvmevf_open_migration(vf);
+	if (ret) {
+		vfio_pci_core_disable(&vf->core);
+		return ret;
+	}
+
+	vfio_pci_core_finish_enable(&vf->core);
+	return 0;
+}
+
+static void nvmevf_close_device(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+
+	nvmevf_pf_abort_begin(vf->lm->pf);
+	scoped_guard(mutex, &vf->state_mutex)
+		nvmevf_reset_locked(vf);
+
+	/* resets the VF without reset_done; or not, where a lock was taken */
+	vfio_pci_core_close_device(vdev);
+
+	scoped_guard(mutex, &vf->state_mutex)
+		vf->stale = vf->core.needs_reset;
+	nvmevf_pf_abort_end(vf->lm->pf, !vf->stale);
+}
+
+static int nvmevf_plain_open_device(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+	int ret;
+
+	ret = vfio_pci_core_enable(&vf->core);
+	if (!ret)
+		vfio_pci_core_finish_enable(&vf->core);
+	return ret;
+}
+
+static int nvmevf_init_dev(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+
+	mutex_init(&vf->state_mutex);
+	lockdep_register_key(&vf->lock_key);
+	lockdep_set_class(&vf->state_mutex, &vf->lock_key);
+	vf->mig_state = VFIO_DEVICE_STATE_RUNNING;
+	return vfio_pci_core_init_dev(vdev);
+}
+
+static void nvmevf_release_dev(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+
+	mutex_destroy(&vf->state_mutex);
+	lockdep_unregister_key(&vf->lock_key);
+	vfio_pci_core_release_dev(vdev);
+}
+
+#define NVMEVF_COMMON_OPS						\
+	.name		= "nvme-vfio-pci",				\
+	.init		= nvmevf_init_dev,				\
+	.release	= nvmevf_release_dev,				\
+	.ioctl		= vfio_pci_core_ioctl,				\
+	.device_feature	= vfio_pci_core_ioctl_feature,			\
+	.read		= vfio_pci_core_read,				\
+	.write		= vfio_pci_core_write,				\
+	.mmap		= vfio_pci_core_mmap,				\
+	.request	= vfio_pci_core_request,			\
+	.match		= vfio_pci_core_match,				\
+	.bind_iommufd	= vfio_iommufd_physical_bind,			\
+	.unbind_iommufd	= vfio_iommufd_physical_unbind,			\
+	.attach_ioas	= vfio_iommufd_physical_attach_ioas,		\
+	.detach_ioas	= vfio_iommufd_physical_detach_ioas,		\
+	NVMEVF_VFIO_OPS_7X
+
+static const struct vfio_device_ops nvmevf_ops = {
+	.open_device	= nvmevf_open_device,
+	.close_device	= nvmevf_close_device,
+	NVMEVF_COMMON_OPS
+};
+
+static const struct vfio_device_ops nvmevf_plain_ops = {
+	.open_device	= nvmevf_plain_open_device,
+	.close_device	= vfio_pci_core_close_device,
+	NVMEVF_COMMON_OPS
+};
+
+static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev)
+{
+	struct nvmevf_lm *lm;
+	int ret;
+
+	if (!pdev->is_virtfn) {
+		pci_info(pdev, "no migration: not a virtual function\n");
+		return NULL;
+	}
+
+	lm = nvmevf_lm_probe(pdev);
+	if (IS_ERR(lm))
+		return NULL;
+
+	ret = nvmevf_pf_link(lm->pf);
+	if (ret) {
+		nvmevf_lm_free(lm);
+		return ERR_PTR(ret);
+	}
+
+	return lm;
+}
+
+static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *lm)
+{
+	vf->lm = lm;
+	vf->data_size = nvmevf_stream_size(lm, NVMEVF_DATA_SIZE_GUESS);
+	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
+	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
+	pci_info(vf->core.pdev, "migration by %s, controller %u\n", lm->ops->name, lm->cntlid);
+}
+
+static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct nvmevf_device *vf;
+	struct nvmevf_lm *lm;
+	int ret;
+
+	lm = nvmevf_probe_migration(pdev);
+	if (IS_ERR(lm))
+		return PTR_ERR(lm);
+
+	vf = vfio_alloc_device(nvmevf_device, core.vdev, &pdev->dev,
+			       lm ? &nvmevf_ops : &nvmevf_plain_ops);
+	if (IS_ERR(vf)) {
+		nvmevf_lm_free(lm);
+		return PTR_ERR(vf);
+	}
+
+	dev_set_drvdata(&pdev->dev, &vf->core);
+	nvmevf_set_pci_ops(&vf->core);
+	if (lm)
+		nvmevf_enable_migration(vf, lm);
+
+	ret = vfio_pci_core_register_device(&vf->core);
+	if (ret) {
+		nvmevf_lm_free(lm);
+		vfio_put_device(&vf->core.vdev);
+	}
+
+	return ret;
+}
+
+/* The device lock is held: the reset that close had to skip can be done here */
+static void nvmevf_clean_stale(struct nvmevf_device *vf)
+{
+	struct pci_dev *pdev = vf->core.pdev;
+	int ret;
+
+	if (!vf->stale)
+		return;
+
+	nvmevf_pf_abort_begin(vf->lm->pf);
+	pci_save_state(pdev);
+	ret = __pci_reset_function_locked(pdev);
+	pci_restore_state(pdev);
+	if (ret)
+		pci_err(pdev, "cannot be reset, what the last user left stays: %pe\n",
+			ERR_PTR(ret));
+	nvmevf_pf_abort_end(vf->lm->pf, !ret);
+}
+
+static void nvmevf_remove(struct pci_dev *pdev)
+{
+	struct nvmevf_device *vf = nvmevf_from_pdev(pdev);
+
+	vfio_pci_core_unregister_device(&vf->core);
+	if (vf->lm) {
+		nvmevf_clean_stale(vf);
+		nvmevf_lm_free(vf->lm);
+	}
+	vfio_put_device(&vf->core.vdev);
+}
+
+static const struct pci_device_id nvmevf_table[] = {
+	{
+		PCI_DEVICE_CLASS(PCI_CLASS_STORAGE_EXPRESS, 0xffffff),
+		.override_only = PCI_ID_F_VFIO_DRIVER_OVERRIDE,
+	},
+	{}
+};
+MODULE_DEVICE_TABLE(pci, nvmevf_table);
+
+static struct pci_driver nvmevf_driver = {
+	.name			= "nvme-vfio-pci",
+	.id_table		= nvmevf_table,
+	.probe			= nvmevf_probe,
+	.remove			= nvmevf_remove,
+	.err_handler		= &nvmevf_err_handlers,
+	.driver_managed_dma	= true,
+};
+
+static int __init nvmevf_init(void)
+{
+	int ret;
+
+	ret = nvmevf_pf_init();
+	if (ret)
+		return ret;
+
+	ret = pci_register_driver(&nvmevf_driver);
+	if (ret)
+		nvmevf_pf_exit();
+	return ret;
+}
+module_init(nvmevf_init);
+
+static void __exit nvmevf_exit(void)
+{
+	pci_unregister_driver(&nvmevf_driver);
+	nvmevf_pf_exit();
+}
+module_exit(nvmevf_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("VFIO PCI driver for NVMe functions, with live migration of virtual functions");

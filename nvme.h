@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the NVMe VFIO variant driver share.
+ */
+
+#ifndef NVMEVF_NVME_H
+#define NVMEVF_NVME_H
+
+#include <linux/bits.h>
+#include <linux/err.h>
+#include <linux/kref.h>
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/nvme.h>
+#include <linux/pci.h>
+#include <linux/uuid.h>
+#include <linux/vfio_pci_core.h>
+
+#include "nvme_lm.h"
+
+struct nvmevf_device;
+struct nvmevf_lm;
+struct nvmevf_pf;
+struct nvmevf_session;
+
+/**
+ * struct nvmevf_buf - memory of one transfer, owned by whoever still needs it
+ * @ref: the session or device that uses it, and the command that moves it
+ * @len: bytes at @data
+ * @data: the memory, page aligned or at least dword aligned
+ */
+struct nvmevf_buf {
+	struct kref ref;
+	size_t len;
+	void *data;
+};
+
+struct nvmevf_buf *nvmevf_buf_alloc(size_t len);
+void nvmevf_buf_put(struct nvmevf_buf *buf);
+
+/**
+ * enum nvmevf_exec_flags - how a command is waited for and what it may cost
+ * @NVMEVF_EXEC_KILLABLE: a fatal signal ends the wait
+ * @NVMEVF_EXEC_SUSPEND: the guest decides how long it takes: at most half of
+ *			 the slots, no timeout of the block layer
+ * @NVMEVF_EXEC_LOAD: moves foreign state into the VF
+ */
+enum nvmevf_exec_flags {
+	NVMEVF_EXEC_KILLABLE	= BIT(0),
+	NVMEVF_EXEC_SUSPEND	= BIT(1),
+	NVMEVF_EXEC_LOAD	= BIT(2),
+};
+
+/**
+ * typedef nvmevf_late_fn - told of a given-up command that succeeded after all
+ * @priv: what nvmevf_pf_set_late() was given
+ * @flags: the flags the command was sent with
+ * @reset_since: the VF was reset after the command was sent
+ *
+ * Context: Process; may sleep and may send commands.
+ */
+typedef void (*nvmevf_late_fn)(void *priv, unsigned int flags, bool reset_since);
+
+int nvmevf_pf_init(void);
+void nvmevf_pf_exit(void);
+struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf);
+int nvmevf_pf_link(struct nvmevf_pf *pf);
+void nvmevf_pf_set_late(struct nvmevf_pf *pf, nvmevf_late_fn late, void *priv);
+void nvmevf_pf_put(struct nvmevf_pf *pf);
+int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
+		   struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+		   unsigned int timeout_ms, unsigned int flags);
+size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf);
+u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf);
+bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets);
+void nvmevf_pf_abort_begin(struct nvmevf_pf *pf);
+void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
+
+/**
+ * struct nvmevf_lm_ops - one command set
+ * @cmdset: its name in the stream
+ * @name: its name in the log
+ * @probe: find out whether PF and VF support it, and the formats of state
+ * @suspend: stop the VF; returns when it starts no transaction any more
+ * @resume: let the suspended VF go on
+ * @state_size: bytes of controller state as of now
+ * @save_begin: begin a save: bytes of the state, and the buffer to read it by
+ * @read_state: fill the buffer with @len bytes of the state from @offset on
+ * @write_state: send @len bytes of the buffer; with @last the device commits
+ * @undo_save: make a VF that was saved what it was before, or NULL
+ *
+ * All but @probe: the state mutex is held; they sleep and return 0 or a
+ * negative errno. @flags is NVMEVF_EXEC_KILLABLE or 0.
+ */
+struct nvmevf_lm_ops {
+	enum nvme_lm_cmdset cmdset;
+	const char *name;
+	int (*probe)(struct nvmevf_lm *lm);
+	int (*suspend)(struct nvmevf_lm *lm, unsigned int flags);
+	int (*resume)(struct nvmevf_lm *lm, unsigned int flags);
+	int (*state_size)(struct nvmevf_lm *lm, u64 *size, unsigned int flags);
+	struct nvmevf_buf *(*save_begin)(struct nvmevf_lm *lm, u64 *size, unsigned int flags);
+	int (*read_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
+			  unsigned int flags);
+	int (*write_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
+			   bool last, unsigned int flags);
+	int (*undo_save)(struct nvmevf_lm *lm, unsigned int flags);
+};
+
+/**
+ * struct nvmevf_lm - how one VF is migrated
+ * @vf: the VF
+ * @pf: the way to its PF
+ * @ops: the command set
+ * @cntlid: controller id of the VF
+ * @online: the secondary controller was online when last asked
+ * @lost: the PF or the VF was reset behind our back, or foreign state may be in
+ *	  the VF: only a reset of the VF helps
+ * @csup: this device reports CSUP, so its absence means something
+ * @csvi: index of the NVMe Controller State version, 0: none
+ * @csuuidi: index of the UUID to save with, 0: none
+ * @load_csuuidi: index of the UUID that the stream being loaded names
+ * @nuuid: number of UUIDs that the device lists
+ * @uuids: those UUIDs
+ * @saved: what the vendor set's SAVE returned; kept until RUNNING or reset
+ * @hello: identity and limits for HELLO, complete but for the state's length
+ *
+ * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids. The
+ * state mutex of the device protects the rest.
+ */
+struct nvmevf_lm {
+	struct pci_dev *vf;
+	struct nvmevf_pf *pf;
+	const struct nvmevf_lm_ops *ops;
+	u16 cntlid;
+	bool online;
+	bool lost;
+	bool csup;
+	u8 csvi;
+	u8 csuuidi;
+	u8 load_csuuidi;
+	u8 nuuid;
+	uuid_t *uuids;
+	struct nvmevf_buf *saved;
+	struct nvme_lm_hello hello;
+};
+
+struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf);
+void nvmevf_lm_free(struct nvmevf_lm *lm);
+int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
+int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hello);
+
+/**
+ * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
+ * @core: what every vfio-pci device is
+ * @lm: how it is migrated; NULL: it cannot be, and acts as with vfio-pci
+ * @lock_key: a reset of several functions holds several state mutexes
+ * @state_mutex: protects what follows, and the changing part of @lm. A reset
+ *		 holds it from reset_prepare to reset_done, inside memory_lock:
+ *		 no user memory and no BAR of the VF is touched under it.
+ * @mig_state: changes in SET and in a reset only
+ * @session: the open save or resume session, or NULL
+ * @pf_resets: nvmevf_pf_live()'s number when the VF was suspended
+ * @data_size: stream size last known, never 0
+ * @stale: the reset at close was skipped: what the last user left is in the VF
+ */
+struct nvmevf_device {
+	struct vfio_pci_core_device core;
+	struct nvmevf_lm *lm;
+	struct lock_class_key lock_key;
+	struct mutex state_mutex;	/* protects what follows */
+	enum vfio_device_mig_state mig_state;
+	struct nvmevf_session *session;
+	long pf_resets;
+	u64 data_size;
+	bool stale;
+};
+
+bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
+
+struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
+struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
+int nvmevf_resume_finish_locked(struct nvmevf_device *vf);
+void nvmevf_session_end_locked(struct nvmevf_device *vf);
+u64 nvmevf_stream_size(const struct nvmevf_lm *lm, u64 state_len);
+
+#endif /* NVMEVF_NVME_H */

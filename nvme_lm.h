@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Wire structures and constants of NVMe live migration: the host managed set
+ * of TP4159 (figure numbers are those of NVM Express Base Specification 2.1),
+ * the vendor specific set proposed in 2022, and the device stream of this
+ * driver. Everything is little-endian.
+ */
+
+#ifndef NVME_LM_H
+#define NVME_LM_H
+
+#include <linux/bits.h>
+#include <linux/build_bug.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+
+/* Opcodes of the Admin command set, Fig 28 and 141 */
+#define NVME_LM_ADMIN_MIGRATION_SEND	0x41
+#define NVME_LM_ADMIN_MIGRATION_RECEIVE	0x42
+
+/* Identify Controller OACS, Fig 312 */
+#define NVME_LM_OACS_HMLMS		BIT(11)
+
+/* Identify CNS of the Supported Controller State Formats, Fig 310 */
+#define NVME_LM_CNS_STATE_FORMATS	0x20
+
+/* Migration Send CDW10, Fig 350 and 357 */
+#define NVME_LM_SEND_SUSPEND		0x0
+#define NVME_LM_SEND_RESUME		0x1
+#define NVME_LM_SEND_SET_STATE		0x2
+#define NVME_LM_SEND_SEQIND_SHIFT	16
+
+/* Sequence Indicator of Set Controller State, Fig 354 */
+#define NVME_LM_SEQIND_MIDDLE		0x0
+#define NVME_LM_SEQIND_FIRST		0x1
+#define NVME_LM_SEQIND_LAST		0x2
+#define NVME_LM_SEQIND_ONLY		0x3
+
+/* Migration Send CDW11: Suspend, Fig 352; Set Controller State, Fig 356 */
+#define NVME_LM_SUSPEND_STYPE_SHIFT	16
+#define NVME_LM_STYPE_NOTIFICATION	0x0
+#define NVME_LM_STYPE_SUSPEND		0x1
+#define NVME_LM_SET_CSVI_SHIFT		16
+#define NVME_LM_SET_CSUUIDI_SHIFT	24
+
+/* Migration Receive CDW10 and CDW11, Fig 341 and 342 */
+#define NVME_LM_RECEIVE_GET_STATE	0x0
+#define NVME_LM_GET_CSVI_SHIFT		16
+#define NVME_LM_GET_CSUUIDI_SHIFT	16
+
+/* Get Controller State completion DW0, Fig 347 */
+#define NVME_LM_GET_CSUP		BIT(0)
+
+/* Command specific status values (SCT 1h), Fig 103 */
+#define NVME_LM_SC_INVALID_CNTLID	0x11f
+#define NVME_LM_SC_NOT_ENOUGH_RESOURCES	0x138
+#define NVME_LM_SC_SUSPENDED		0x139
+#define NVME_LM_SC_NOT_SUSPENDED	0x13a
+
+/**
+ * struct nvme_lm_state_formats - Identify CNS 20h, Fig 329
+ * @nv: number of version entries
+ * @nuuid: number of UUID entries
+ * @entries: @nv versions of 2 bytes each, then @nuuid UUIDs of 16 bytes each
+ *
+ * An index into either list (CSVI, CSUUIDI) counts from 1 and means something
+ * to this one device only.
+ */
+struct nvme_lm_state_formats {
+	__u8 nv;
+	__u8 nuuid;
+	__u8 entries[4094];
+};
+
+/* The only version of the NVMe Controller State structure, Fig 359 */
+#define NVME_LM_STATE_VERSION		0x0
+
+/**
+ * struct nvme_lm_secondary_entry - Secondary Controller Entry, Fig 332
+ * @scid: controller id of the secondary controller
+ * @pcid: controller id of its primary controller
+ * @scs: bit 0: the secondary controller is online
+ * @rsvd5: reserved
+ * @vfn: number of the virtual function, counted from 1
+ * @nvq: VQ flexible resources assigned
+ * @nvi: VI flexible resources assigned
+ * @rsvd14: reserved
+ */
+struct nvme_lm_secondary_entry {
+	__le16 scid;
+	__le16 pcid;
+	__u8 scs;
+	__u8 rsvd5[3];
+	__le16 vfn;
+	__le16 nvq;
+	__le16 nvi;
+	__u8 rsvd14[18];
+};
+
+#define NVME_LM_SCS_ONLINE		BIT(0)
+#define NVME_LM_SECONDARY_MAX		127
+
+/**
+ * struct nvme_lm_secondary_list - Identify CNS 15h, Fig 331
+ * @nument: number of entries
+ * @rsvd1: reserved
+ * @entry: the secondary controllers, by ascending controller id
+ */
+struct nvme_lm_secondary_list {
+	__u8 nument;
+	__u8 rsvd1[31];
+	struct nvme_lm_secondary_entry entry[NVME_LM_SECONDARY_MAX];
+};
+
+/**
+ * struct nvme_lm_state_header - head of the Controller State, Fig 358
+ * @ver: version of this structure, 0h
+ * @csattr: bit 0: suspended while the whole command was processed
+ * @rsvd3: reserved
+ * @nvmecss: dwords of NVMe state; the upper quadword of 128 bits comes second
+ * @vss: dwords of vendor specific state, likewise
+ */
+struct nvme_lm_state_header {
+	__le16 ver;
+	__u8 csattr;
+	__u8 rsvd3[13];
+	__le64 nvmecss[2];
+	__le64 vss[2];
+};
+
+#define NVME_LM_CSATTR_SUSPENDED	BIT(0)
+
+/* The vendor specific set of 2022: opcodes, and the PF's Identify byte 3072 */
+#define NVME_LM_VS_QUERY_DATA_SIZE	0xc4
+#define NVME_LM_VS_SUSPEND		0xc8
+#define NVME_LM_VS_RESUME		0xcc
+#define NVME_LM_VS_SAVE_DATA		0xd2
+#define NVME_LM_VS_LOAD_DATA		0xd5
+#define NVME_LM_VS_SUPPORTED		0x01
+
+/*
+ * The device stream: records, each a header and @len bytes of payload.
+ *
+ *	HELLO, STATE ..., END
+ *
+ * HELLO may come again before the first STATE and then replaces the earlier
+ * one. STATE records carry the controller state in ascending, gap-free pieces.
+ */
+#define NVME_LM_REC_HELLO		0x4f4c4548	/* "HELO" */
+#define NVME_LM_REC_STATE		0x54415453	/* "STAT" */
+#define NVME_LM_REC_END			0x20444e45	/* "END " */
+
+/* A reader that does not know the tag refuses the stream */
+#define NVME_LM_REC_MANDATORY		BIT(0)
+
+/**
+ * struct nvme_lm_rec - head of a stream record
+ * @tag: NVME_LM_REC_*
+ * @flags: NVME_LM_REC_MANDATORY or 0
+ * @len: bytes of payload behind this head
+ */
+struct nvme_lm_rec {
+	__le32 tag;
+	__le32 flags;
+	__le64 len;
+};
+
+/* The bytes 89h "NVMVFLM" */
+#define NVME_LM_STREAM_MAGIC		0x4d4c46564d564e89ULL
+#define NVME_LM_STREAM_VERSION		1
+
+enum nvme_lm_cmdset {
+	NVME_LM_CMDSET_TP4159	= 1,
+	NVME_LM_CMDSET_VENDOR	= 2,
+};
+
+/* @state_ver of a stream without an NVMe Controller State structure */
+#define NVME_LM_STATE_VERSION_NONE	0xffff
+
+/**
+ * struct nvme_lm_hello - who sends, and what the receiver must be able to hold
+ * @magic: NVME_LM_STREAM_MAGIC
+ * @version: NVME_LM_STREAM_VERSION
+ * @cmdset: enum nvme_lm_cmdset
+ * @rsvd11: zero
+ * @state_ver: version of the NVMe Controller State, or
+ *	       NVME_LM_STATE_VERSION_NONE
+ * @msix: number of MSI-X vectors of the VF
+ * @state_len: bytes of controller state that follow
+ * @uuid: format of the vendor specific part, all zero where there is none
+ * @cap: the VF's Controller Capabilities register
+ * @vs: the VF's Version register
+ * @nvq: VQ flexible resources of the VF, 0 if not known
+ * @nvi: VI flexible resources of the VF, 0 if not known
+ * @vid: PCI Vendor ID of the PF's Identify Controller data
+ * @ssvid: PCI Subsystem Vendor ID
+ * @oncs: Optional NVM Command Support
+ * @mdts: Maximum Data Transfer Size
+ * @aerl: Asynchronous Event Request Limit
+ * @sgls: SGL Support
+ * @rsvd68: zero
+ * @sn: Serial Number
+ * @mn: Model Number
+ * @subnqn: NVM Subsystem NVMe Qualified Name
+ * @rsvd388: zero
+ */
+struct nvme_lm_hello {
+	__le64 magic;
+	__le16 version;
+	__u8 cmdset;
+	__u8 rsvd11;
+	__le16 state_ver;
+	__le16 msix;
+	__le64 state_len;
+	__u8 uuid[16];
+	__le64 cap;
+	__le32 vs;
+	__le16 nvq;
+	__le16 nvi;
+	__le16 vid;
+	__le16 ssvid;
+	__le16 oncs;
+	__u8 mdts;
+	__u8 aerl;
+	__le32 sgls;
+	__u8 rsvd68[4];
+	char sn[20];
+	char mn[40];
+	char subnqn[256];
+	__u8 rsvd388[4];
+};
+
+/**
+ * struct nvme_lm_piece - head of a STATE record's payload
+ * @offset: where in the controller state the bytes behind this head belong
+ */
+struct nvme_lm_piece {
+	__le64 offset;
+};
+
+/**
+ * struct nvme_lm_end - payload of the END record
+ * @total: bytes of controller state that were sent
+ * @crc: CRC32C of every byte of the stream from HELLO on up to this field
+ * @rsvd12: zero
+ */
+struct nvme_lm_end {
+	__le64 total;
+	__le32 crc;
+	__u8 rsvd12[4];
+};
+
+static_assert(sizeof(struct nvme_lm_state_formats) == 4096);
+static_assert(sizeof(struct nvme_lm_secondary_entry) == 32);
+static_assert(sizeof(struct nvme_lm_secondary_list) == 4096);
+static_assert(sizeof(struct nvme_lm_state_header) == 48);
+static_assert(offsetof(struct nvme_lm_state_header, nvmecss) == 16);
+static_assert(offsetof(struct nvme_lm_state_header, vss) == 32);
+static_assert(sizeof(struct nvme_lm_rec) == 16);
+static_assert(sizeof(struct nvme_lm_hello) == 392);
+static_assert(offsetof(struct nvme_lm_hello, sn) == 72);
+static_assert(sizeof(struct nvme_lm_end) == 16);
+
+#endif /* NVME_LM_H */

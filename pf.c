@@ -1,0 +1,815 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way from a VF to the admin queue of its PF.
+ *
+ * The only file that knows nvme internals. The PF stays bound to the nvme
+ * driver; its controller is found as the child of class "nvme", and commands
+ * go out as passthrough requests on its admin queue.
+ *
+ * A timeout of the block layer on that queue would reset the PF under every VM
+ * on it. So the waits here have timeouts of their own: a command that is not
+ * waited for any longer (given up) keeps its slot and its buffer until the
+ * device answers, and the VF gets no other command until then.
+ */
+
+#include <generated/utsrelease.h>
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/cleanup.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/utsname.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "host/nvme.h"
+
+#include "compat.h"
+#include "nvme.h"
+
+/* Commands of this driver in flight per PF: most of its tags are for others */
+#define NVMEVF_SLOTS		4
+/* A guest can make its own Suspend endless and must not starve other VFs */
+#define NVMEVF_SUSPEND_SLOTS	(NVMEVF_SLOTS / 2)
+
+/* Beyond it the block layer resets the PF: the last resort */
+#define NVMEVF_HARD_TIMEOUT	(30 * 60 * HZ)
+#define NVMEVF_NO_TIMEOUT	((unsigned int)INT_MAX)
+
+/* How long a reset waits for the answer to a command it cut off */
+#define NVMEVF_SETTLE_MS	1000
+
+/* How soon a tag is asked for again where the admin queue had none */
+#define NVMEVF_TAG_RETRY_MS	10
+
+#define NVMEVF_MAX_XFER		SZ_1M
+
+/* Of the symbols used only this one takes a controller: its CRC guards the layout */
+static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
+
+struct nvmevf_req;
+
+/**
+ * struct nvmevf_ctrl - the controller of one PF, shared by its VFs
+ * @node: in nvmevf_ctrls
+ * @ref: one for each struct nvmevf_pf
+ * @rcu: a completion may still hold @lock when the last reference goes
+ * @dev: class device of the controller; the reference keeps @nvme
+ * @nvme: the controller
+ * @q: its admin queue, referenced
+ * @max_xfer: bytes that one command can move
+ * @lock: protects @slots, the state of requests, and aborting and flr_gen of
+ *	  the VFs; taken in interrupts
+ * @slots: commands in flight, those given up included
+ * @wait: woken at each completion and at each change of aborting
+ */
+struct nvmevf_ctrl {
+	struct list_head node;
+	struct kref ref;
+	struct rcu_head rcu;
+	struct device *dev;
+	struct nvme_ctrl *nvme;
+	struct request_queue *q;
+	size_t max_xfer;
+	spinlock_t lock;
+	struct nvmevf_req *slots[NVMEVF_SLOTS];
+	wait_queue_head_t wait;
+};
+
+/**
+ * struct nvmevf_pf - one VF's handle to its PF
+ * @ref: one for the VF's driver, one for each command in flight
+ * @ctrl: the PF's controller
+ * @vf: the VF, valid as long as its driver holds the handle
+ * @vf_id: number of the VF, counted from 0
+ * @aborting: no command may be sent or waited for
+ * @flr_gen: counts the VF's resets
+ * @late_lock: protects @late and @priv, held over the call
+ * @late: told of a given-up command that succeeded
+ * @priv: its argument
+ */
+struct nvmevf_pf {
+	struct kref ref;
+	struct nvmevf_ctrl *ctrl;
+	struct pci_dev *vf;
+	int vf_id;
+	bool aborting;
+	unsigned long flr_gen;
+	struct mutex late_lock;	/* protects late and priv */
+	nvmevf_late_fn late;
+	void *priv;
+};
+
+/**
+ * struct nvmevf_req - one command in flight
+ * @pf: who sent it, referenced
+ * @buf: its data, referenced, or NULL
+ * @work: clean-up of a command that had been given up
+ * @flr_gen: the VF's generation when it was sent
+ * @flags: enum nvmevf_exec_flags
+ * @err: 0, a negative errno or an NVMe status, valid when @done
+ * @result: dwords 0 and 1 of the completion, valid when @done
+ * @done: the device answered
+ * @given_up: nobody waits; the completion owns this structure
+ */
+struct nvmevf_req {
+	struct nvmevf_pf *pf;
+	struct nvmevf_buf *buf;
+	struct work_struct work;
+	unsigned long flr_gen;
+	unsigned int flags;
+	int err;
+	union nvme_result result;
+	bool done;
+	bool given_up;
+};
+
+static LIST_HEAD(nvmevf_ctrls);
+static DEFINE_MUTEX(nvmevf_ctrls_lock);	/* protects nvmevf_ctrls */
+
+static struct workqueue_struct *nvmevf_wq;
+static atomic_t nvmevf_nr_given_up = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
+
+#define nvmevf_wait(ctrl, condition, timeout, flags)				\
+	(((flags) & NVMEVF_EXEC_KILLABLE) ?					\
+	 wait_event_killable_timeout((ctrl)->wait, condition, timeout) :	\
+	 wait_event_timeout((ctrl)->wait, condition, timeout))
+
+/**
+ * nvmevf_buf_alloc - allocate the memory of one transfer
+ * @len: bytes, a multiple of 4
+ *
+ * Context: Process; sleeps. The memory is accounted to the caller's cgroup.
+ * Return: the zeroed buffer with one reference, or NULL.
+ */
+struct nvmevf_buf *nvmevf_buf_alloc(size_t len)
+{
+	struct nvmevf_buf *buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
+
+	if (!buf)
+		return NULL;
+
+	buf->data = kvzalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!buf->data) {
+		kfree(buf);
+		return NULL;
+	}
+
+	kref_init(&buf->ref);
+	buf->len = len;
+	return buf;
+}
+
+static void nvmevf_buf_release(struct kref *ref)
+{
+	struct nvmevf_buf *buf = container_of(ref, struct nvmevf_buf, ref);
+
+	kvfree(buf->data);
+	kfree(buf);
+}
+
+/**
+ * nvmevf_buf_put - drop a reference to a transfer's memory
+ * @buf: the buffer or NULL
+ *
+ * Context: Process; may sleep.
+ */
+void nvmevf_buf_put(struct nvmevf_buf *buf)
+{
+	if (buf)
+		kref_put(&buf->ref, nvmevf_buf_release);
+}
+
+static void nvmevf_ctrl_release(struct kref *ref)
+{
+	struct nvmevf_ctrl *ctrl = container_of(ref, struct nvmevf_ctrl, ref);
+
+	list_del(&ctrl->node);
+	mutex_unlock(&nvmevf_ctrls_lock);
+
+	blk_put_queue(ctrl->q);
+	put_device(ctrl->dev);
+	kfree_rcu(ctrl, rcu);
+}
+
+static void nvmevf_ctrl_put(struct nvmevf_ctrl *ctrl)
+{
+	kref_put_mutex(&ctrl->ref, nvmevf_ctrl_release, &nvmevf_ctrls_lock);
+}
+
+static int nvmevf_match_class(struct device *dev, NVMEVF_MATCH_DATA data)
+{
+	return dev->class && !strcmp(dev->class->name, "nvme");
+}
+
+/*
+ * The layout of struct nvme_ctrl is private to nvme. It was compared with that
+ * of nvme-core when this was built; before a pointer from it is followed, see
+ * that it is what it should be. Reads cannot fault.
+ */
+static struct request_queue *nvmevf_admin_queue(struct pci_dev *pdev, struct device *dev)
+{
+	struct nvme_ctrl *nvme = dev_get_drvdata(dev);
+	struct device *parent, *class_dev;
+	struct blk_mq_tag_set *set;
+	struct request_queue *q;
+	void *owner;
+
+	if (strcmp(init_utsname()->release, UTS_RELEASE))
+		return NULL;
+
+	if (get_kernel_nofault(parent, &nvme->dev) ||
+	    get_kernel_nofault(class_dev, &nvme->device) ||
+	    get_kernel_nofault(q, &nvme->admin_q))
+		return NULL;
+	if (parent != &pdev->dev || class_dev != dev || IS_ERR_OR_NULL(q))
+		return NULL;
+
+	/* the admin queue belongs to no namespace, and its tags to this controller */
+	if (get_kernel_nofault(owner, &q->queuedata) || owner ||
+	    get_kernel_nofault(set, &q->tag_set) ||
+	    get_kernel_nofault(owner, &set->driver_data) || owner != nvme)
+		return NULL;
+
+	return q;
+}
+
+static size_t nvmevf_queue_max_xfer(struct request_queue *q)
+{
+	size_t sectors = (size_t)queue_max_hw_sectors(q) << SECTOR_SHIFT;
+	/* the pages of a buffer may all be segments of their own */
+	size_t segments = (size_t)queue_max_segments(q) * PAGE_SIZE;
+
+	return ALIGN_DOWN(min3(sectors, segments, (size_t)NVMEVF_MAX_XFER), PAGE_SIZE);
+}
+
+static struct nvmevf_ctrl *nvmevf_ctrl_new(struct device *dev, struct request_queue *q)
+{
+	struct nvmevf_ctrl *ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+
+	lockdep_assert_held(&nvmevf_ctrls_lock);
+
+	if (!ctrl)
+		return ERR_PTR(-ENOMEM);
+	if (!blk_get_queue(q)) {
+		kfree(ctrl);
+		return ERR_PTR(-ENODEV);
+	}
+
+	kref_init(&ctrl->ref);
+	ctrl->dev = get_device(dev);
+	ctrl->nvme = dev_get_drvdata(dev);
+	ctrl->q = q;
+	ctrl->max_xfer = nvmevf_queue_max_xfer(q);
+	spin_lock_init(&ctrl->lock);
+	init_waitqueue_head(&ctrl->wait);
+	list_add(&ctrl->node, &nvmevf_ctrls);
+	return ctrl;
+}
+
+static struct nvmevf_ctrl *nvmevf_ctrl_find(struct device *dev, struct request_queue *q)
+{
+	struct nvmevf_ctrl *ctrl;
+
+	guard(mutex)(&nvmevf_ctrls_lock);
+
+	list_for_each_entry(ctrl, &nvmevf_ctrls, node) {
+		if (ctrl->dev == dev) {
+			kref_get(&ctrl->ref);
+			return ctrl;
+		}
+	}
+
+	return nvmevf_ctrl_new(dev, q);
+}
+
+static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *pdev)
+{
+	struct nvmevf_ctrl *ctrl;
+	struct request_queue *q;
+	struct device *dev;
+
+	dev = device_find_child(&pdev->dev, NULL, nvmevf_match_class);
+	if (!dev)
+		return ERR_PTR(-ENODEV);
+
+	q = nvmevf_admin_queue(pdev, dev);
+	if (!q)
+		ctrl = ERR_PTR(-ENOEXEC);
+	else if (nvme_ctrl_state(dev_get_drvdata(dev)) != NVME_CTRL_LIVE)
+		ctrl = ERR_PTR(-EAGAIN);
+	else
+		ctrl = nvmevf_ctrl_find(dev, q);
+
+	put_device(dev);
+	return ctrl;
+}
+
+/**
+ * nvmevf_pf_get - find the admin queue of a VF's PF
+ * @vf: the virtual function
+ *
+ * Without nvmevf_pf_link() the handle is for questions at probe only: the PF
+ * may go away, and commands then fail.
+ *
+ * Context: Process, probe of @vf; sleeps.
+ * Return: the handle, or an ERR_PTR: -ENODEV where the PF is not bound to nvme,
+ * -EAGAIN where its controller is not live, -ENOEXEC where the running kernel
+ * is not the one this was built for, -ENOMEM.
+ */
+struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
+{
+	struct nvmevf_ctrl *ctrl;
+	struct nvmevf_pf *pf;
+
+	ctrl = nvmevf_ctrl_get(pci_physfn(vf));
+	if (IS_ERR(ctrl))
+		return ERR_CAST(ctrl);
+
+	pf = kzalloc(sizeof(*pf), GFP_KERNEL);
+	if (!pf) {
+		nvmevf_ctrl_put(ctrl);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	kref_init(&pf->ref);
+	mutex_init(&pf->late_lock);
+	pf->ctrl = ctrl;
+	pf->vf = vf;
+	pf->vf_id = pci_iov_vf_id(vf);
+	return pf;
+}
+
+static bool nvmevf_same_nvme(struct device *pf)
+{
+#ifdef NVMEVF_NVME_SRCVERSION
+	const struct module *owner = pf->driver->owner;
+
+	if (owner && owner->srcversion)
+		return !strcmp(owner->srcversion, NVMEVF_NVME_SRCVERSION);
+#endif
+	return true;
+}
+
+/**
+ * nvmevf_pf_link - tie the VF's driver to that of the PF
+ * @pf: the handle
+ *
+ * From here on the driver core unbinds the VF before the PF, so that the
+ * handle stays valid until nvmevf_pf_put().
+ *
+ * Context: Process, probe of the VF; sleeps.
+ * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its
+ * driver is another build than the one this was compiled against.
+ */
+int nvmevf_pf_link(struct nvmevf_pf *pf)
+{
+	struct device *supplier = &pci_physfn(pf->vf)->dev;
+	struct device_link *link;
+
+	/* a managed link cannot be dropped by hand: a failed probe drops it */
+	link = device_link_add(&pf->vf->dev, supplier, DL_FLAG_AUTOREMOVE_CONSUMER);
+	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
+		return -EPROBE_DEFER;
+
+	if (!nvmevf_same_nvme(supplier)) {
+		pci_err(pf->vf, "built for another nvme module than the one loaded: rebuild\n");
+		return -ENOEXEC;
+	}
+
+	return 0;
+}
+
+/**
+ * nvmevf_pf_set_late - say who is told of given-up commands that succeeded
+ * @pf: the handle
+ * @late: the function
+ * @priv: its argument
+ *
+ * Context: Process; sleeps.
+ */
+void nvmevf_pf_set_late(struct nvmevf_pf *pf, nvmevf_late_fn late, void *priv)
+{
+	guard(mutex)(&pf->late_lock);
+	pf->late = late;
+	pf->priv = priv;
+}
+
+static void nvmevf_pf_release(struct kref *ref)
+{
+	struct nvmevf_pf *pf = container_of(ref, struct nvmevf_pf, ref);
+
+	nvmevf_ctrl_put(pf->ctrl);
+	mutex_destroy(&pf->late_lock);
+	kfree(pf);
+}
+
+/**
+ * nvmevf_pf_put - give the handle back
+ * @pf: the handle; no command may be waited for any more
+ *
+ * Commands that were given up keep what they need. Their late answers are not
+ * reported after this returned.
+ *
+ * Context: Process; sleeps.
+ */
+void nvmevf_pf_put(struct nvmevf_pf *pf)
+{
+	nvmevf_pf_set_late(pf, NULL, NULL);
+	kref_put(&pf->ref, nvmevf_pf_release);
+}
+
+static void nvmevf_req_free(struct nvmevf_req *req)
+{
+	nvmevf_buf_put(req->buf);
+	kref_put(&req->pf->ref, nvmevf_pf_release);
+	kfree(req);
+}
+
+/* A command that had been given up was answered: undo what nobody waited for */
+static void nvmevf_req_late(struct work_struct *work)
+{
+	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
+	struct nvmevf_pf *pf = req->pf;
+	bool reset_since;
+
+	scoped_guard(spinlock_irq, &pf->ctrl->lock)
+		reset_since = req->flr_gen != pf->flr_gen;
+
+	scoped_guard(mutex, &pf->late_lock) {
+		if (!req->err && pf->late)
+			pf->late(pf->priv, req->flags, reset_since);
+	}
+
+	nvmevf_req_free(req);
+	if (atomic_dec_and_test(&nvmevf_nr_given_up))
+		wake_up(&nvmevf_exit_wait);
+}
+
+static int nvmevf_req_error(struct request *rq, blk_status_t err)
+{
+	u16 status = nvme_req(rq)->status & NVME_SCT_SC_MASK;
+
+	if ((nvme_req(rq)->flags & NVME_REQ_CANCELLED) ||
+	    status == NVME_SC_HOST_PATH_ERROR || status == NVME_SC_HOST_ABORTED_CMD)
+		return -ENOTCONN;
+
+	return status ?: blk_status_to_errno(err);
+}
+
+static struct nvmevf_req **nvmevf_slot_of(struct nvmevf_ctrl *ctrl, const struct nvmevf_req *req)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&ctrl->lock);
+
+	for (i = 0; i < NVMEVF_SLOTS; i++)
+		if (ctrl->slots[i] == req)
+			return &ctrl->slots[i];
+
+	return NULL;
+}
+
+static void nvmevf_slot_release(struct nvmevf_ctrl *ctrl, const struct nvmevf_req *req)
+{
+	*nvmevf_slot_of(ctrl, req) = NULL;
+	wake_up_all(&ctrl->wait);
+}
+
+static enum rq_end_io_ret nvmevf_end_io(NVMEVF_END_IO_ARGS)
+{
+	struct nvmevf_req *req = rq->end_io_data;
+	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
+	unsigned long irqflags;
+
+	/* for nvmevf_pf_exit(), and for the ctrl once a waiter saw @done */
+	guard(rcu)();
+
+	spin_lock_irqsave(&ctrl->lock, irqflags);
+	req->err = nvmevf_req_error(rq, err);
+	req->result = nvme_req(rq)->result;
+	if (req->given_up)
+		queue_work(nvmevf_wq, &req->work);
+	req->done = true;
+	nvmevf_slot_release(ctrl, req);
+	spin_unlock_irqrestore(&ctrl->lock, irqflags);
+
+	return RQ_END_IO_FREE;
+}
+
+/* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
+static int nvmevf_slot_try(struct nvmevf_req *req)
+{
+	struct nvmevf_pf *pf = req->pf;
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	unsigned int suspends = 0, i;
+	struct nvmevf_req **slot;
+
+	guard(spinlock_irqsave)(&ctrl->lock);
+
+	if (pf->aborting)
+		return -ECANCELED;
+
+	for (i = 0; i < NVMEVF_SLOTS; i++) {
+		const struct nvmevf_req *other = ctrl->slots[i];
+
+		if (!other)
+			continue;
+		if (other->pf->vf_id == pf->vf_id)
+			return other->given_up ? -EBUSY : -EAGAIN;
+		if (other->flags & NVMEVF_EXEC_SUSPEND)
+			suspends++;
+	}
+
+	if ((req->flags & NVMEVF_EXEC_SUSPEND) && suspends >= NVMEVF_SUSPEND_SLOTS)
+		return -EAGAIN;
+
+	slot = nvmevf_slot_of(ctrl, NULL);
+	if (!slot)
+		return -EAGAIN;
+
+	*slot = req;
+	req->flr_gen = pf->flr_gen;
+	return 0;
+}
+
+static int nvmevf_slot_get(struct nvmevf_req *req, unsigned long deadline)
+{
+	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
+	int err = -EAGAIN;
+	long left;
+
+	left = nvmevf_wait(ctrl, (err = nvmevf_slot_try(req)) != -EAGAIN,
+			   max_t(long, deadline - jiffies, 1), req->flags);
+	if (err != -EAGAIN)
+		return err;
+	return left < 0 ? -EINTR : -EBUSY;
+}
+
+static void nvmevf_slot_put(struct nvmevf_req *req)
+{
+	guard(spinlock_irq)(&req->pf->ctrl->lock);
+	nvmevf_slot_release(req->pf->ctrl, req);
+}
+
+/* blk_mq_alloc_request() would wait for a tag without an end */
+static struct request *nvmevf_rq_alloc(struct nvmevf_req *req, struct nvme_command *cmd,
+				       unsigned long deadline)
+{
+	struct nvmevf_pf *pf = req->pf;
+	struct request *rq;
+	long left;
+
+	for (;;) {
+		rq = blk_mq_alloc_request(pf->ctrl->q, nvme_req_op(cmd), BLK_MQ_REQ_NOWAIT);
+		if (!IS_ERR(rq))
+			return rq;
+		if (PTR_ERR(rq) != -EAGAIN)
+			return ERR_PTR(-ENOTCONN);
+		if (time_after(jiffies, deadline))
+			return ERR_PTR(-EBUSY);
+
+		left = nvmevf_wait(pf->ctrl, READ_ONCE(pf->aborting),
+				   msecs_to_jiffies(NVMEVF_TAG_RETRY_MS), req->flags);
+		if (left > 0)
+			return ERR_PTR(-ECANCELED);
+		if (left < 0)
+			return ERR_PTR(-EINTR);
+	}
+}
+
+static int nvmevf_submit(struct nvmevf_req *req, struct nvme_command *cmd, size_t len,
+			 unsigned long deadline)
+{
+	struct request *rq;
+	int ret;
+
+	rq = nvmevf_rq_alloc(req, cmd, deadline);
+	if (IS_ERR(rq))
+		return PTR_ERR(rq);
+
+	nvme_init_request(rq, cmd);
+	/* fail instead of running in the middle of a reset of the PF */
+	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
+	rq->timeout = (req->flags & NVMEVF_EXEC_SUSPEND) ? NVMEVF_NO_TIMEOUT :
+							    NVMEVF_HARD_TIMEOUT;
+	if (len) {
+		ret = nvmevf_map_kern(rq, req->buf->data, len);
+		if (ret) {
+			blk_mq_free_request(rq);
+			return ret;
+		}
+	}
+
+	rq->end_io = nvmevf_end_io;
+	rq->end_io_data = req;
+	blk_execute_rq_nowait(rq, false);
+	return 0;
+}
+
+/* true with the answer in @req, false where the command was given up for @err */
+static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int *err)
+{
+	struct nvmevf_pf *pf = req->pf;
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	long left;
+
+	left = nvmevf_wait(ctrl, READ_ONCE(req->done) || READ_ONCE(pf->aborting),
+			   max_t(long, deadline - jiffies, 1), req->flags);
+
+	guard(spinlock_irq)(&ctrl->lock);
+	if (req->done)
+		return true;
+
+	*err = left > 0 ? -ECANCELED : left < 0 ? -EINTR : -ETIMEDOUT;
+	req->given_up = true;
+	atomic_inc(&nvmevf_nr_given_up);
+	return false;
+}
+
+/**
+ * nvmevf_pf_exec - send a command on the PF's admin queue and wait for it
+ * @pf: the handle
+ * @cmd: the command; opcode and dwords as they go out, no data pointer
+ * @buf: its data or NULL; a command that was given up keeps a reference
+ * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_pf_max_xfer()
+ * @result: completion dwords 0 and 1, or NULL; set only where 0 is returned
+ * @timeout_ms: how long to wait for a slot and the answer, in milliseconds
+ * @flags: enum nvmevf_exec_flags
+ *
+ * Context: Process; sleeps. One command per VF at a time: the caller
+ * serialises.
+ * Return: 0, or an NVMe status (SCT and SC, greater than 0), or a negative errno.
+ * Not sent: -EBUSY while an earlier command of this VF is unanswered or no slot
+ * came free in time, -ENOMEM, -EINVAL. -ENOTCONN: the PF was reset or is gone.
+ * Given up: -ETIMEDOUT, -EINTR (fatal signal), -ECANCELED
+ * (nvmevf_pf_abort_begin()); the latter two also before it was sent.
+ */
+int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
+		   struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+		   unsigned int timeout_ms, unsigned int flags)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	struct nvmevf_req *req;
+	int ret;
+
+	if (WARN_ON_ONCE(len && (!buf || len > buf->len)))
+		return -EINVAL;
+
+	req = kzalloc(sizeof(*req), GFP_KERNEL);
+	if (!req)
+		return -ENOMEM;
+
+	INIT_WORK(&req->work, nvmevf_req_late);
+	kref_get(&pf->ref);
+	req->pf = pf;
+	req->flags = flags;
+	if (buf)
+		kref_get(&buf->ref);
+	req->buf = buf;
+
+	ret = nvmevf_slot_get(req, deadline);
+	if (ret)
+		goto out_free;
+
+	ret = nvmevf_submit(req, cmd, len, deadline);
+	if (ret) {
+		nvmevf_slot_put(req);
+		goto out_free;
+	}
+
+	if (!nvmevf_wait_done(req, deadline, &ret))
+		return ret;
+
+	ret = req->err;
+	if (!ret && result)
+		*result = req->result;
+
+out_free:
+	nvmevf_req_free(req);
+	return ret;
+}
+
+/**
+ * nvmevf_pf_max_xfer - how much one command can move
+ * @pf: the handle
+ *
+ * Context: Any.
+ * Return: bytes, a multiple of the page size.
+ */
+size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf)
+{
+	return pf->ctrl->max_xfer;
+}
+
+/**
+ * nvmevf_pf_cntlid - the PF's own controller id
+ * @pf: the handle
+ *
+ * Context: Any.
+ * Return: the controller id that the nvme driver read from the PF.
+ */
+u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf)
+{
+	return pf->ctrl->nvme->cntlid;
+}
+
+/**
+ * nvmevf_pf_live - see whether the PF's controller works, and how often it was reset
+ * @pf: the handle
+ * @resets: set to a number that changes with each reset, where the kernel
+ *	    counts them (not before 7.0)
+ *
+ * Context: Any; the caller holds the link of nvmevf_pf_link().
+ * Return: whether the controller is live.
+ */
+bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
+{
+	struct nvme_ctrl *nvme = pf->ctrl->nvme;
+
+	*resets = nvmevf_ctrl_resets(nvme);
+	return nvme_ctrl_state(nvme) == NVME_CTRL_LIVE;
+}
+
+/**
+ * nvmevf_pf_abort_begin - end the waits of this VF and refuse new commands
+ * @pf: the handle
+ *
+ * Commands in flight are given up. Until nvmevf_pf_abort_end() each
+ * nvmevf_pf_exec() returns -ECANCELED.
+ *
+ * Context: Any.
+ */
+void nvmevf_pf_abort_begin(struct nvmevf_pf *pf)
+{
+	guard(spinlock_irqsave)(&pf->ctrl->lock);
+	pf->aborting = true;
+	wake_up_all(&pf->ctrl->wait);
+}
+
+static bool nvmevf_pf_settled(struct nvmevf_pf *pf)
+{
+	unsigned int i;
+
+	guard(spinlock_irqsave)(&pf->ctrl->lock);
+
+	for (i = 0; i < NVMEVF_SLOTS; i++)
+		if (pf->ctrl->slots[i] && pf->ctrl->slots[i]->pf->vf_id == pf->vf_id)
+			return false;
+
+	return true;
+}
+
+/**
+ * nvmevf_pf_abort_end - allow commands for this VF again
+ * @pf: the handle
+ * @was_reset: the VF was reset in between
+ *
+ * A reset makes the device answer a Suspend that was pending, so the answer is
+ * waited for, but not longer than a second: what comes later is reported to
+ * the late function as older than the reset.
+ *
+ * Context: Process; sleeps for a second at most.
+ */
+void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset)
+{
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+
+	if (was_reset) {
+		scoped_guard(spinlock_irq, &ctrl->lock)
+			pf->flr_gen++;
+		wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf),
+				   msecs_to_jiffies(NVMEVF_SETTLE_MS));
+	}
+
+	guard(spinlock_irq)(&ctrl->lock);
+	pf->aborting = false;
+}
+
+/**
+ * nvmevf_pf_init - set up what all PFs share
+ *
+ * Context: Process, module_init.
+ * Return: 0 or -ENOMEM.
+ */
+int nvmevf_pf_init(void)
+{
+	nvmevf_wq = alloc_workqueue("nvme-vfio-pci", WQ_UNBOUND, 0);
+	return nvmevf_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * nvmevf_pf_exit - wait until no completion can run in this module any more
+ *
+ * Context: Process, module_exit, after the last VF was unbound; sleeps until
+ * the device answered every command that was given up.
+ */
+void nvmevf_pf_exit(void)
+{
+	wait_event(nvmevf_exit_wait, !atomic_read(&nvmevf_nr_given_up));
+	synchronize_rcu();
+	destroy_workqueue(nvmevf_wq);
+}

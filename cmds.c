@@ -722,7 +722,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
 	struct nvmevf_lm *lm;
 	int ret;
 
-	lm = kzalloc(sizeof(*lm), GFP_KERNEL);
+	lm = kzalloc_obj(*lm);
 	if (!lm)
 		return ERR_PTR(-ENOMEM);
 

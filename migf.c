@@ -134,7 +134,7 @@ static int nvmevf_session_release(struct inode *inode, struct file *filp)
 static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf, struct nvmevf_buf *buf,
 						 const struct file_operations *fops, int oflags)
 {
-	struct nvmevf_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct nvmevf_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
 
 	lockdep_assert_held(&vf->state_mutex);
 

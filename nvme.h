@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the NVMe VFIO variant driver share.
+ * What the files of the VFIO variant driver for NVMe share.
  */
 
 #ifndef NVMEVF_NVME_H

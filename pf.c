@@ -73,7 +73,7 @@ struct nvmevf_ctrl {
 	struct nvme_ctrl *nvme;
 	struct request_queue *q;
 	size_t max_xfer;
-	spinlock_t lock;
+	spinlock_t lock;	/* protects slots, and aborting and flr_gen of the VFs */
 	struct nvmevf_req *slots[NVMEVF_SLOTS];
 	wait_queue_head_t wait;
 };
@@ -133,10 +133,16 @@ static struct workqueue_struct *nvmevf_wq;
 static atomic_t nvmevf_nr_given_up = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
 
+/* Evaluates @condition until it is true, like wait_event_timeout() */
 #define nvmevf_wait(ctrl, condition, timeout, flags)				\
-	(((flags) & NVMEVF_EXEC_KILLABLE) ?					\
-	 wait_event_killable_timeout((ctrl)->wait, condition, timeout) :	\
-	 wait_event_timeout((ctrl)->wait, condition, timeout))
+({										\
+	wait_queue_head_t *__wait = &(ctrl)->wait;				\
+	long __timeout = (timeout);						\
+										\
+	((flags) & NVMEVF_EXEC_KILLABLE) ?					\
+		wait_event_killable_timeout(*__wait, condition, __timeout) :	\
+		wait_event_timeout(*__wait, condition, __timeout);		\
+})
 
 /**
  * nvmevf_buf_alloc - allocate the memory of one transfer
@@ -147,7 +153,7 @@ static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
  */
 struct nvmevf_buf *nvmevf_buf_alloc(size_t len)
 {
-	struct nvmevf_buf *buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
+	struct nvmevf_buf *buf = kzalloc_obj(*buf, GFP_KERNEL_ACCOUNT);
 
 	if (!buf)
 		return NULL;
@@ -248,7 +254,7 @@ static size_t nvmevf_queue_max_xfer(struct request_queue *q)
 
 static struct nvmevf_ctrl *nvmevf_ctrl_new(struct device *dev, struct request_queue *q)
 {
-	struct nvmevf_ctrl *ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	struct nvmevf_ctrl *ctrl = kzalloc_obj(*ctrl);
 
 	lockdep_assert_held(&nvmevf_ctrls_lock);
 
@@ -329,7 +335,7 @@ struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
 	if (IS_ERR(ctrl))
 		return ERR_CAST(ctrl);
 
-	pf = kzalloc(sizeof(*pf), GFP_KERNEL);
+	pf = kzalloc_obj(*pf);
 	if (!pf) {
 		nvmevf_ctrl_put(ctrl);
 		return ERR_PTR(-ENOMEM);
@@ -436,8 +442,9 @@ static void nvmevf_req_late(struct work_struct *work)
 	struct nvmevf_pf *pf = req->pf;
 	bool reset_since;
 
-	scoped_guard(spinlock_irq, &pf->ctrl->lock)
-		reset_since = req->flr_gen != pf->flr_gen;
+	spin_lock_irq(&pf->ctrl->lock);
+	reset_since = req->flr_gen != pf->flr_gen;
+	spin_unlock_irq(&pf->ctrl->lock);
 
 	scoped_guard(mutex, &pf->late_lock) {
 		if (!req->err && pf->late)
@@ -501,14 +508,14 @@ static enum rq_end_io_ret nvmevf_end_io(NVMEVF_END_IO_ARGS)
 }
 
 /* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
-static int nvmevf_slot_try(struct nvmevf_req *req)
+static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 {
 	struct nvmevf_pf *pf = req->pf;
 	struct nvmevf_ctrl *ctrl = pf->ctrl;
 	unsigned int suspends = 0, i;
 	struct nvmevf_req **slot;
 
-	guard(spinlock_irqsave)(&ctrl->lock);
+	lockdep_assert_held(&ctrl->lock);
 
 	if (pf->aborting)
 		return -ECANCELED;
@@ -536,6 +543,16 @@ static int nvmevf_slot_try(struct nvmevf_req *req)
 	return 0;
 }
 
+static int nvmevf_slot_try(struct nvmevf_req *req)
+{
+	int ret;
+
+	spin_lock_irq(&req->pf->ctrl->lock);
+	ret = nvmevf_slot_try_locked(req);
+	spin_unlock_irq(&req->pf->ctrl->lock);
+	return ret;
+}
+
 static int nvmevf_slot_get(struct nvmevf_req *req, unsigned long deadline)
 {
 	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
@@ -551,8 +568,9 @@ static int nvmevf_slot_get(struct nvmevf_req *req, unsigned long deadline)
 
 static void nvmevf_slot_put(struct nvmevf_req *req)
 {
-	guard(spinlock_irq)(&req->pf->ctrl->lock);
+	spin_lock_irq(&req->pf->ctrl->lock);
 	nvmevf_slot_release(req->pf->ctrl, req);
+	spin_unlock_irq(&req->pf->ctrl->lock);
 }
 
 /* blk_mq_alloc_request() would wait for a tag without an end */
@@ -615,19 +633,22 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
 {
 	struct nvmevf_pf *pf = req->pf;
 	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	bool done;
 	long left;
 
 	left = nvmevf_wait(ctrl, READ_ONCE(req->done) || READ_ONCE(pf->aborting),
 			   max_t(long, deadline - jiffies, 1), req->flags);
 
-	guard(spinlock_irq)(&ctrl->lock);
-	if (req->done)
-		return true;
-
 	*err = left > 0 ? -ECANCELED : left < 0 ? -EINTR : -ETIMEDOUT;
-	req->given_up = true;
-	atomic_inc(&nvmevf_nr_given_up);
-	return false;
+
+	spin_lock_irq(&ctrl->lock);
+	done = req->done;
+	if (!done) {
+		req->given_up = true;
+		atomic_inc(&nvmevf_nr_given_up);
+	}
+	spin_unlock_irq(&ctrl->lock);
+	return done;
 }
 
 /**
@@ -659,7 +680,7 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 	if (WARN_ON_ONCE(len && (!buf || len > buf->len)))
 		return -EINVAL;
 
-	req = kzalloc(sizeof(*req), GFP_KERNEL);
+	req = kzalloc_obj(*req);
 	if (!req)
 		return -ENOMEM;
 
@@ -741,26 +762,28 @@ bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
  * Commands in flight are given up. Until nvmevf_pf_abort_end() each
  * nvmevf_pf_exec() returns -ECANCELED.
  *
- * Context: Any.
+ * Context: Process.
  */
 void nvmevf_pf_abort_begin(struct nvmevf_pf *pf)
 {
-	guard(spinlock_irqsave)(&pf->ctrl->lock);
+	spin_lock_irq(&pf->ctrl->lock);
 	pf->aborting = true;
 	wake_up_all(&pf->ctrl->wait);
+	spin_unlock_irq(&pf->ctrl->lock);
 }
 
 static bool nvmevf_pf_settled(struct nvmevf_pf *pf)
 {
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	bool settled = true;
 	unsigned int i;
 
-	guard(spinlock_irqsave)(&pf->ctrl->lock);
-
+	spin_lock_irq(&ctrl->lock);
 	for (i = 0; i < NVMEVF_SLOTS; i++)
-		if (pf->ctrl->slots[i] && pf->ctrl->slots[i]->pf->vf_id == pf->vf_id)
-			return false;
-
-	return true;
+		if (ctrl->slots[i] && ctrl->slots[i]->pf->vf_id == pf->vf_id)
+			settled = false;
+	spin_unlock_irq(&ctrl->lock);
+	return settled;
 }
 
 /**
@@ -779,14 +802,16 @@ void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset)
 	struct nvmevf_ctrl *ctrl = pf->ctrl;
 
 	if (was_reset) {
-		scoped_guard(spinlock_irq, &ctrl->lock)
-			pf->flr_gen++;
+		spin_lock_irq(&ctrl->lock);
+		pf->flr_gen++;
+		spin_unlock_irq(&ctrl->lock);
 		wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf),
 				   msecs_to_jiffies(NVMEVF_SETTLE_MS));
 	}
 
-	guard(spinlock_irq)(&ctrl->lock);
+	spin_lock_irq(&ctrl->lock);
 	pf->aborting = false;
+	spin_unlock_irq(&ctrl->lock);
 }
 
 /**

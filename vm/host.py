@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -202,6 +203,7 @@ class Host:
         self._qmp_answers = {}
         self._log_seen = 0
         self._work = None
+        self._kmsg_file = None
 
     # -- life
 
@@ -216,8 +218,18 @@ class Host:
         started = time.monotonic()
         self._work = tempfile.mkdtemp(prefix=f"nvmevm-{self.name}-")
         self.logs = self.spec.logs or self._work
-        os.makedirs(self.logs, exist_ok=True)
         self.share = self.spec.share or os.path.join(self._work, "share")
+        try:
+            self._launch()
+            self._boot()
+        except BaseException:
+            self.kill()
+            raise
+        self.boot_time = time.monotonic() - started
+        return self
+
+    def _launch(self):
+        os.makedirs(self.logs, exist_ok=True)
         os.makedirs(self.share, exist_ok=True)
         self._copy_modules()
         control, self._control = socket.socketpair()
@@ -225,7 +237,7 @@ class Host:
         fds = (control.fileno(), monitor.fileno())
         argv = self._argv(*fds)
         with open(self._log("command"), "w", encoding="utf-8") as f:
-            f.write(" ".join(argv) + "\n")
+            f.write(shlex.join(argv) + "\n")
         self._kmsg_file = open(self._log("kmsg"), "w", encoding="utf-8")
         with open(self._log("qemu"), "wb") as log:
             std = {} if self.spec.console else {"stdin": subprocess.DEVNULL, "stdout": log, "start_new_session": True}
@@ -236,13 +248,6 @@ class Host:
         monitor.close()
         for source, handler in ((self._control, self._on_agent), (self._monitor, self._on_qmp)):
             threading.Thread(target=self._read, args=(source, handler), daemon=True).start()
-        try:
-            self._boot()
-        except BaseException:
-            self.kill()
-            raise
-        self.boot_time = time.monotonic() - started
-        return self
 
     def _boot(self):
         self.wait_for(lambda: "greeting" in self._state, 60, "QEMU's monitor")
@@ -281,7 +286,7 @@ class Host:
         if self.process:
             self.process.kill()
             self.process.wait()
-            self._clean_up()
+        self._clean_up()
 
     def wait_end(self):
         """Wait until the machine ends by itself; returns QEMU's exit code."""
@@ -292,7 +297,8 @@ class Host:
     def _clean_up(self):
         _running.discard(self)
         self.process = None
-        self._kmsg_file.close()
+        if self._kmsg_file:
+            self._kmsg_file.close()
         shutil.rmtree(self._work, ignore_errors=True)
 
     # -- commands

@@ -8,10 +8,10 @@ vm=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$vm")
 cache=${NVMEVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nvme-vfio-pci}
 mirror=${NVMEVM_MIRROR:-http://deb.debian.org/debian}
-quiet=${NVMEVM_QUIET:-}
 
 child=
 ticker=
+in_stage=
 
 say()
 {
@@ -35,9 +35,17 @@ end_step()
 	child=
 }
 
+ended()
+{
+	local rc=$?
+
+	end_step
+	[ "$rc" = 0 ] || [ -z "$in_stage" ] || say "error: step '$in_stage' failed"
+}
+
 interrupted()
 {
-	trap - INT TERM HUP
+	in_stage=
 	end_step
 	say "interrupted; what was finished is kept, run it again to go on"
 	exit 130
@@ -61,7 +69,6 @@ logged()
 	local log=$1 rc=0
 	shift
 
-	trap interrupted INT TERM HUP
 	: > "$log"
 	set -m
 	"$@" > "$log" 2>&1 < /dev/null &
@@ -72,8 +79,7 @@ logged()
 	wait "$child" || rc=$?
 	child=
 	end_step
-	trap - INT TERM HUP
-	[ "$rc" = 0 ] && return
+	[ "$rc" != 0 ] || return 0
 	tail -n 25 "$log" >&2
 	say "(all of it: $log)"
 	return "$rc"
@@ -106,7 +112,9 @@ stage()
 		say "$text"
 		rm -rf --one-file-system "$dir.tmp"
 		mkdir -p "$dir.tmp"
-		"$func" "$dir.tmp" || die "step '$name' failed"
+		in_stage=$name
+		"$func" "$dir.tmp"
+		in_stage=
 		mv -T "$dir.tmp" "$dir"
 	fi
 	exec {lock}>&-

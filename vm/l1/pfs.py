@@ -128,7 +128,9 @@ def setup(ip, functions):
         name = uevents.wait("the network card", lambda: [n for n in os.listdir("/sys/class/net") if n != "lo"])[0]
         subprocess.run(["ip", "link", "set", name, "mtu", "16000", "up"], check=True)
         subprocess.run(["ip", "addr", "add", ip, "dev", name], check=True)
-        env["LM_IP"] = ip.split("/")[0]
+        address = ip.split("/")[0]
+        net, _, last = address.rpartition(".")
+        env.update(LM_IP=address, LM_PEER=f"{net}.{3 - int(last)}")
     for n, f in enumerate(functions):
         env.update(setup_pf(uevents, n, **f))
     return env

@@ -9,6 +9,7 @@
 #include "tap.h"
 
 static const char *cur_name = "(none)";
+static int cur_arg;
 static bool cur_failed, cur_skipped;
 static char cur_reason[256];
 
@@ -62,6 +63,11 @@ const char *tap_name(void)
 	return cur_name;
 }
 
+int tap_arg(void)
+{
+	return cur_arg;
+}
+
 static bool selected(const char *name, int argc, char **argv)
 {
 	int i;
@@ -77,6 +83,7 @@ static bool selected(const char *name, int argc, char **argv)
 static void run_one(const struct tap_test *t, void (*before)(void), void (*after)(void))
 {
 	cur_name = t->name;
+	cur_arg = t->arg;
 	cur_failed = false;
 	cur_skipped = false;
 	if (before)

@@ -12,9 +12,13 @@
 #define TAP_ATTRIBUTE __attribute__
 #define __printf(a, b) TAP_ATTRIBUTE((format(printf, a, b)))
 
+#define __aligned(n) TAP_ATTRIBUTE((aligned(n)))
+#define __packed TAP_ATTRIBUTE((packed))
+
 struct tap_test {
 	const char *name;
 	void (*run)(void);
+	int arg;		/* for tests that share a function: tap_arg() */
 };
 
 /**
@@ -45,8 +49,9 @@ void tap_skip(const char *fmt, ...) __printf(1, 2);
 bool tap_failed(void);
 bool tap_skipped(void);
 
-/* Name of the running test. */
+/* Name and argument of the running test. */
 const char *tap_name(void);
+int tap_arg(void);
 
 /* Fail with a message if the condition does not hold, and go on. Evaluates to the condition. */
 #define EXPECT(cond, fmt, ...) \

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * nvme-cli as a second client: the same commands from another hand give the same results.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "device.h"
+
+#define STATE_FILE "/tmp/device-test-state"
+
+/* Exit code of a command line; its output goes to the details if that is not what was wanted. */
+static int run(const char *line, bool success)
+{
+	char text[512];
+	FILE *p;
+	size_t n;
+	int rc;
+
+	fflush(stdout);
+	snprintf(text, sizeof(text), "%s 2>&1", line);
+	p = popen(text, "r");
+	if (!p)
+		return -1;
+	n = fread(text, 1, sizeof(text) - 1, p);
+	text[n] = 0;
+	rc = WEXITSTATUS(pclose(p));
+	if (success != !rc)
+		tap_note("%s: exit code %d: %s", line, rc, text);
+	return rc;
+}
+
+static int cli(struct dut *d, const char *what, const char *args, bool success)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "nvme lm %s %s %s", what, d->pf->node, args);
+	return run(line, success);
+}
+
+static int cli_send(struct dut *d, int sel, const char *more, bool success)
+{
+	char args[160];
+
+	snprintf(args, sizeof(args), "--sel=%d --cntlid=%u %s", sel, d->cntlid, more);
+	return cli(d, "migration-send", args, success);
+}
+
+/*
+ * Bytes of a file of nvme-cli. It asks for a 0's based count and takes the same number as a
+ * plain one when it writes the file, so one dword is missing there.
+ */
+static size_t read_file(u8 *buf, size_t size)
+{
+	FILE *f = fopen(STATE_FILE, "r");
+	size_t n;
+
+	if (!f)
+		return 0;
+	n = fread(buf, 1, size, f);
+	fclose(f);
+	return n;
+}
+
+static bool cli_get(struct dut *d, const struct lm_state *s)
+{
+	static u8 buf[65536];
+	char args[160];
+	size_t n;
+
+	unlink(STATE_FILE);
+	snprintf(args, sizeof(args),
+		 "--sel=0 --cntlid=%u --csvi=%u --csuuidi=%u --numd=%zu --output-file=%s",
+		 d->cntlid, d->pf->csvi, d->pf->csuuidi, s->size / 4 - 1, STATE_FILE);
+	if (!EXPECT_EQ(cli(d, "migration-recv", args, true), 0, "migration-recv"))
+		return false;
+	n = read_file(buf, sizeof(buf));
+	return EXPECT(n == s->size || n == s->size - 4, "%zu bytes, not %zu", n, s->size) &&
+	       EXPECT(!memcmp(buf, s->data, n), "other bytes than by our own commands");
+}
+
+static void test_cli(void)
+{
+	static const struct unvme_opts o = { .queues = 2 };
+	struct dut *d = &dut_a;
+	struct lm_state s;
+	struct lm_view v;
+	char more[128];
+	FILE *f;
+
+	if (run("nvme lm help >/dev/null", true)) {
+		tap_skip("nvme-cli has no 'lm' plugin");
+		return;
+	}
+	if (!dut_open(d, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 1) || !dut_up(d, &o))
+		return;
+	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
+	EXPECT(cli_send(d, 1, "", false), "resume of a running controller");
+	EXPECT_EQ(cli_send(d, 0, "--stype=0", true), 0, "notification");
+	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "notified");
+	EXPECT_EQ(cli_send(d, 0, "--stype=1", true), 0, "suspend");
+	if (!dut_get(d, &s, &v))
+		return;
+	EXPECT_EQ(v.csattr, 1, "CSATTR after its suspend");
+	cli_get(d, &s);
+
+	/* and back in: written by it, read by us */
+	f = fopen(STATE_FILE, "w");
+	EXPECT(f && fwrite(s.data, 1, s.size, f) == s.size && !fclose(f), "state file");
+	EXPECT_EQ(cli_send(&dut_b, 0, "--stype=1", true), 0, "suspend of the other VF");
+	snprintf(more, sizeof(more),
+		 "--seq-ind=3 --csvi=%u --csuuidi=%u --numd=%zu --input-file=%s", d->pf->csvi,
+		 d->pf->csuuidi, s.size / 4, STATE_FILE);
+	EXPECT_EQ(cli_send(&dut_b, 2, more, true), 0, "set");
+	lm_state_free(&s);
+	EXPECT_EQ(unvme_move(&d->u, &dut_b.dev), 0, "move");
+	EXPECT_EQ(cli_send(&dut_b, 1, "", true), 0, "resume");
+	EXPECT_EQ(unvme_rw(&d->u, 1, false, 0, 8), 0, "read at the other VF");
+	unvme_check_idle(&d->u, 0);
+	unlink(STATE_FILE);
+}
+
+const struct tap_test cli_tests[] = {
+	{ "nvme-cli: suspend, get, set, resume", test_cli },
+};
+
+const size_t nr_cli_tests = ARRAY_SIZE(cli_tests);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Nonsense from a hostile or broken host: every command gets an answer, nothing breaks, and a
+ * state that is refused changes nothing. LM_SEED chooses another sequence, LM_FUZZ its length.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+
+static u64 fuzz_state;
+
+static u32 rnd(void)
+{
+	fuzz_state ^= fuzz_state << 13;
+	fuzz_state ^= fuzz_state >> 7;
+	fuzz_state ^= fuzz_state << 17;
+	return fuzz_state >> 16;
+}
+
+static unsigned int rounds(unsigned int standard)
+{
+	const char *n = getenv("LM_FUZZ"), *seed = getenv("LM_SEED");
+
+	fuzz_state = seed ? strtoull(seed, NULL, 0) : 20220806;
+	fuzz_state = fuzz_state * 2 + 1;
+	return n ? strtoul(n, NULL, 0) : standard;
+}
+
+/* Small numbers, single bits, all ones and anything. */
+static u32 word(void)
+{
+	switch (rnd() % 6) {
+	case 0:
+		return 0;
+	case 1:
+		return rnd() % 16;
+	case 2:
+		return 1u << rnd() % 32;
+	case 3:
+		return ~0u << rnd() % 32;
+	case 4:
+		return rnd() & 0xffff;
+	default:
+		return rnd();
+	}
+}
+
+/* No answer is a failure of the ioctl; -EINTR and the like cannot happen here. */
+static bool answered(struct lm_pf *pf, struct lm_cmd *cmd)
+{
+	int st = lm_exec(pf, cmd);
+
+	return EXPECT(st >= 0, "no answer (%s) to %#x %#x %#x %#x %#x %#x", strerror(-st),
+		      cmd->opcode, cmd->cdw10, cmd->cdw11, cmd->cdw12, cmd->cdw13, cmd->cdw15);
+}
+
+/* ---- commands ---- */
+
+static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
+{
+	static const u8 ops[] = {
+		LM_OP_SEND, LM_OP_SEND, LM_OP_RECV, LM_OP_RECV, LM_OP_TRACK_SEND,
+		LM_OP_TRACK_RECV, LM_OP_CDQ, LM_OP_VS_QUERY, LM_OP_VS_SUSPEND, LM_OP_VS_RESUME,
+		LM_OP_VS_SAVE, LM_OP_VS_LOAD,
+	};
+	struct lm_cmd cmd = { .opcode = ops[rnd() % ARRAY_SIZE(ops)] };
+
+	if (pf->vendor)
+		cmd.opcode = ops[7 + rnd() % 5];
+	cmd.cdw10 = word();
+	cmd.cdw11 = word();
+	if (pf->hmlms && rnd() % 4) {
+		cmd.cdw10 = rnd() % 4 | rnd() % 4 << 16;
+		cmd.cdw11 = (cmd.cdw11 & 0xffff0000) | cntlid;
+	}
+	if (pf->vendor && rnd() % 4)
+		cmd.cdw10 = 1;
+	cmd.cdw12 = word();
+	cmd.cdw13 = rnd() % 4 ? 0 : word();
+	cmd.cdw14 = word();
+	cmd.cdw15 = rnd() % 4 ? rnd() % 64 : word();
+	if (cmd.opcode & 3) {
+		cmd.data = buf;
+		cmd.len = 65536;
+	}
+	answered(pf, &cmd);
+}
+
+static void test_commands(void)
+{
+	static u8 buf[65536] __aligned(4096);
+	static const struct unvme_opts o = { .queues = 1 };
+	unsigned int i, n = rounds(4000);
+	struct dut *d = &dut_a;
+
+	if (!dut_start(d, tap_arg(), 1, 1))
+		return;
+	for (i = 0; i < sizeof(buf); i++)
+		buf[i] = rnd() % 8 ? 0 : rnd();
+	for (i = 0; i < n && !tap_failed(); i++)
+		fuzz_command(d->pf, d->cntlid, buf);
+	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
+	d->u.faults = 0;
+	unvme_fini(&d->u);
+	if (dut_up(d, &o))
+		EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");
+}
+
+/* ---- states ---- */
+
+static void spoil(struct lm_state *s)
+{
+	unsigned int n = 1 + rnd() % 4;
+	u32 val;
+
+	while (n--) {
+		size_t at = rnd() % s->size;
+
+		/* the front part holds what is most delicate */
+		if (rnd() % 2)
+			at %= 512;
+		switch (rnd() % 4) {
+		case 0:
+			s->data[at] ^= 1 << rnd() % 8;
+			break;
+		case 1:
+			s->data[at] = rnd();
+			break;
+		case 2:
+			s->data[at] = rnd() % 2 ? 0 : 0xff;
+			break;
+		default:
+			val = word();
+			at &= ~3ul;
+			if (at + 4 <= s->size)
+				memcpy(s->data + at, &val, 4);
+		}
+	}
+}
+
+static void copy_state(struct lm_state *to, const struct lm_state *from)
+{
+	to->size = from->size;
+	to->data = aligned_alloc(4096, (from->size + 8191) & ~4095ul);
+	if (!to->data)
+		abort();
+	memcpy(to->data, from->data, from->size);
+}
+
+/* A refused state leaves the target as it was, which its own state shows. */
+static void check_unchanged(struct dut *d, const struct lm_state *before, unsigned int round)
+{
+	struct lm_state now;
+
+	if (!EXPECT_EQ(lmt_save(&d->t, &now), 0, "round %u: state after a refusal", round))
+		return;
+	EXPECT(now.size == before->size && !memcmp(now.data, before->data, now.size),
+	       "round %u: a refused state has changed something", round);
+	lm_state_free(&now);
+}
+
+static void fuzz_state_once(struct dut *d, const struct lm_state *good,
+			    const struct lm_state *empty, unsigned int round, unsigned int *taken)
+{
+	struct lm_state s;
+	int st;
+
+	copy_state(&s, good);
+	spoil(&s);
+	if (rnd() % 16 == 0)
+		s.size = s.size > 64 ? rnd() % s.size & ~3u : s.size;
+	st = s.size ? lmt_load(&d->t, &s) : LM_SC_INVALID_FIELD;
+	lm_state_free(&s);
+	if (!EXPECT(st >= 0, "round %u: no answer: %s", round, strerror(-st)))
+		return;
+	if (st) {
+		check_unchanged(d, empty, round);
+		return;
+	}
+	(*taken)++;
+	/* run it with nowhere to go now and then: transfers fail, nothing else may */
+	if (*taken % 8 == 0) {
+		vdev_bus_master(&d->dev, false);
+		lmt_resume(&d->t);
+	}
+	EXPECT_EQ(vdev_reset(&d->dev), 0, "round %u: reset", round);
+	dut_suspend(d);
+}
+
+static void test_states(void)
+{
+	unsigned int i, n = rounds(1500), taken = 0;
+	struct unvme_opts o = { .queues = 3 };
+	struct lm_state good, empty;
+	struct lm_view v;
+	bool vendor = tap_arg() == PF_VS;
+
+	if (!dut_start(&dut_a, tap_arg(), 1, 3) || !dut_open(&dut_b, vendor ? PF_VS2 : PF_TP2, 2))
+		return;
+	for (i = 0; i < 40; i++)
+		EXPECT_EQ(unvme_rw(&dut_a.u, 1 + i % 3, true, i * 8, 8), 0, "write");
+	unvme_aer(&dut_a.u, NULL, NULL);
+	unvme_aer(&dut_a.u, NULL, NULL);
+	EXPECT_EQ(unvme_get_features(&dut_a.u, 7, 0, NULL), 0, "barrier");
+	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &good, &v) || !dut_suspend(&dut_b) ||
+	    !EXPECT_EQ(lmt_save(&dut_b.t, &empty), 0, "state of an idle VF"))
+		return;
+	for (i = 0; i < n && !tap_failed(); i++)
+		fuzz_state_once(&dut_b, &good, &empty, i, &taken);
+	tap_note("%u spoilt states, %u of them were taken", i, taken);
+	EXPECT(taken < n, "every spoilt state was taken");
+	EXPECT_EQ(vdev_reset(&dut_b.dev), 0, "reset");
+	if (dut_up(&dut_b, &o))
+		EXPECT_EQ(unvme_rw(&dut_b.u, 1, true, 0, 8), 0, "write afterwards");
+	lm_state_free(&good);
+	lm_state_free(&empty);
+}
+
+const struct tap_test fuzz_tests[] = {
+	{ "fuzz: commands", test_commands, PF_TP },
+	{ "fuzz: commands, vendor set", test_commands, PF_VS },
+	{ "fuzz: states", test_states, PF_TP },
+	{ "fuzz: states, vendor set", test_states, PF_VS },
+};
+
+const size_t nr_fuzz_tests = ARRAY_SIZE(fuzz_tests);

@@ -51,12 +51,15 @@ interrupted()
 	exit 130
 }
 
-# tick LOG: every 15 s the time spent and the last line of LOG.
+# tick LOG [TITLE]: every 15 s the time spent and the last line of LOG; TITLE first, for what takes longer than 2 s.
 tick()
 {
-	local log=$1 start=$SECONDS never last
+	local log=$1 title=${2:-} start=$SECONDS never last
 
 	exec {never}<> <(:)
+	if [ -n "$title" ]; then
+		read -r -t 2 -u "$never" || say "$title"
+	fi
 	while ! read -r -t 15 -u "$never"; do
 		last=$(tail -c 2000 "$log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-90)
 		printf '      %d:%02d  %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$last" >&2

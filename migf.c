@@ -228,6 +228,20 @@ static void nvmevf_save_hello(struct nvmevf_session *s)
 	s->stage = NVMEVF_STAGE_DATA;
 }
 
+/* Whether the sizes that the container itself states, Fig 358, make up the total */
+static bool nvmevf_sizes_add_up(const struct nvmevf_session *s)
+{
+	const struct nvme_lm_state_header *hdr = s->buf->data;
+	u64 dwords = (s->total - sizeof(*hdr)) / sizeof(__le32);
+	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]);
+
+	if (s->vf->lm->ops->cmdset != NVME_LM_CMDSET_TP4159)
+		return true;
+
+	return !hdr->ver && !hdr->nvmecss[1] && !hdr->vss[1] && nvmecss <= dwords &&
+	       le64_to_cpu(hdr->vss[0]) == dwords - nvmecss;
+}
+
 static int nvmevf_save_piece(struct nvmevf_session *s)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
@@ -238,6 +252,10 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	ret = lm->ops->read_state(lm, s->buf, s->offset, len, NVMEVF_EXEC_KILLABLE);
 	if (ret)
 		return ret;
+	if (!s->offset && !nvmevf_sizes_add_up(s)) {
+		pci_err(s->pdev, "save failed: the controller state changed its size\n");
+		return -EIO;
+	}
 
 	piece = nvmevf_save_record(s, NVME_LM_REC_STATE, sizeof(*piece) + len);
 	piece->offset = cpu_to_le64(s->offset);
@@ -548,22 +566,6 @@ static int nvmevf_resume_hello(struct nvmevf_session *s)
 	return 0;
 }
 
-/* The sizes that the container itself states, Fig 358, against those of HELLO */
-static int nvmevf_check_container(struct nvmevf_session *s)
-{
-	const struct nvme_lm_state_header *hdr = s->buf->data;
-	u64 dwords = (s->total - sizeof(*hdr)) / sizeof(__le32);
-	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]);
-
-	if (s->vf->lm->ops->cmdset != NVME_LM_CMDSET_TP4159)
-		return 0;
-
-	if (hdr->ver || hdr->nvmecss[1] || hdr->vss[1] || nvmecss > dwords ||
-	    le64_to_cpu(hdr->vss[0]) != dwords - nvmecss)
-		return nvmevf_refuse(s, -EPROTO, "sizes in the controller state do not add up");
-	return 0;
-}
-
 static int nvmevf_resume_flush_locked(struct nvmevf_session *s, size_t len, bool last)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
@@ -571,11 +573,8 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, size_t len, bool
 
 	if (nvmevf_pf_lost_locked(s->vf))
 		return -ENOTCONN;
-	if (!s->sent) {
-		ret = nvmevf_check_container(s);
-		if (ret)
-			return ret;
-	}
+	if (!s->sent && !nvmevf_sizes_add_up(s))
+		return nvmevf_refuse(s, -EPROTO, "sizes in the controller state do not add up");
 
 	ret = lm->ops->write_state(lm, s->buf, s->sent, len, last, NVMEVF_EXEC_KILLABLE);
 	if (ret)

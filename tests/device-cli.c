@@ -82,22 +82,36 @@ static bool cli_get(struct dut *d, const struct lm_state *s)
 	       EXPECT(!memcmp(buf, s->data, n), "other bytes than by our own commands");
 }
 
+/*
+ * Its Set Controller State (2.13) leaves CSVI at 0 whatever it is told, so it can carry vendor
+ * state only: that of a controller without I/O queues. And it ends with a double free, so the
+ * exit code tells nothing; the driver that goes on does.
+ */
+static void cli_set(struct dut *d, const struct lm_state *s)
+{
+	char more[128];
+	FILE *f = fopen(STATE_FILE, "w");
+
+	if (!EXPECT(f && fwrite(s->data, 1, s->size, f) == s->size && !fclose(f), "state file"))
+		return;
+	snprintf(more, sizeof(more), "--seq-ind=3 --csuuidi=%u --numd=%zu --input-file=%s",
+		 d->pf->csuuidi, s->size / 4, STATE_FILE);
+	tap_note("exit code %d of Set Controller State", cli_send(d, 2, more, false));
+}
+
 static void test_cli(void)
 {
-	static const struct unvme_opts o = { .queues = 2 };
 	struct dut *d = &dut_a;
 	struct lm_state s;
 	struct lm_view v;
-	char more[128];
-	FILE *f;
+	u32 queues;
 
 	if (run("nvme lm help >/dev/null", true)) {
 		tap_skip("nvme-cli has no 'lm' plugin");
 		return;
 	}
-	if (!dut_open(d, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 1) || !dut_up(d, &o))
+	if (!dut_start(d, PF_TP, 1, 0) || !dut_open(&dut_b, PF_TP2, 1))
 		return;
-	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
 	EXPECT(cli_send(d, 1, "", false), "resume of a running controller");
 	EXPECT_EQ(cli_send(d, 0, "--stype=0", true), 0, "notification");
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "notified");
@@ -106,19 +120,15 @@ static void test_cli(void)
 		return;
 	EXPECT_EQ(v.csattr, 1, "CSATTR after its suspend");
 	cli_get(d, &s);
+	lm_state_free(&s);
 
-	/* and back in: written by it, read by us */
-	f = fopen(STATE_FILE, "w");
-	EXPECT(f && fwrite(s.data, 1, s.size, f) == s.size && !fclose(f), "state file");
+	EXPECT_EQ(lm_get(d->pf, d->cntlid, 0, d->pf->csuuidi, 0, &s), 0, "vendor state");
 	EXPECT_EQ(cli_send(&dut_b, 0, "--stype=1", true), 0, "suspend of the other VF");
-	snprintf(more, sizeof(more),
-		 "--seq-ind=3 --csvi=%u --csuuidi=%u --numd=%zu --input-file=%s", d->pf->csvi,
-		 d->pf->csuuidi, s.size / 4, STATE_FILE);
-	EXPECT_EQ(cli_send(&dut_b, 2, more, true), 0, "set");
+	cli_set(&dut_b, &s);
 	lm_state_free(&s);
 	EXPECT_EQ(unvme_move(&d->u, &dut_b.dev), 0, "move");
 	EXPECT_EQ(cli_send(&dut_b, 1, "", true), 0, "resume");
-	EXPECT_EQ(unvme_rw(&d->u, 1, false, 0, 8), 0, "read at the other VF");
+	EXPECT_EQ(unvme_get_features(&d->u, 7, 0, &queues), 0, "admin command at the other VF");
 	unvme_check_idle(&d->u, 0);
 	unlink(STATE_FILE);
 }

@@ -303,6 +303,7 @@ static void test_get_offsets(void)
 static void check_cut(struct dut *d, const struct lm_state *want, u32 piece)
 {
 	static u8 buf[65536 + 4096] __aligned(4096);
+	struct lm_state got, part;
 	size_t off, n;
 
 	for (off = 0; off < want->size; off += n) {
@@ -311,7 +312,9 @@ static void check_cut(struct dut *d, const struct lm_state *want, u32 piece)
 		if (!EXPECT_ST(d->pf, lm_get_cmd(d->cntlid, d->pf->csvi, d->pf->csuuidi, off, buf,
 						 n), LM_SC_OK, "%zu bytes at %zu", n, off))
 			return;
-		EXPECT(!memcmp(buf, want->data + off, n), "%zu bytes at %zu differ", n, off);
+		got = (struct lm_state){ buf, n };
+		part = (struct lm_state){ want->data + off, n };
+		EXPECT(same_state(&got, &part), "%zu bytes at %zu differ", n, off);
 		if (!EXPECT(buf[n] == 0xaa && buf[n + 3] == 0xaa, "%zu bytes at %zu: longer", n,
 			    off))
 			return;
@@ -414,7 +417,6 @@ static void test_set_suspended(void)
 	EXPECT_EQ(quiet_start(&quiet, u), 0, "watch");
 	if (!EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "suspended"))
 		return;
-	EXPECT_EQ(v0_set(d, &q), LM_SC_INVALID_FIELD, "NVMe state over I/O queues");
 	EXPECT_EQ(quiet_check(&quiet, 300), 0, "silence before Resume");
 	quiet_end(&quiet);
 	dut_resume(d);
@@ -833,9 +835,7 @@ static void check_load_pieces(struct lm_state *s, u32 piece)
 	if (!EXPECT_EQ(lm_get(d->pf, d->cntlid, d->pf->csvi, d->pf->csuuidi, 0, &again), LM_SC_OK,
 		       "get"))
 		return;
-	EXPECT_EQ(again.size, s->size, "size after a load in pieces of %u", piece);
-	EXPECT(again.size == s->size && !memcmp(again.data, s->data, s->size),
-	       "other bytes after a load in pieces of %u", piece);
+	EXPECT(same_state(&again, s), "after a load in pieces of %u", piece);
 	lm_state_free(&again);
 }
 
@@ -905,7 +905,7 @@ static void test_vendor_rules(void)
 /* LOAD takes exactly what SAVE gave, not less, and leaves the VF as it was if it refuses. */
 static void test_vendor_load(void)
 {
-	static const u32 sizes[] = { 0, 1, 3, 4, 48, 0xffffffff, 0x80000000, 262148 };
+	static const u32 sizes[] = { 0, 1, 3, 4, 48, 0xffffffff, 0x80000000, 0x40000004 };
 	struct lm_state s;
 	struct lm_cmd cmd;
 	unsigned int i;

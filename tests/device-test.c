@@ -201,6 +201,23 @@ bool dut_get(struct dut *d, struct lm_state *s, struct lm_view *v)
 	return EXPECT(!why, "%s", why);
 }
 
+bool same_state(const struct lm_state *a, const struct lm_state *b)
+{
+	size_t i;
+
+	if (a->size != b->size) {
+		tap_note("%zu and %zu bytes", a->size, b->size);
+		return false;
+	}
+	for (i = 0; i < a->size; i++) {
+		if (a->data[i] == b->data[i])
+			continue;
+		tap_note("byte %zu is %#x and %#x", i, a->data[i], b->data[i]);
+		return false;
+	}
+	return true;
+}
+
 /* ---- a version 0 state by hand ---- */
 
 void v0_init(struct v0 *q, struct unvme *u)

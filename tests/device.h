@@ -67,6 +67,9 @@ void check_view(struct unvme *u, const struct lm_view *v, unsigned int held);
 /* Get the state in full, validate it; free with lm_state_free(). */
 bool dut_get(struct dut *d, struct lm_state *s, struct lm_view *v);
 
+/* Whether two states are the same; if not, where they differ becomes a detail line. */
+bool same_state(const struct lm_state *a, const struct lm_state *b);
+
 /* A version 0 state with one queue pair at fixed places of the arena. */
 struct v0 {
 	struct lm_sq_state sq;

@@ -99,7 +99,7 @@ struct unvme_cmd *unvme_queue_cmd(struct unvme *u, u16 sqid, const struct nvme_s
 	if (c) {
 		c->busy = true;
 		c->gen = (c->gen + 1) % CID_GENS;
-		c->slot = sq->tail;
+		c->nr = sq->submitted;
 		c->sqe = *sqe;
 		c->sqe.cid = cid_of(sq, c);
 		c->done = done;
@@ -148,7 +148,7 @@ static u16 ring_dist(const struct unvme_sq *sq, u16 a, u16 b)
 
 /*
  * The reported head may not go back, not pass the tail the controller was told, and must lie
- * behind the command that completed unless an earlier report already did.
+ * behind the command that completed.
  */
 static void check_sq_head(struct unvme *u, struct unvme_sq *sq, const struct unvme_cmd *c,
 			  u16 head)
@@ -160,11 +160,11 @@ static void check_sq_head(struct unvme *u, struct unvme_sq *sq, const struct unv
 	if (ring_dist(sq, sq->head, head) > ring_dist(sq, sq->head, sq->rung))
 		unvme_fault(u, "SQ %u: head %u reported, was %u, tail %u", sq->id, head, sq->head,
 			    sq->rung);
-	else if (ring_dist(sq, sq->head, c->slot) < ring_dist(sq, sq->head, sq->tail) &&
-		 ring_dist(sq, sq->head, head) <= ring_dist(sq, sq->head, c->slot))
-		unvme_fault(u, "SQ %u: head %u reported for the command in slot %u", sq->id, head,
-			    c->slot);
+	sq->fetched += ring_dist(sq, sq->head, head);
 	sq->head = head;
+	if (sq->fetched <= c->nr)
+		unvme_fault(u, "SQ %u: head %u reported with a command it has not passed", sq->id,
+			    head);
 }
 
 static void complete_one(struct unvme *u, struct unvme_cq *cq, const struct nvme_cqe *cqe)

@@ -205,7 +205,7 @@ typedef void (*unvme_done_fn)(struct unvme *u, struct unvme_cmd *c);
 struct unvme_cmd {
 	bool busy;
 	u8 gen;
-	u16 slot;		/* its slot in the submission queue */
+	u64 nr;			/* how many were submitted to its queue before it */
 	struct nvme_sqe sqe;
 	struct nvme_cqe cqe;	/* valid in done() */
 	unvme_done_fn done;
@@ -239,6 +239,7 @@ struct unvme_sq {
 	u16 depth;
 	u16 tail;
 	u16 head;		/* as the controller last reported it */
+	u64 fetched;		/* commands taken by the controller, as head says */
 	u16 rung;		/* tail the controller was last told */
 	struct unvme_cq *cq;
 	struct nvme_sqe *ring;

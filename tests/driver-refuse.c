@@ -1,0 +1,679 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Streams that must not be loaded: each gets an errno and a line in the log, commits nothing, and
+ * leaves a VF that a reset makes usable.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+static struct stream good;
+static struct st_view view;
+
+/* The stream of an enabled controller from VF 1, and VF 2 to load it into. */
+static bool start(void)
+{
+	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+	const char *why;
+
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_up(&vf_a, &opts))
+		return false;
+	make_dirty(&vf_a.u);
+	if (!vf_save(&vf_a, &good))
+		return false;
+	why = st_parse(&good, &view);
+	return EXPECT(!why, "%s", why) && vf_open(&vf_b, tap_arg(), 2);
+}
+
+/* It still takes a good stream, and runs it. */
+static void end(void)
+{
+	if (vf_b.open && good.data) {
+		vf_load(&vf_b, &good);
+		go(&vf_b, ST_RUNNING);
+		vf_check_usable(&vf_b);
+	}
+	st_view_free(&view);
+	st_free(&good);
+}
+
+/* The session failed with @err, also for who writes on; only a reset helps. */
+static void check_failed(struct vf *v, int fd, int err, const char *what)
+{
+	if (!EXPECT_EQ(write(fd, "x", 1), -1, "%s: write after the refusal", what) ||
+	    !EXPECT_EQ(errno, err, "%s: write after the refusal", what))
+		return;
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -err, "%s: RESUMING -> STOP", what);
+	vf_expect_state(v, ST_RESUMING);
+}
+
+static void recover(struct vf *v, bool committed)
+{
+	if (!committed)
+		vf_check_off(v);
+	if (vf_reset(v))
+		vf_check_off(v);
+}
+
+/* @line: what the log has to say, once; or NULL. With @err 0 any errno will do. */
+static bool refuse_step(const struct stream *s, int err, const char *line, bool committed,
+			size_t step, const char *what)
+{
+	struct vf *v = &vf_b;
+	int got, fd;
+
+	klog_mark();
+	fd = go_fd(v, ST_RESUMING);
+	if (fd < 0)
+		return false;
+	got = write_all(fd, s, step);
+	if (!EXPECT(got, "%s: not refused", what) ||
+	    (err && !EXPECT_EQ(got, -err, "%s", what)))
+		klog_show();
+	if (got)
+		check_failed(v, fd, -got, what);
+	close(fd);
+	if (EXPECT_EQ(klog_count(v->bdf, "stream refused"), 1, "%s: lines in the log", what) &&
+	    line)
+		EXPECT(klog_count(v->bdf, line) == 1, "%s: no line with '%s'", what, line);
+	if (tap_failed())
+		klog_show();
+	recover(v, committed);
+	return !tap_failed();
+}
+
+static bool refuse(const struct stream *s, int err, const char *line, const char *what)
+{
+	return refuse_step(s, err, line, false, 0, what);
+}
+
+static void accept_stream(const struct stream *s, const char *what)
+{
+	struct vf *v = &vf_b;
+	int err, fd = go_fd(v, ST_RESUMING);
+
+	if (fd < 0)
+		return;
+	err = write_all(fd, s, 0);
+	close(fd);
+	EXPECT_EQ(err, 0, "%s", what);
+	if (!err)
+		go(v, ST_STOP);
+	vf_reset(v);
+}
+
+/* ---- what is no stream ---- */
+
+static void test_garbage(void)
+{
+	static const u8 fill[] = { 0x00, 0xff, 0x5a, 'H' };
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	s = st_copy(&good, good.size, 0);
+	for (i = 0; i < ARRAY_SIZE(fill); i++) {
+		memset(s.data, fill[i], s.size);
+		refuse(&s, EINVAL, "not a stream", "constant bytes");
+	}
+	/* its records in another order */
+	st_free(&s);
+	s = st_copy(&good, good.size, 0);
+	memmove(s.data, s.data + ST_MIN, s.size - ST_MIN);
+	refuse(&s, EINVAL, "not a stream", "STATE first");
+	memcpy(s.data, good.data + view.record_at[view.records - 1], ST_HEAD + ST_END_LEN);
+	refuse(&s, EINVAL, "not a stream", "END first");
+	st_free(&s);
+	end();
+}
+
+/* ---- HELLO ---- */
+
+enum { FLIP, ADD, SUB, PUT };
+
+struct field {
+	const char *name;
+	size_t at;
+	unsigned int len;
+	int how;
+	u64 arg;
+	int err;
+	const char *line;
+	unsigned int on;	/* ON_TP, ON_VS or 0 for both */
+};
+
+#define HELLO(f)	ST_FIELD(f), sizeof(((struct st_hello *)0)->f)
+
+static const struct field fields[] = {
+	{ "magic", HELLO(magic), FLIP, 1ull << 32, EINVAL, "not a stream" },
+	{ "version 2", HELLO(version), PUT, 2, EPROTONOSUPPORT, "version 2" },
+	{ "version 0", HELLO(version), PUT, 0, EPROTONOSUPPORT, "version 0" },
+	{ "other command set", HELLO(cmdset), FLIP, 3, EOPNOTSUPP, "command set" },
+	{ "command set 0", HELLO(cmdset), PUT, 0, EOPNOTSUPP, "command set" },
+	{ "state version", HELLO(state_ver), FLIP, 1, EOPNOTSUPP, "not known here" },
+	{ "UUID", ST_FIELD(uuid), 8, FLIP, 1, EOPNOTSUPP, "not known here" },
+	{ "second half of the UUID", ST_FIELD(uuid) + 8, 8, FLIP, 1ull << 63, EOPNOTSUPP,
+	  "not known here" },
+	{ "state length 0", HELLO(state_len), PUT, 0, EPROTO, "state of 0" },
+	{ "odd state length", HELLO(state_len), ADD, 2, EPROTO, "state of" },
+	{ "state shorter than its header", HELLO(state_len), PUT, 44, EPROTO, "state of 44",
+	  ON_TP },
+	{ "state length too small", HELLO(state_len), SUB, 4, EPROTO, "STATE of" },
+	{ "state length too large", HELLO(state_len), ADD, 4, EPROTO, "END says" },
+	{ "state length far too large", HELLO(state_len), PUT, 1ull << 40, EPROTO, "END says",
+	  ON_TP },
+	{ "state length beyond a transfer", HELLO(state_len), PUT, 1ull << 40, EFBIG,
+	  "one transfer", ON_VS },
+	{ "PCI vendor", HELLO(vid), FLIP, 1, EXDEV, "vendor" },
+	{ "subsystem vendor", HELLO(ssvid), FLIP, 0x8000, EXDEV, "vendor" },
+	{ "serial number", ST_FIELD(sn), 1, FLIP, 1, EXDEV, "serial number" },
+	{ "end of the serial number", ST_FIELD(sn) + 19, 1, FLIP, 1, EXDEV, "serial number" },
+	{ "model", ST_FIELD(mn), 1, FLIP, 1, EXDEV, "model" },
+	{ "end of the model", ST_FIELD(mn) + 39, 1, FLIP, 1, EXDEV, "model" },
+	{ "NQN", ST_FIELD(subnqn), 1, FLIP, 1, EXDEV, "subsystem" },
+	{ "end of the NQN", ST_FIELD(subnqn) + 255, 1, FLIP, 1, EXDEV, "subsystem" },
+	{ "more vectors", HELLO(msix), ADD, 1, ERANGE, "MSI-X" },
+	{ "fewer vectors", HELLO(msix), SUB, 1, ERANGE, "MSI-X" },
+	{ "more queues", HELLO(nvq), ADD, 1, ERANGE, "NVQ" },
+	{ "larger MDTS", HELLO(mdts), ADD, 1, ERANGE, "MDTS" },
+	{ "no MDTS", HELLO(mdts), PUT, 0, ERANGE, "MDTS" },
+	{ "larger AERL", HELLO(aerl), ADD, 1, ERANGE, "AERL" },
+	{ "more of ONCS", HELLO(oncs), FLIP, 0x8000, ERANGE, "ONCS" },
+	{ "SGLS", HELLO(sgls), FLIP, 1 << 20, ERANGE, "SGLS" },
+	{ "newer VS", HELLO(vs), ADD, 0x100, ERANGE, "VS" },
+	{ "no CAP", HELLO(cap), PUT, 0, ERANGE, "CAP" },
+	{ "larger CAP.MQES", HELLO(cap), ADD, 1, ERANGE, "CAP.MQES" },
+	{ "CAP.CQR", HELLO(cap), FLIP, 1ull << 16, ERANGE, "CAP.CQR" },
+	{ "more of CAP.AMS", HELLO(cap), FLIP, 1ull << 18, ERANGE, "CAP.AMS" },
+	{ "CAP.DSTRD", HELLO(cap), FLIP, 1ull << 32, ERANGE, "CAP.DSTRD" },
+	{ "more of CAP.CSS", HELLO(cap), FLIP, 1ull << 39, ERANGE, "CAP.CSS" },
+	{ "larger CAP.MPSMAX", HELLO(cap), ADD, 1ull << 52, ERANGE, "CAP.MPS" },
+};
+
+static void change(struct stream *s, const struct field *f)
+{
+	u64 val = 0;
+
+	memcpy(&val, s->data + f->at, f->len);
+	switch (f->how) {
+	case FLIP:
+		val ^= f->arg;
+		break;
+	case ADD:
+		val += f->arg;
+		break;
+	case SUB:
+		val -= f->arg;
+		break;
+	default:
+		val = f->arg;
+	}
+	memcpy(s->data + f->at, &val, f->len);
+}
+
+/* Each field alone is wrong, the checksum is right. */
+static void test_fields(void)
+{
+	unsigned int i, on = tap_arg() == 2 ? ON_VS : ON_TP;
+	struct stream s;
+
+	if (!start())
+		return;
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (fields[i].on && fields[i].on != on)
+			continue;
+		s = st_copy(&good, good.size, 0);
+		change(&s, &fields[i]);
+		st_fix_crc(&s);
+		refuse(&s, fields[i].err, fields[i].line, fields[i].name);
+		st_free(&s);
+	}
+	end();
+}
+
+/* What a smaller source may say: accepted. */
+static void test_smaller(void)
+{
+	static const struct field less[] = {
+		{ "fewer queues", HELLO(nvq), SUB, 1 },
+		{ "other number of vectors assigned", HELLO(nvi), ADD, 1 },
+		{ "smaller MDTS", HELLO(mdts), SUB, 1 },
+		{ "smaller AERL", HELLO(aerl), SUB, 1 },
+		{ "less of ONCS", HELLO(oncs), FLIP, 0x0004 },
+		{ "older VS", HELLO(vs), SUB, 0x100 },
+		{ "smaller CAP.MQES", HELLO(cap), SUB, 1 },
+	};
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	for (i = 0; i < ARRAY_SIZE(less); i++) {
+		s = st_copy(&good, good.size, 0);
+		change(&s, &less[i]);
+		st_fix_crc(&s);
+		accept_stream(&s, less[i].name);
+		st_free(&s);
+	}
+	end();
+}
+
+/* ---- records ---- */
+
+#define TAG_OTHER	0x52485430
+
+static size_t end_at(void)
+{
+	return view.record_at[view.records - 1];
+}
+
+static void test_records(void)
+{
+	static const struct field heads[] = {
+		{ "HELLO too short", 8, 8, SUB, 8, EPROTO, "HELLO of 384" },
+		{ "HELLO too long", 8, 8, ADD, 8, EPROTO, "HELLO of 400" },
+		{ "STATE empty", ST_MIN + 8, 8, PUT, 0, EPROTO, "STATE of 0" },
+		{ "STATE without state", ST_MIN + 8, 8, PUT, ST_PIECE, EPROTO, "STATE of 8" },
+		{ "STATE too long", ST_MIN + 8, 8, ADD, 4, EPROTO, "STATE of" },
+		{ "STATE with a huge length", ST_MIN + 8, 8, PUT, ~0ull, EPROTO, "STATE of" },
+		{ "STATE with a gap", ST_MIN + ST_HEAD, 8, PUT, 4, EPROTO, "offset 4" },
+		{ "STATE with a huge offset", ST_MIN + ST_HEAD, 8, PUT, ~3ull, EPROTO, "offset" },
+	};
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	for (i = 0; i < ARRAY_SIZE(heads); i++) {
+		s = st_copy(&good, good.size, 0);
+		change(&s, &heads[i]);
+		st_fix_crc(&s);
+		refuse(&s, heads[i].err, heads[i].line, heads[i].name);
+		st_free(&s);
+	}
+	/* END right behind HELLO */
+	s = st_copy(&good, good.size, 0);
+	memcpy(s.data + ST_MIN, good.data + end_at(), ST_HEAD + ST_END_LEN);
+	s.size = ST_MIN + ST_HEAD + ST_END_LEN;
+	st_fix_crc(&s);
+	refuse(&s, EPROTO, "END says", "no STATE");
+	st_free(&s);
+	/* HELLO between STATE and END */
+	s = st_copy(&good, good.size, ST_MIN);
+	st_insert(&s, end_at(), good.data, ST_MIN);
+	st_fix_crc(&s);
+	refuse(&s, EPROTO, "HELLO after STATE", "HELLO after STATE");
+	st_free(&s);
+	end();
+}
+
+static void test_end_record(void)
+{
+	size_t at;
+	struct stream s;
+	u32 len;
+
+	if (!start())
+		return;
+	at = end_at();
+	s = st_copy(&good, good.size, 64);
+	s.data[at + ST_HEAD] ^= 4;
+	st_fix_crc(&s);
+	refuse(&s, EPROTO, "END says", "total");
+	s.data[at + ST_HEAD] ^= 4;
+	st_fix_crc(&s);
+	s.data[at + ST_HEAD + 8] ^= 1;
+	refuse(&s, EBADMSG, "checksum", "checksum");
+	st_fix_crc(&s);
+	len = ST_END_LEN - 4;
+	memcpy(s.data + at + 8, &len, 4);
+	refuse(&s, EPROTO, "END of 12", "END too short");
+	len = ST_END_LEN + 4;
+	memcpy(s.data + at + 8, &len, 4);
+	refuse(&s, EPROTO, "END of 20", "END too long");
+	st_free(&s);
+	/* bytes behind END: by then the state is in, but the session failed all the same */
+	s = st_copy(&good, good.size, 64);
+	st_insert(&s, s.size, "x", 1);
+	refuse_step(&s, EFBIG, "behind END", true, 0, "one byte behind END");
+	s.size--;
+	st_insert_record(&s, s.size, TAG_OTHER, 0, 0, 16);
+	refuse_step(&s, EFBIG, "behind END", true, 0, "a record behind END");
+	refuse_step(&s, EFBIG, "behind END", true, 1, "a record behind END, byte by byte");
+	st_free(&s);
+	end();
+}
+
+static void test_unknown(void)
+{
+	static const size_t sizes[] = { 0, 1, 63, 64, 65, 5000 };
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		s = st_copy(&good, good.size, 4 * (sizes[i] + ST_HEAD));
+		st_insert_record(&s, end_at(), TAG_OTHER, 0, 0xab, sizes[i]);
+		st_insert_record(&s, ST_MIN, TAG_OTHER + 1, 0xfffffffe, 0xcd, sizes[i]);
+		st_fix_crc(&s);
+		accept_stream(&s, "records that may be skipped");
+		/* they are part of what the checksum covers */
+		if (sizes[i]) {
+			s.data[ST_MIN + ST_HEAD] ^= 1;
+			refuse(&s, EBADMSG, "checksum", "changed record");
+		}
+		st_free(&s);
+	}
+	s = st_copy(&good, good.size, 64);
+	st_insert_record(&s, ST_MIN, TAG_OTHER, ST_MANDATORY, 0, 8);
+	st_fix_crc(&s);
+	refuse(&s, EPROTONOSUPPORT, "not known here", "record that must be understood");
+	st_free(&s);
+	s = st_copy(&good, good.size, 64);
+	st_insert_record(&s, 0, TAG_OTHER, 0, 0, 8);
+	refuse(&s, EINVAL, "not a stream", "record before HELLO");
+	st_free(&s);
+	end();
+}
+
+/* The last HELLO before the state counts. */
+static void test_second_hello(void)
+{
+	static const struct field smaller = { "", HELLO(state_len), SUB, 4 };
+	static const struct field serial = { "", ST_FIELD(sn), 1, FLIP, 1 };
+	struct stream s, bad = { 0 };
+
+	if (!start())
+		return;
+	s = st_copy(&good, good.size, 2 * ST_MIN);
+	st_insert(&s, 0, good.data, ST_MIN);
+	accept_stream(&s, "HELLO twice");
+	change(&s, &smaller);
+	accept_stream(&s, "HELLO with another length replaced");
+	st_insert_record(&s, ST_MIN, TAG_OTHER, 0, 1, 9);
+	accept_stream(&s, "HELLO, a record to be skipped, HELLO");
+	st_free(&s);
+
+	bad = st_copy(&good, ST_MIN, 0);
+	change(&bad, &serial);
+	s = st_copy(&good, good.size, ST_MIN);
+	st_insert(&s, 0, bad.data, ST_MIN);
+	refuse(&s, EXDEV, "serial number", "wrong HELLO first");
+	st_free(&s);
+	s = st_copy(&good, good.size, ST_MIN);
+	st_insert(&s, ST_MIN, bad.data, ST_MIN);
+	st_fix_crc(&s);
+	refuse(&s, EXDEV, "serial number", "wrong HELLO second");
+	st_free(&s);
+	st_free(&bad);
+	end();
+}
+
+/* The state may come in as many records as the writer likes. */
+static void test_many_states(void)
+{
+	const u8 *state = good.data;
+	struct st_head h = { ST_STATE, ST_MANDATORY, 0 };
+	u64 at, len;
+	struct stream s;
+
+	if (!start())
+		return;
+	s = st_copy(&good, ST_MIN, 3 * good.size + 4096);
+	for (at = 0; at < view.state_len; at += len) {
+		len = 1 + at % 97;
+		if (len > view.state_len - at)
+			len = view.state_len - at;
+		state = view.state + at;
+		h.len = ST_PIECE + len;
+		st_insert(&s, s.size, &h, sizeof(h));
+		st_insert(&s, s.size, &at, sizeof(at));
+		st_insert(&s, s.size, state, len);
+	}
+	st_insert(&s, s.size, good.data + end_at(), ST_HEAD + ST_END_LEN);
+	st_fix_crc(&s);
+	accept_stream(&s, "state in many records");
+	st_free(&s);
+	end();
+}
+
+/* ---- damage ---- */
+
+static bool truncated(size_t size)
+{
+	struct vf *v = &vf_b;
+	struct stream s = st_copy(&good, size, 0);
+	int fd;
+
+	klog_mark();
+	fd = go_fd(v, ST_RESUMING);
+	if (fd < 0)
+		return false;
+	EXPECT_EQ(write_all(fd, &s, 0), 0, "write %zu bytes", size);
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENODATA, "after %zu bytes", size);
+	vf_expect_state(v, ST_RESUMING);
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), -ENODATA, "after %zu bytes",
+		  size);
+	vf_expect_state(v, ST_RESUMING);
+	EXPECT_EQ(klog_count(v->bdf, "too early"), 2, "lines in the log after %zu bytes", size);
+	close(fd);
+	recover(v, false);
+	st_free(&s);
+	return !tap_failed();
+}
+
+static void test_truncated(void)
+{
+	static const int near[] = { -1, 0, 1 };
+	unsigned int i, j;
+	size_t at;
+
+	if (!start())
+		return;
+	for (at = 0; at < good.size && truncated(at); at += 1 + good.size / 16)
+		;
+	for (i = 1; i < view.records; i++)
+		for (j = 0; j < ARRAY_SIZE(near); j++) {
+			truncated(view.record_at[i] + near[j]);
+			truncated(view.record_at[i] + ST_HEAD + near[j]);
+		}
+	truncated(1);
+	truncated(ST_HEAD);
+	truncated(good.size - 1);
+	end();
+}
+
+/* A single bit flipped anywhere: in heads and HELLO each byte, the rest here and there. */
+static void test_bits(void)
+{
+	struct stream s;
+	char what[32];
+	size_t at;
+
+	if (!start())
+		return;
+	s = st_copy(&good, good.size, 0);
+	for (at = 0; at < good.size; at++) {
+		if (at >= ST_FIELD(sn) && at < ST_MIN && at % 32)
+			continue;
+		if (at >= st_state_at(0) && at < end_at() && at % 499)
+			continue;
+		s.data[at] ^= 1 << at % 8;
+		snprintf(what, sizeof(what), "bit %zu of byte %zu", at % 8, at);
+		if (!refuse(&s, 0, NULL, what))
+			break;
+		s.data[at] ^= 1 << at % 8;
+	}
+	st_free(&s);
+	end();
+}
+
+/* ---- the state ---- */
+
+/* Sizes in the container that do not add up: found before the device gets anything. */
+static void test_container(void)
+{
+	static const struct field sizes[] = {
+		{ "container version", 0, 2, PUT, 1, EPROTO },
+		{ "NVMECSS larger", 16, 8, ADD, 1, EPROTO },
+		{ "NVMECSS huge", 16, 8, PUT, ~0ull, EPROTO },
+		{ "NVMECSS beyond 64 bits", 24, 8, PUT, 1, EPROTO },
+		{ "VSS smaller", 32, 8, SUB, 1, EPROTO },
+		{ "VSS huge", 32, 8, PUT, 1ull << 62, EPROTO },
+		{ "VSS beyond 64 bits", 40, 8, PUT, 1, EPROTO },
+	};
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct field f = sizes[i];
+
+		f.at = st_state_at(f.at);
+		s = st_copy(&good, good.size, 0);
+		change(&s, &f);
+		st_fix_crc(&s);
+		refuse(&s, f.err, "do not add up", f.name);
+		st_free(&s);
+	}
+	end();
+}
+
+/* What only the device can see is refused by the device, and commits nothing. */
+static void test_device(void)
+{
+	struct stream s;
+	size_t queues;
+
+	if (!start())
+		return;
+	/* the number of SQs */
+	queues = st_state_at(LM_HEADER + 2);
+	s = st_copy(&good, good.size, 0);
+	s.data[queues] ^= 1;
+	st_fix_crc(&s);
+	refuse(&s, EINVAL, "by the device", "number of queues");
+	EXPECT_EQ(klog_count(vf_b.bdf, "NVMe status 0x2"), 1, "line with the status");
+	st_free(&s);
+	/* the vendor part begins behind two SQs and two CQs */
+	s = st_copy(&good, good.size, 0);
+	s.data[st_state_at(LM_HEADER + 8 + 4 * 24)] ^= 1;
+	st_fix_crc(&s);
+	refuse(&s, EINVAL, "by the device", "name of the vendor part");
+	st_free(&s);
+	end();
+}
+
+/* ---- the wrong time or place ---- */
+
+static void test_nothing(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!vf_open(v, tap_arg(), 1) || !go(v, ST_RESUMING))
+		return;
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENODATA, "nothing written");
+	vf_expect_state(v, ST_RESUMING);
+	vf_reset(v);
+	vf_check_usable(v);
+}
+
+static void test_enabled(void)
+{
+	static const struct unvme_opts opts = { .queues = 1 };
+	struct vf *v = &vf_b;
+	int fd;
+
+	if (!start())
+		return;
+	if (!vf_up(v, &opts))
+		return;
+	klog_mark();
+	fd = go_fd(v, ST_RESUMING);
+	EXPECT_EQ(write_all(fd, &good, 0), -EBUSY, "load into a VF that ran");
+	check_failed(v, fd, EBUSY, "load into a VF that ran");
+	close(fd);
+	EXPECT_EQ(klog_count(v->bdf, "reset it first"), 1, "lines in the log");
+	vf_reset(v);
+	vf_check_usable(v);
+	vf_reset(v);
+	end();
+}
+
+/* A VF that has less than the source's. */
+static void test_smaller_vf(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg() + 1);
+	struct vf *v = &vf_b;
+	int id, fd;
+
+	if (!pf || !start())
+		return;
+	vf_close(v);
+	id = lm_cntlid(pf, 1);
+	EXPECT_EQ(lm_virt_mgmt(pf, id, 7, 0, 0), 0, "offline");
+	EXPECT_EQ(lm_virt_mgmt(pf, id, 8, 0, 3), 0, "queues");
+	EXPECT_EQ(lm_virt_mgmt(pf, id, 9, 0, 0), 0, "online");
+	if (vf_open(v, tap_arg() + 1, 1)) {
+		klog_mark();
+		fd = go_fd(v, ST_RESUMING);
+		EXPECT_EQ(write_all(fd, &good, 0), -ERANGE, "load into a VF with 3 queues");
+		close(fd);
+		EXPECT_EQ(klog_count(v->bdf, "NVQ 5, here 3"), 1, "line in the log");
+		vf_reset(v);
+	}
+	vf_close(v);
+	pf_provision(tap_arg() + 1);
+	if (vf_open(v, tap_arg() + 1, 1))
+		end();
+}
+
+static void test_offline(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	struct vf *v = &vf_b;
+	int id;
+
+	if (!pf || !vf_open(v, tap_arg(), 2))
+		return;
+	id = lm_cntlid(pf, 2);
+	EXPECT_EQ(lm_virt_mgmt(pf, id, 7, 0, 0), 0, "offline");
+	go(v, ST_STOP);
+	klog_mark();
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_RESUMING, NULL), -ENODEV, "offline VF");
+	vf_expect_state(v, ST_STOP);
+	EXPECT_EQ(klog_count(v->bdf, "is offline"), 1, "line in the log");
+	vf_reset(v);
+	vf_close(v);
+	if (pf_provision(tap_arg()) && vf_open(v, tap_arg(), 2))
+		vf_check_usable(v);
+}
+
+const struct drv_test refuse_tests[] = {
+	{ "refused: garbage", test_garbage, ON_BOTH },
+	{ "refused: each field of HELLO", test_fields, ON_BOTH },
+	{ "refused: not a smaller source", test_smaller, ON_BOTH },
+	{ "refused: records", test_records, ON_BOTH },
+	{ "refused: END", test_end_record, ON_BOTH },
+	{ "refused: unknown records, if mandatory", test_unknown, ON_BOTH },
+	{ "refused: not a second HELLO", test_second_hello, ON_BOTH },
+	{ "refused: not many STATE records", test_many_states, ON_BOTH },
+	{ "refused: truncated", test_truncated, ON_BOTH },
+	{ "refused: single bits", test_bits, ON_BOTH },
+	{ "refused: sizes in the container", test_container, ON_TP },
+	{ "refused: by the device", test_device, ON_BOTH },
+	{ "refused: nothing written", test_nothing, ON_BOTH },
+	{ "refused: VF that ran", test_enabled, ON_BOTH },
+	{ "refused: VF with fewer queues", test_smaller_vf, ON_BOTH },
+	{ "refused: offline VF", test_offline, ON_BOTH },
+};
+
+const size_t nr_refuse_tests = ARRAY_SIZE(refuse_tests);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the parts of the driver test share: VFs bound to nvme-vfio-pci and open, their state and
+ * their streams, the kernel log, sysfs.
+ *
+ * tap_arg() of a test is the number of the PF it works on. On the standard machine PF 0 and 1 have
+ * TP4159 and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has neither. The
+ * special machine (LM_SPECIAL is set) has PFs with rare properties, see SP_*.
+ */
+#ifndef TESTS_DRIVER_H
+#define TESTS_DRIVER_H
+
+#include <linux/vfio.h>
+
+#include "lm.h"
+#include "stream.h"
+#include "tap.h"
+#include "unvme.h"
+
+#define DRIVER		"nvme-vfio-pci"
+#define MODULE		"nvme_vfio_pci"
+
+enum {
+	ST_ERROR	= VFIO_DEVICE_STATE_ERROR,
+	ST_STOP		= VFIO_DEVICE_STATE_STOP,
+	ST_RUNNING	= VFIO_DEVICE_STATE_RUNNING,
+	ST_STOP_COPY	= VFIO_DEVICE_STATE_STOP_COPY,
+	ST_RESUMING	= VFIO_DEVICE_STATE_RESUMING,
+	ST_P2P		= VFIO_DEVICE_STATE_RUNNING_P2P,
+	ST_PRE_COPY	= VFIO_DEVICE_STATE_PRE_COPY,
+	ST_PRE_COPY_P2P	= VFIO_DEVICE_STATE_PRE_COPY_P2P,
+};
+
+/* All states that can be asked for. */
+#define NR_STATES	5
+extern const u32 all_states[NR_STATES];
+
+const char *state_name(u32 state);
+
+/* Where a test runs. */
+enum {
+	ON_TP		= 1 << 0,	/* PF 0 */
+	ON_VS		= 1 << 1,	/* PF 2 */
+	ON_BOTH		= ON_TP | ON_VS,
+	ON_PLAIN	= 1 << 2,	/* PF 4 */
+	ON_SPECIAL	= 1 << 3,	/* the special machine, PF @pf */
+};
+
+struct drv_test {
+	const char *name;
+	void (*run)(void);
+	unsigned int on;
+	int pf;
+};
+
+/* PFs of the special machine, with two VFs each. */
+enum {
+	SP_SMALL,		/* TP4159, transfers of 8 KiB */
+	SP_SMALL2,		/* the same, in its subsystem */
+	SP_ENDLESS,		/* TP4159, a full completion queue keeps a Suspend waiting */
+	SP_ENDLESS_VS,		/* the same, vendor set */
+	SP_QUEUES,		/* TP4159, no vendor state */
+	SP_QUEUES2,		/* the same, in its subsystem */
+	SP_DISABLES,		/* vendor set, SAVE disables the VF */
+	SP_ENABLED,		/* TP4159, no Suspend at CC.EN=0 */
+	NR_PFS,
+};
+
+/* A VF under test. */
+struct vf {
+	bool open;
+	int pf;
+	unsigned int vfn;
+	char bdf[16];
+	struct vdev dev;
+	struct unvme u;
+};
+
+extern struct arena arena;
+extern struct vf vf_a, vf_b, vf_c;
+extern struct unvme_load load;
+
+/* ---- PFs ---- */
+
+/* The PF's nvme device, opened on first use; NULL and the test failed or is skipped. */
+struct lm_pf *pf_get(int nr);
+
+/* Forget it: its device goes away, or comes back as another. */
+void pf_forget(int nr);
+
+/* Give all VFs of a PF their resources and take them online, as after a reset of the PF. */
+bool pf_provision(int nr);
+
+/* Reset the PF's controller through sysfs. Its VFs are offline and without resources then. */
+bool pf_reset(int nr);
+
+/* The PF works: an admin command and a read from its namespace. */
+void pf_check(int nr);
+
+/* Commands other than Identify that a PF must not have had: no reset of it in the log. */
+void pf_check_no_reset(int nr);
+
+/* PCI addresses from the environment, NULL and the test is skipped if there is none. */
+const char *pf_bdf(int nr);
+const char *vf_bdf(int pf, unsigned int vfn);
+
+/* ---- sysfs ---- */
+
+/* 0 or -errno. */
+int write_file(const char *path, const char *text);
+int read_file(const char *path, char *text, size_t size);
+
+/* Name of the driver, "" if there is none. */
+const char *bound_to(const char *bdf);
+
+/* Bind by driver_override; NULL: only unbind. 0 or -errno. */
+int bind_to(const char *bdf, const char *driver);
+
+/* A module parameter of the driver. */
+bool set_param(const char *name, const char *value);
+
+/* Load the driver if it is not. */
+bool load_module(void);
+
+/* ---- the kernel log ---- */
+
+/* Count lines from here on. */
+void klog_mark(void);
+
+/* Lines since the mark of the driver for this function ("" for any) that contain @text. */
+unsigned int klog_count(const char *bdf, const char *text);
+
+/* Any line at all. */
+unsigned int klog_count_any(const char *text);
+
+/* Print the lines of the driver since the mark. */
+void klog_show(void);
+
+/* ---- VFs ---- */
+
+/* Bind if needed, open (which resets), map the arena. False: failed or skipped. */
+bool vf_open(struct vf *v, int pf, unsigned int vfn);
+void vf_close(struct vf *v);
+
+/* Enable the controller with its queues. */
+bool vf_up(struct vf *v, const struct unvme_opts *o);
+
+/* The controller is off, as after a reset. */
+void vf_check_off(struct vf *v);
+
+/* It can be enabled and does I/O; it is left like that. */
+void vf_check_usable(struct vf *v);
+
+bool vf_reset(struct vf *v);
+
+/* ---- states ---- */
+
+u32 vf_state(struct vf *v);
+bool vf_expect_state(struct vf *v, u32 state);
+
+/* SET; must succeed. A file that comes with it is closed. */
+bool go(struct vf *v, u32 state);
+
+/* SET of a state that gives a file; -1 if it failed. */
+int go_fd(struct vf *v, u32 state);
+
+/* SET must fail with this errno and leave the state alone. */
+void refuse_set(struct vf *v, u32 state, int err);
+
+/* ---- streams ---- */
+
+/* Read to the end, @step bytes at a time (0: all at once). 0 or -errno. */
+int read_all(int fd, struct stream *s, size_t step);
+
+/* Write all; 0 or -errno. */
+int write_all(int fd, const struct stream *s, size_t step);
+
+/* Go to STOP_COPY and read it all; the VF stays in STOP_COPY. */
+bool vf_save(struct vf *v, struct stream *s);
+
+/* Go to RESUMING and write it; the VF is in STOP afterwards. */
+bool vf_load(struct vf *v, const struct stream *s);
+
+/* The stream of a VF that nobody enabled yet. */
+bool firmware_stream(int pf, struct stream *s);
+
+/* ---- commands of a guest ---- */
+
+extern const struct nvme_sqe flush_cmd;
+
+/* done() that counts in an unsigned int. */
+void count_done(struct unvme *u, struct unvme_cmd *c);
+
+/* Asynchronous events: an event request that notes how often and with what it ended. */
+struct event {
+	unsigned int count;
+	u32 result;
+};
+
+void got_event(struct unvme *u, struct unvme_cmd *c);
+
+/* Set everything that a guest can set and that stays: features, event requests. */
+void make_dirty(struct unvme *u);
+
+/* Features of a controller, to compare. */
+#define NR_FEATURES	5
+void read_features(struct unvme *u, u32 *f);
+
+extern const struct drv_test bind_tests[], arcs_tests[], stream_tests[], refuse_tests[],
+	move_tests[], fault_tests[], special_tests[], end_tests[];
+extern const size_t nr_bind_tests, nr_arcs_tests, nr_stream_tests, nr_refuse_tests,
+	nr_move_tests, nr_fault_tests, nr_special_tests, nr_end_tests;
+
+#endif /* TESTS_DRIVER_H */

@@ -74,7 +74,7 @@ class HostSpec:
     memory: str = "4G"
     cpus: int = 1
     logs: str = None                # directory for console and kernel log; default: the work directory
-    console: bool = False           # serial console on this terminal, with a shell
+    console: bool = False           # serial console on this terminal, for shell()
     args: list = dataclasses.field(default_factory=list)    # more arguments for QEMU
     append: str = ""                # more of the kernel's command line
 
@@ -255,7 +255,7 @@ class Host:
         self.wait_for(lambda: "up" in self._state, BOOT_TIMEOUT, "the host's agent")
         functions = [{"bdf": f"0000:{n + 1:02x}:00.0", "vfs": pf.vfs, "vq": pf.vq, "vi": pf.vi}
                      for n, pf in enumerate(self.spec.pfs)]
-        self.send("setup", name=self.name, ip=self.spec.net[2] if self.spec.net else None, functions=functions, console=self.spec.console)
+        self.send("setup", name=self.name, ip=self.spec.net[2] if self.spec.net else None, functions=functions)
         self.wait_for(lambda: self._state.keys() & {"ready", "failed"}, BOOT_TIMEOUT, "the NVMe functions")
         if "failed" in self._state:
             raise HostError(self._explain(f"bringing up the NVMe functions failed: {self._state['failed']['text']}"))
@@ -288,8 +288,9 @@ class Host:
             self.process.wait()
         self._clean_up()
 
-    def wait_end(self):
-        """Wait until the machine ends by itself; returns QEMU's exit code."""
+    def shell(self):
+        """Open a shell on the host's console and wait until the machine ends by itself; returns QEMU's exit code."""
+        self.send("shell")
         rc = self.process.wait()
         self._clean_up()
         return rc
@@ -299,7 +300,8 @@ class Host:
         self.process = None
         if self._kmsg_file:
             self._kmsg_file.close()
-        shutil.rmtree(self._work, ignore_errors=True)
+        if self._work:
+            shutil.rmtree(self._work, ignore_errors=True)
 
     # -- commands
 
@@ -533,6 +535,17 @@ class Host:
             argv += ["-device", f"nvme-ns,drive=disk-{pf.subsys},bus=nv{n},nsid=1,shared=on,share-rw=on,"
                                 f"uuid={uuid.UUID(digest[:32])},nguid={digest[:32]},eui64={int(digest[32:46], 16)}"]
         return argv
+
+
+def start_all(hosts):
+    """Start several hosts at once; when one does not come up, none is left running."""
+    with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
+        starts = [pool.submit(h.start) for h in hosts]
+    for s in starts:
+        if s.exception():
+            for h in hosts:
+                h.kill()
+            raise s.exception()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include <linux/cleanup.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/nvme.h>
 #include <linux/pci_ids.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>

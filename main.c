@@ -8,6 +8,7 @@
 #include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/module.h>
+#include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/vfio.h>
 

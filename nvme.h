@@ -11,12 +11,14 @@
 #include <linux/kref.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
-#include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/uuid.h>
 #include <linux/vfio_pci_core.h>
 
 #include "nvme_lm.h"
+
+struct nvme_command;
+union nvme_result;
 
 struct nvmevf_device;
 struct nvmevf_lm;

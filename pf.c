@@ -133,16 +133,12 @@ static struct workqueue_struct *nvmevf_wq;
 static atomic_t nvmevf_nr_given_up = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
 
-/* Evaluates @condition until it is true, like wait_event_timeout() */
+/* wait_event_timeout(), or its killable sibling where the flags say so */
 #define nvmevf_wait(ctrl, condition, timeout, flags)				\
-({										\
-	wait_queue_head_t *__wait = &(ctrl)->wait;				\
-	long __timeout = (timeout);						\
-										\
-	((flags) & NVMEVF_EXEC_KILLABLE) ?					\
-		wait_event_killable_timeout(*__wait, condition, __timeout) :	\
-		wait_event_timeout(*__wait, condition, __timeout);		\
-})
+	___wait_event((ctrl)->wait, ___wait_cond_timeout(condition),		\
+		      ((flags) & NVMEVF_EXEC_KILLABLE) ? TASK_KILLABLE :	\
+							 TASK_UNINTERRUPTIBLE,	\
+		      0, timeout, __ret = schedule_timeout(__ret))
 
 /**
  * nvmevf_buf_alloc - allocate the memory of one transfer

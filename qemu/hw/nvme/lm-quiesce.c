@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "hw/pci/msix.h"
 
 #include "lm.h"
@@ -166,6 +167,7 @@ void nvme_lm_drained(NvmeCtrl *n)
         return;
     }
 
+    lm->frozen_ms = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
     nvme_lm_freeze(lm->mmc, n);
     trace_pci_nvme_lm_suspended(n->cntlid);
 

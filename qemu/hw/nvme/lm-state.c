@@ -191,7 +191,8 @@ static void nvme_lm_build_admin(NvmeCtrl *n, NvmeLmVs *vs)
 
 static void nvme_lm_build_fixed(NvmeCtrl *n, NvmeLmVs *vs)
 {
-    uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
+    uint64_t now = n->lm->run == NVME_LM_SUSPENDED ?
+                   n->lm->frozen_ms : qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
     uint32_t flags = 0;
     unsigned i;
 
@@ -1042,6 +1043,7 @@ static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
     n->atomic.atomic_max_write_size = max_write;
     n->atomic.atomic_writes = max_write > 1;
 
+    n->lm->frozen_ms = now;
     n->host_timestamp = le64_to_cpu(vs->timestamp);
     n->timestamp_set_qemu_clock_ms = now - le64_to_cpu(vs->timestamp_age_ms);
     n->features.temp_thresh_hi = le16_to_cpu(vs->temp_thresh_hi);

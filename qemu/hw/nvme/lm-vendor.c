@@ -27,8 +27,8 @@ static NvmeCtrl *nvme_lm_vendor_target(NvmeCtrl *n, uint16_t index)
 }
 
 /*
- * The size of a suspended VF is that of the image which SAVE will transfer. A
- * VF that runs may grow until it is suspended.
+ * The size of a suspended VF is what SAVE will transfer. A VF that runs may
+ * grow until it is suspended.
  */
 static uint16_t nvme_lm_vendor_query(NvmeCtrl *target, NvmeRequest *req,
                                      NvmeLmWhy *why)
@@ -56,15 +56,18 @@ static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
         return NVME_CMD_SEQ_ERROR;
     }
 
-    /* the host's buffer has the size that QUERY_DATA_SIZE told */
-    if (!lm->image) {
-        status = nvme_lm_freeze_image(target, 1, 1, why);
-        if (status) {
-            return status;
-        }
+    image = lm->image ? g_bytes_ref(lm->image) : NULL;
+    status = nvme_lm_freeze_image(target, 1, 1, why);
+    if (status) {
+        return status;
     }
 
-    image = g_bytes_ref(lm->image);
+    /* the host's buffer has the size that QUERY_DATA_SIZE told */
+    if (!image || g_bytes_get_size(image) == g_bytes_get_size(lm->image)) {
+        g_clear_pointer(&image, g_bytes_unref);
+        image = g_bytes_ref(lm->image);
+    }
+
     size = g_bytes_get_size(image);
     if (size > nvme_lm_max_transfer(n)) {
         *why = (NvmeLmWhy) { "save: state is longer than MDTS allows", size,

@@ -248,6 +248,7 @@ typedef struct NvmeLmWaiter {
 struct NvmeLm {
     NvmeLmRun run;
     NvmeCtrl *mmc;                          /* who suspended it */
+    int64_t frozen_ms;                      /* a state has no running clock */
     QTAILQ_HEAD(, NvmeLmWaiter) waiters;
 
     /* what Get returns in pieces, frozen by the piece at offset 0 */

@@ -792,6 +792,8 @@ static ssize_t nvmevf_resume_take(struct nvmevf_session *s, const char __user *b
 	size_t done = 0;
 	ssize_t ret;
 
+	if (READ_ONCE(s->dead))
+		return -ENODEV;
 	if (s->error)
 		return s->error;
 	if (s->needs_reset) {

@@ -398,7 +398,7 @@ static void test_sysfs_reset(void)
 
 	if (!vf_open(v, tap_arg(), 1))
 		return;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", v->bdf);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s/reset", v->bdf);
 	for (i = 0; i < NR_STATES; i++) {
 		state = all_states[i];
 		if (!reach_enabled(v, state, &fd) ||

@@ -447,7 +447,7 @@ static void test_cost(void)
 static bool start_large(struct vf *v)
 {
 	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
-	unsigned int i, q;
+	unsigned int q;
 
 	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &o))
 		return false;

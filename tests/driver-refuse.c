@@ -148,52 +148,52 @@ struct field {
 	unsigned int on;	/* ON_TP, ON_VS or 0 for both */
 };
 
-#define HELLO(f)	ST_FIELD(f), sizeof(((struct st_hello *)0)->f)
+#define AT(field)	ST_FIELD(field)
 
 static const struct field fields[] = {
-	{ "magic", HELLO(magic), FLIP, 1ull << 32, EINVAL, "not a stream" },
-	{ "version 2", HELLO(version), PUT, 2, EPROTONOSUPPORT, "version 2" },
-	{ "version 0", HELLO(version), PUT, 0, EPROTONOSUPPORT, "version 0" },
-	{ "other command set", HELLO(cmdset), FLIP, 3, EOPNOTSUPP, "command set" },
-	{ "command set 0", HELLO(cmdset), PUT, 0, EOPNOTSUPP, "command set" },
-	{ "state version", HELLO(state_ver), FLIP, 1, EOPNOTSUPP, "not known here" },
-	{ "UUID", ST_FIELD(uuid), 8, FLIP, 1, EOPNOTSUPP, "not known here" },
-	{ "second half of the UUID", ST_FIELD(uuid) + 8, 8, FLIP, 1ull << 63, EOPNOTSUPP,
+	{ "magic", AT(magic), 8, FLIP, 1ull << 32, EINVAL, "not a stream" },
+	{ "version 2", AT(version), 2, PUT, 2, EPROTONOSUPPORT, "version 2" },
+	{ "version 0", AT(version), 2, PUT, 0, EPROTONOSUPPORT, "version 0" },
+	{ "other command set", AT(cmdset), 1, FLIP, 3, EOPNOTSUPP, "command set" },
+	{ "command set 0", AT(cmdset), 1, PUT, 0, EOPNOTSUPP, "command set" },
+	{ "state version", AT(state_ver), 2, FLIP, 1, EOPNOTSUPP, "not known here" },
+	{ "UUID", AT(uuid), 8, FLIP, 1, EOPNOTSUPP, "not known here" },
+	{ "second half of the UUID", AT(uuid) + 8, 8, FLIP, 1ull << 63, EOPNOTSUPP,
 	  "not known here" },
-	{ "state length 0", HELLO(state_len), PUT, 0, EPROTO, "state of 0" },
-	{ "odd state length", HELLO(state_len), ADD, 2, EPROTO, "state of" },
-	{ "state shorter than its header", HELLO(state_len), PUT, 44, EPROTO, "state of 44",
-	  ON_TP },
-	{ "state length too small", HELLO(state_len), SUB, 4, EPROTO, "STATE of" },
-	{ "state length too large", HELLO(state_len), ADD, 4, EPROTO, "END says" },
-	{ "state length far too large", HELLO(state_len), PUT, 1ull << 40, EPROTO, "END says",
-	  ON_TP },
-	{ "state length beyond a transfer", HELLO(state_len), PUT, 1ull << 40, EFBIG,
+	{ "state length 0", AT(state_len), 8, PUT, 0, EPROTO, "state of 0" },
+	{ "odd state length", AT(state_len), 8, ADD, 2, EPROTO, "state of" },
+	{ "state shorter than its header", AT(state_len), 8, PUT, 44, EPROTO,
+	  "state of 44", ON_TP },
+	{ "state length too small", AT(state_len), 8, SUB, 4, EPROTO, "STATE of" },
+	{ "state length too large", AT(state_len), 8, ADD, 4, EPROTO, "END says" },
+	{ "state length far too large", AT(state_len), 8, PUT, 1ull << 40, EPROTO,
+	  "END says", ON_TP },
+	{ "state length beyond a transfer", AT(state_len), 8, PUT, 1ull << 40, EFBIG,
 	  "one transfer", ON_VS },
-	{ "PCI vendor", HELLO(vid), FLIP, 1, EXDEV, "vendor" },
-	{ "subsystem vendor", HELLO(ssvid), FLIP, 0x8000, EXDEV, "vendor" },
-	{ "serial number", ST_FIELD(sn), 1, FLIP, 1, EXDEV, "serial number" },
+	{ "PCI vendor", AT(vid), 2, FLIP, 1, EXDEV, "vendor" },
+	{ "subsystem vendor", AT(ssvid), 2, FLIP, 0x8000, EXDEV, "vendor" },
+	{ "serial number", AT(sn), 1, FLIP, 1, EXDEV, "serial number" },
 	{ "end of the serial number", ST_FIELD(sn) + 19, 1, FLIP, 1, EXDEV, "serial number" },
 	{ "model", ST_FIELD(mn), 1, FLIP, 1, EXDEV, "model" },
 	{ "end of the model", ST_FIELD(mn) + 39, 1, FLIP, 1, EXDEV, "model" },
 	{ "NQN", ST_FIELD(subnqn), 1, FLIP, 1, EXDEV, "subsystem" },
 	{ "end of the NQN", ST_FIELD(subnqn) + 255, 1, FLIP, 1, EXDEV, "subsystem" },
-	{ "more vectors", HELLO(msix), ADD, 1, ERANGE, "MSI-X" },
-	{ "fewer vectors", HELLO(msix), SUB, 1, ERANGE, "MSI-X" },
-	{ "more queues", HELLO(nvq), ADD, 1, ERANGE, "NVQ" },
-	{ "larger MDTS", HELLO(mdts), ADD, 1, ERANGE, "MDTS" },
-	{ "no MDTS", HELLO(mdts), PUT, 0, ERANGE, "MDTS" },
-	{ "larger AERL", HELLO(aerl), ADD, 1, ERANGE, "AERL" },
-	{ "more of ONCS", HELLO(oncs), FLIP, 0x8000, ERANGE, "ONCS" },
-	{ "SGLS", HELLO(sgls), FLIP, 1 << 20, ERANGE, "SGLS" },
-	{ "newer VS", HELLO(vs), ADD, 0x100, ERANGE, "VS" },
-	{ "no CAP", HELLO(cap), PUT, 0, ERANGE, "CAP" },
-	{ "larger CAP.MQES", HELLO(cap), ADD, 1, ERANGE, "CAP.MQES" },
-	{ "CAP.CQR", HELLO(cap), FLIP, 1ull << 16, ERANGE, "CAP.CQR" },
-	{ "more of CAP.AMS", HELLO(cap), FLIP, 1ull << 18, ERANGE, "CAP.AMS" },
-	{ "CAP.DSTRD", HELLO(cap), FLIP, 1ull << 32, ERANGE, "CAP.DSTRD" },
-	{ "more of CAP.CSS", HELLO(cap), FLIP, 1ull << 39, ERANGE, "CAP.CSS" },
-	{ "larger CAP.MPSMAX", HELLO(cap), ADD, 1ull << 52, ERANGE, "CAP.MPS" },
+	{ "more vectors", AT(msix), 2, ADD, 1, ERANGE, "MSI-X" },
+	{ "fewer vectors", AT(msix), 2, SUB, 1, ERANGE, "MSI-X" },
+	{ "more queues", AT(nvq), 2, ADD, 1, ERANGE, "NVQ" },
+	{ "larger MDTS", AT(mdts), 1, ADD, 1, ERANGE, "MDTS" },
+	{ "no MDTS", AT(mdts), 1, PUT, 0, ERANGE, "MDTS" },
+	{ "larger AERL", AT(aerl), 1, ADD, 1, ERANGE, "AERL" },
+	{ "more of ONCS", AT(oncs), 2, FLIP, 0x8000, ERANGE, "ONCS" },
+	{ "SGLS", AT(sgls), 4, FLIP, 1 << 20, ERANGE, "SGLS" },
+	{ "newer VS", AT(vs), 4, ADD, 0x100, ERANGE, "VS" },
+	{ "no CAP", AT(cap), 8, PUT, 0, ERANGE, "CAP" },
+	{ "larger CAP.MQES", AT(cap), 8, ADD, 1, ERANGE, "CAP.MQES" },
+	{ "CAP.CQR", AT(cap), 8, FLIP, 1ull << 16, ERANGE, "CAP.CQR" },
+	{ "more of CAP.AMS", AT(cap), 8, FLIP, 1ull << 18, ERANGE, "CAP.AMS" },
+	{ "CAP.DSTRD", AT(cap), 8, FLIP, 1ull << 32, ERANGE, "CAP.DSTRD" },
+	{ "more of CAP.CSS", AT(cap), 8, FLIP, 1ull << 39, ERANGE, "CAP.CSS" },
+	{ "larger CAP.MPSMAX", AT(cap), 8, ADD, 1ull << 52, ERANGE, "CAP.MPS" },
 };
 
 static void change(struct stream *s, const struct field *f)
@@ -241,13 +241,13 @@ static void test_fields(void)
 static void test_smaller(void)
 {
 	static const struct field less[] = {
-		{ "fewer queues", HELLO(nvq), SUB, 1 },
-		{ "other number of vectors assigned", HELLO(nvi), ADD, 1 },
-		{ "smaller MDTS", HELLO(mdts), SUB, 1 },
-		{ "smaller AERL", HELLO(aerl), SUB, 1 },
-		{ "less of ONCS", HELLO(oncs), FLIP, 0x0004 },
-		{ "older VS", HELLO(vs), SUB, 0x100 },
-		{ "smaller CAP.MQES", HELLO(cap), SUB, 1 },
+		{ "fewer queues", AT(nvq), 2, SUB, 1 },
+		{ "other number of vectors assigned", AT(nvi), 2, ADD, 1 },
+		{ "smaller MDTS", AT(mdts), 1, SUB, 1 },
+		{ "smaller AERL", AT(aerl), 1, SUB, 1 },
+		{ "less of ONCS", AT(oncs), 2, FLIP, 0x0004 },
+		{ "older VS", AT(vs), 4, SUB, 0x100 },
+		{ "smaller CAP.MQES", AT(cap), 8, SUB, 1 },
 	};
 	struct stream s;
 	unsigned int i;
@@ -386,7 +386,7 @@ static void test_unknown(void)
 /* The last HELLO before the state counts. */
 static void test_second_hello(void)
 {
-	static const struct field smaller = { "", HELLO(state_len), SUB, 4 };
+	static const struct field smaller = { "", AT(state_len), 8, SUB, 4 };
 	static const struct field serial = { "", ST_FIELD(sn), 1, FLIP, 1 };
 	struct stream s, bad = { 0 };
 
@@ -494,7 +494,7 @@ static void test_truncated(void)
 static void test_bits(void)
 {
 	struct stream s;
-	char what[32];
+	char what[64];
 	size_t at;
 
 	if (!start())

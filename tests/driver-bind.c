@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Binding: what can be migrated, what cannot and says why, the module and its references.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+static void test_bind(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+	char line[64];
+
+	if (!pf || !bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind"))
+		return;
+	snprintf(line, sizeof(line), "migration by %s, controller %d",
+		 pf->vendor ? "vendor set of 2022" : "TP4159", lm_cntlid(pf, 1));
+	klog_mark();
+	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind");
+	EXPECT_EQ(klog_count(bdf, line), 1, "'%s'", line);
+	EXPECT_EQ(klog_count(bdf, ""), 1, "lines in the log");
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	vf_check_usable(v);
+}
+
+/* Nothing of migration, and not an error but an answer. */
+static void check_plain(struct vdev *d)
+{
+	u64 flags, size;
+	u32 state;
+
+	EXPECT_EQ(vdev_mig_flags(d, &flags), -ENOTTY, "MIGRATION");
+	EXPECT_EQ(vdev_mig_state(d, &state), -ENOTTY, "GET of the state");
+	EXPECT_EQ(vdev_mig_set_state(d, ST_STOP, NULL), -ENOTTY, "SET of the state");
+	EXPECT_EQ(vdev_mig_data_size(d, &size), -ENOTTY, "data size");
+	EXPECT_EQ(vdev_feature(d, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
+			       VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0), -ENOTTY, "probe");
+}
+
+static void bind_plain(const char *bdf, const char *why)
+{
+	klog_mark();
+	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind %s", bdf);
+	if (EXPECT_EQ(klog_count(bdf, ""), 1, "lines in the log") &&
+	    EXPECT_EQ(klog_count(bdf, "no migration: "), 1, "lines that say why"))
+		EXPECT_EQ(klog_count(bdf, why), 1, "'%s'", why);
+}
+
+static void test_plain_vf(void)
+{
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+
+	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind"))
+		return;
+	bind_plain(bdf, "does not support");
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	check_plain(&v->dev);
+	vf_check_usable(v);
+	EXPECT_EQ(vdev_reset(&v->dev), 0, "reset");
+	EXPECT_EQ(vdev_read32(&v->dev, NVME_REG_CC), 0, "CC");
+	vf_check_usable(v);
+}
+
+static bool set_numvfs(const char *pf, const char *nr)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/sriov_numvfs", pf);
+	return EXPECT_EQ(write_file(path, nr), 0, "number of VFs");
+}
+
+/* A PF is driven like with vfio-pci, and given back to nvme. */
+static void test_plain_pf(void)
+{
+	const char *bdf = pf_bdf(tap_arg());
+	const char *vf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+
+	if (!bdf || !vf || !load_module() || !EXPECT_EQ(bind_to(vf, NULL), 0, "unbind the VF") ||
+	    !set_numvfs(bdf, "0"))
+		return;
+	pf_forget(tap_arg());
+	bind_plain(bdf, "not a virtual function");
+	memset(v, 0, sizeof(*v));
+	snprintf(v->bdf, sizeof(v->bdf), "%s", bdf);
+	v->open = EXPECT_EQ(vdev_open(&v->dev, bdf, -1), 0, "open the PF");
+	if (v->open && EXPECT_EQ(vdev_map(&v->dev, &arena), 0, "map memory")) {
+		check_plain(&v->dev);
+		vf_check_usable(v);
+		EXPECT_EQ(vdev_reset(&v->dev), 0, "reset");
+		vf_check_usable(v);
+	}
+	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, "nvme"), 0, "bind to nvme");
+	if (set_numvfs(bdf, "1") && pf_provision(tap_arg()) && vf_open(v, tap_arg(), 1))
+		vf_check_usable(v);
+}
+
+/* A device whose state lacks the admin queue is offered only if asked for. */
+static void test_queues_only(void)
+{
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+	u64 flags = 0;
+
+	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind"))
+		return;
+	bind_plain(bdf, "io_queues_only");
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	check_plain(&v->dev);
+	vf_check_usable(v);
+	vf_close(v);
+	if (!EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") || !set_param("io_queues_only", "1"))
+		return;
+	klog_mark();
+	if (vf_open(v, tap_arg(), 1)) {
+		EXPECT_EQ(klog_count(bdf, "migration by TP4159"), 1, "line in the log");
+		EXPECT_EQ(vdev_mig_flags(&v->dev, &flags), 0, "MIGRATION");
+		vf_check_usable(v);
+	}
+	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	set_param("io_queues_only", "0");
+}
+
+/*
+ * A VMM that keeps the admin queue to itself: it enables the destination, the I/O queues come by
+ * migration with what waits in them.
+ */
+static void test_queues_move(void)
+{
+	static const struct unvme_opts o = { .queues = 2, .depth = 16, .irq = true };
+	static const struct unvme_opts none = { .irq = true, .vectors = 3 };
+	struct unvme *from = &vf_a.u, *to = &vf_b.u;
+	unsigned int i, io = 0;
+	struct stream s;
+
+	if (!load_module() || !EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind") ||
+	    !EXPECT_EQ(bind_to(vf_bdf(tap_arg() + 1, 1), NULL), 0, "unbind") ||
+	    !set_param("io_queues_only", "1"))
+		return;
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, tap_arg() + 1, 1) ||
+	    !vf_up(&vf_a, &o) || !vf_up(&vf_b, &none))
+		goto out;
+	for (i = 0; i < 21; i++)
+		EXPECT_EQ(unvme_rw(from, 1 + i % 2, true, i * 8, 8), 0, "write");
+	if (!go(&vf_a, ST_P2P))
+		goto out;
+	unvme_submit(from, 1, &flush_cmd, count_done, &io);
+	unvme_submit(from, 2, &flush_cmd, count_done, &io);
+	if (!vf_save(&vf_a, &s))
+		goto out;
+	if (vf_load(&vf_b, &s)) {
+		for (i = 1; i <= 2; i++) {
+			to->cqs[i] = from->cqs[i];
+			to->sqs[i] = from->sqs[i];
+			to->sqs[i].cq = &to->cqs[i];
+			from->sqs[i].cmds = NULL;
+			from->sqs[i].live = false;
+			from->cqs[i].live = false;
+		}
+		go(&vf_b, ST_RUNNING);
+		EXPECT_EQ(unvme_drain(to, 1, 0), 0, "queue 1");
+		EXPECT_EQ(unvme_drain(to, 2, 0), 0, "queue 2");
+		EXPECT_EQ(io, 2, "commands");
+		for (i = 0; i < 21; i++)
+			EXPECT_EQ(unvme_rw(to, 1 + i % 2, false, i * 8, 8), 0, "read");
+	}
+	st_free(&s);
+out:
+	vf_close(&vf_b);
+	vf_close(&vf_a);
+	set_param("io_queues_only", "0");
+}
+
+/* ---- the module ---- */
+
+static int remove_module(void)
+{
+	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
+}
+
+static int refs(const char *module)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", module);
+	EXPECT_EQ(read_file(path, text, sizeof(text)), 0, "%s", path);
+	return atoi(text);
+}
+
+static void test_module_use(void)
+{
+	struct vf *v = &vf_a;
+	int fd;
+
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	EXPECT_EQ(remove_module(), -EAGAIN, "unload with an open VF");
+	fd = go_fd(v, ST_STOP_COPY);
+	vf_close(v);
+	EXPECT_EQ(remove_module(), -EAGAIN, "unload with an open migration file");
+	close(fd);
+	EXPECT_EQ(remove_module(), 0, "unload");
+	EXPECT_EQ(*bound_to(v->bdf), 0, "VF is bound to something");
+	if (vf_open(v, tap_arg(), 1))
+		vf_check_usable(v);
+}
+
+static bool one_session(struct vf *v)
+{
+	struct stream s;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_save(v, &s))
+		return false;
+	vf_reset(v);
+	vf_load(v, &s);
+	st_free(&s);
+	vf_close(v);
+	return !tap_failed();
+}
+
+static void test_module_refs(void)
+{
+	int own, core, i;
+
+	if (!one_session(&vf_a))
+		return;
+	own = refs(MODULE);
+	core = refs("nvme_core");
+	for (i = 0; i < 5 && one_session(&vf_a); i++)
+		;
+	EXPECT_EQ(refs(MODULE), own, "references of the driver");
+	EXPECT_EQ(refs("nvme_core"), core, "references of nvme_core");
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(bind_to(vf_a.bdf, NULL), 0, "unbind");
+		EXPECT_EQ(bind_to(vf_a.bdf, DRIVER), 0, "bind");
+	}
+	EXPECT_EQ(refs(MODULE), own, "references of the driver");
+	EXPECT_EQ(refs("nvme_core"), core, "references of nvme_core");
+}
+
+/* Without the driver the VFs are as good as before it came. */
+static void test_module_end(void)
+{
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+
+	if (!bdf || !load_module() || !EXPECT_EQ(remove_module(), 0, "unload"))
+		return;
+	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
+		return;
+	memset(v, 0, sizeof(*v));
+	snprintf(v->bdf, sizeof(v->bdf), "%s", bdf);
+	v->open = EXPECT_EQ(vdev_open(&v->dev, bdf, -1), 0, "open");
+	if (v->open && EXPECT_EQ(vdev_map(&v->dev, &arena), 0, "map memory"))
+		vf_check_usable(v);
+}
+
+const struct drv_test bind_tests[] = {
+	{ "bind: one line that tells the command set", test_bind, ON_BOTH },
+	{ "bind: VF of a PF without support", test_plain_vf, ON_PLAIN },
+	{ "bind: PF", test_plain_pf, ON_PLAIN },
+	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
+	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
+	{ "bind: module in use", test_module_use, ON_BOTH },
+	{ "bind: references", test_module_refs, ON_BOTH },
+};
+
+const struct drv_test end_tests[] = {
+	{ "end: module unloaded", test_module_end, ON_BOTH },
+};
+
+const size_t nr_bind_tests = ARRAY_SIZE(bind_tests);
+const size_t nr_end_tests = ARRAY_SIZE(end_tests);

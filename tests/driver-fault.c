@@ -1,0 +1,918 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What goes wrong: suspends that do not end, a PF that is reset or taken away, resets and closes at
+ * the worst moment.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+static const struct unvme_opts small_opts = { .queues = 1, .irq = true };
+
+/* ---- ERROR ---- */
+
+static void check_error_state(struct vf *v)
+{
+	u64 size = 0;
+	int i;
+
+	vf_expect_state(v, ST_ERROR);
+	for (i = 0; i < NR_STATES; i++)
+		refuse_set(v, all_states[i], EIO);
+	refuse_set(v, ST_ERROR, EINVAL);
+	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "data size in ERROR");
+	EXPECT(size, "data size 0 in ERROR");
+}
+
+/* Deep queues of long reads: nothing ends them within a few milliseconds. */
+static bool start_long_work(struct vf *v)
+{
+	static const struct unvme_opts opts = { .queues = 1, .depth = 128 };
+	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = 1 };
+	unsigned int i;
+	u8 *buf;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts))
+		return false;
+	buf = arena_alloc(&arena, v->u.mdts);
+	sqe.cdw12 = v->u.mdts / v->u.lba_size - 1;
+	unvme_set_prp(&v->u, &sqe, buf, v->u.mdts, arena_alloc(&arena, 4096));
+	for (i = 0; i < 127; i++)
+		unvme_queue_cmd(&v->u, 1, &sqe, NULL, NULL);
+	unvme_ring(&v->u, 1);
+	return true;
+}
+
+static void test_timeout(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!load_module() || !set_param("suspend_timeout_ms", "1"))
+		return;
+	if (start_long_work(v)) {
+		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ETIMEDOUT, "Suspend");
+		EXPECT_EQ(klog_count(v->bdf, ""), 1, "lines in the log");
+		check_error_state(v);
+	}
+	set_param("suspend_timeout_ms", "30000");
+	vf_reset(v);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	pf_check(tap_arg());
+	pf_check_no_reset(tap_arg());
+}
+
+/* ---- a reset against everything ---- */
+
+struct stress {
+	struct vf *v;
+	struct stream *s;
+	bool stop;
+	unsigned int rounds[3];
+};
+
+static void *stress_save(void *arg)
+{
+	struct stress *st = arg;
+	struct stream s;
+	int fd;
+
+	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
+		fd = -1;
+		vdev_mig_set_state(&st->v->dev, ST_STOP_COPY, &fd);
+		if (fd >= 0) {
+			read_all(fd, &s, 100);
+			st_free(&s);
+			close(fd);
+			st->rounds[0]++;
+		}
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *stress_load(void *arg)
+{
+	struct stress *st = arg;
+	int fd;
+
+	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
+		fd = -1;
+		vdev_mig_set_state(&st->v->dev, ST_RESUMING, &fd);
+		if (fd >= 0) {
+			write_all(fd, st->s, 64);
+			close(fd);
+			st->rounds[1]++;
+		}
+		vdev_mig_set_state(&st->v->dev, ST_RUNNING, NULL);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *stress_get(void *arg)
+{
+	struct stress *st = arg;
+	u32 state;
+	u64 size;
+
+	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
+		vdev_mig_state(&st->v->dev, &state);
+		vdev_mig_data_size(&st->v->dev, &size);
+		st->rounds[2]++;
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void test_reset_race(void)
+{
+	void *(*const run[])(void *) = { stress_save, stress_load, stress_get };
+	struct vf *v = &vf_a;
+	struct stress st = { .v = v };
+	struct stream s;
+	pthread_t t[3];
+	int i;
+
+	if (!firmware_stream(tap_arg(), &s) || !vf_open(v, tap_arg(), 1))
+		return;
+	st.s = &s;
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(pthread_create(&t[i], NULL, run[i], &st), 0, "thread");
+	for (i = 0; i < 25; i++)
+		EXPECT_EQ(vdev_reset(&v->dev), 0, "reset %d", i);
+	__atomic_store_n(&st.stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	tap_note("%u saves, %u loads, %u questions", st.rounds[0], st.rounds[1], st.rounds[2]);
+	EXPECT(st.rounds[0] && st.rounds[1] && st.rounds[2], "a thread did nothing");
+	vf_reset(v);
+	vf_check_off(v);
+	vf_check_usable(v);
+	st_free(&s);
+	pf_check_no_reset(tap_arg());
+}
+
+/* A read into the VF's own BAR: a fault under a lock of the reset would be a deadlock. */
+static void test_bar_buffer(void)
+{
+	struct vf *v = &vf_a;
+	struct stream s;
+	ssize_t n;
+	int fd;
+
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	fd = go_fd(v, ST_STOP_COPY);
+	if (fd < 0)
+		return;
+	/* behind the doorbells nobody minds */
+	n = read(fd, v->dev.bar + 0x1800, 64);
+	EXPECT(n == 64 || (n < 0 && errno == EFAULT), "%zd, errno %d", n, errno);
+	EXPECT_EQ(read_all(fd, &s, 0), 0, "the rest");
+	st_free(&s);
+	close(fd);
+	vf_reset(v);
+	vf_check_usable(v);
+}
+
+/* ---- two VFs ---- */
+
+struct closer {
+	struct vf *v;
+	pthread_barrier_t *barrier;
+};
+
+static void *close_one(void *arg)
+{
+	struct closer *c = arg;
+
+	pthread_barrier_wait(c->barrier);
+	vf_close(c->v);
+	return NULL;
+}
+
+static void close_together(void)
+{
+	pthread_barrier_t barrier;
+	struct closer c[2] = { { &vf_a, &barrier }, { &vf_b, &barrier } };
+	pthread_t t;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	EXPECT_EQ(pthread_create(&t, NULL, close_one, &c[0]), 0, "thread");
+	close_one(&c[1]);
+	pthread_join(t, NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
+static bool open_off(struct vf *v, unsigned int vfn)
+{
+	if (!vf_open(v, tap_arg(), vfn))
+		return false;
+	vf_check_off(v);
+	return vf_expect_state(v, ST_RUNNING);
+}
+
+static void test_two_closes(void)
+{
+	static const u32 states[] = { ST_RUNNING, ST_STOP, ST_STOP_COPY, ST_RESUMING };
+	unsigned int i;
+
+	for (i = 0; i < 16 && !tap_failed(); i++) {
+		arena_reset(&arena);
+		if (!open_off(&vf_a, 1) || !open_off(&vf_b, 2) || !vf_up(&vf_a, &small_opts) ||
+		    !vf_up(&vf_b, &small_opts))
+			return;
+		go(&vf_a, states[i % 4]);
+		go(&vf_b, states[i / 4]);
+		close_together();
+	}
+	if (open_off(&vf_a, 1) && open_off(&vf_b, 2)) {
+		vf_check_usable(&vf_a);
+		vf_check_usable(&vf_b);
+	}
+}
+
+static void check_tenant(struct vf *v, const u32 *fresh)
+{
+	static const struct unvme_opts opts = { .irq = true };
+	u32 f[NR_FEATURES];
+	int i;
+
+	vf_check_off(v);
+	if (!vf_up(v, &opts))
+		return;
+	read_features(&v->u, f);
+	for (i = 0; i < NR_FEATURES; i++)
+		EXPECT_EQ(f[i], fresh[i], "feature value %d", i);
+	/* no queue is left, and their number can be chosen again */
+	EXPECT_EQ(unvme_set_features(&v->u, 7, 0x10001, NULL), 0, "number of queues");
+	/* no event request is left: all of them are free */
+	for (i = 0; i <= v->u.id_ctrl[259]; i++)
+		unvme_aer(&v->u, NULL, NULL);
+	EXPECT_EQ(unvme_get_features(&v->u, 7, 0, NULL), 0, "barrier");
+	EXPECT_EQ(v->u.sqs[0].inflight, v->u.id_ctrl[259] + 1, "event requests outstanding");
+}
+
+/* VF 4 is used for nothing else: its features are the defaults. */
+static bool fresh_features(u32 *fresh)
+{
+	struct vf *v = &vf_b;
+
+	if (!vf_open(v, tap_arg(), 4) || !vf_up(v, &small_opts))
+		return false;
+	read_features(&v->u, fresh);
+	vf_close(v);
+	return true;
+}
+
+/* The last one left at work, or suspended, or with a state that was loaded and never ran. */
+static void test_tenant(void)
+{
+	static const u32 left_in[] = { ST_RUNNING, ST_STOP_COPY, ST_RESUMING };
+	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+	struct vf *v = &vf_a;
+	u32 fresh[NR_FEATURES];
+	struct stream s;
+	unsigned int i;
+
+	if (!fresh_features(fresh) || !vf_open(v, tap_arg(), 1) || !vf_up(v, &opts))
+		return;
+	make_dirty(&v->u);
+	if (!vf_save(v, &s))
+		return;
+	for (i = 0; i < ARRAY_SIZE(left_in) && !tap_failed(); i++) {
+		vf_reset(v);
+		if (left_in[i] == ST_RESUMING) {
+			vf_load(v, &s);
+		} else if (vf_up(v, &opts)) {
+			make_dirty(&v->u);
+			go(v, left_in[i]);
+		}
+		vf_close(v);
+		arena_reset(&arena);
+		if (!vf_open(v, tap_arg(), 1))
+			break;
+		check_tenant(v, fresh);
+	}
+	st_free(&s);
+}
+
+/* Unbind with the state of a tenant in it, then another driver. */
+static void test_tenant_driver(void)
+{
+	struct vf *v = &vf_a;
+	char bdf[16];
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP))
+		return;
+	memcpy(bdf, v->bdf, sizeof(bdf));
+	vf_close(v);
+	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
+		return;
+	memset(v, 0, sizeof(*v));
+	memcpy(v->bdf, bdf, sizeof(bdf));
+	v->open = EXPECT_EQ(vdev_open(&v->dev, bdf, -1), 0, "open");
+	if (v->open && EXPECT_EQ(vdev_map(&v->dev, &arena), 0, "map memory")) {
+		vf_check_off(v);
+		vf_check_usable(v);
+	}
+	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind back");
+}
+
+/* ---- the PF is reset ---- */
+
+/* The VF ran meanwhile, or was reset: nobody may take it for suspended. */
+static void pf_reset_in(struct vf *v, u32 state, struct stream *s)
+{
+	struct stream rest;
+	int err, fd = -1;
+
+	if (!vf_open(v, tap_arg(), 1) || (state != ST_RESUMING && !vf_up(v, &small_opts)))
+		return;
+	if (state == ST_STOP_COPY || state == ST_RESUMING)
+		fd = go_fd(v, state);
+	else
+		go(v, state);
+	if (!pf_reset(tap_arg()))
+		return;
+	if (state == ST_STOP_COPY) {
+		err = read_all(fd, &rest, 0);
+		EXPECT(err, "%zu bytes could be read", rest.size);
+		st_free(&rest);
+	} else if (state == ST_RESUMING) {
+		EXPECT(write_all(fd, s, 0), "the stream could be written");
+	}
+	if (fd >= 0)
+		close(fd);
+	EXPECT(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), "%s -> RUNNING",
+	       state_name(state));
+	EXPECT(vf_state(v) != ST_RUNNING, "RUNNING");
+	if (state != ST_RESUMING)
+		EXPECT(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), "-> STOP_COPY");
+	vf_reset(v);
+	vf_close(v);
+	pf_provision(tap_arg());
+}
+
+static bool counts_resets(void)
+{
+	char release[64];
+
+	return !read_file("/proc/sys/kernel/osrelease", release, sizeof(release)) &&
+	       atoi(release) >= 7;
+}
+
+static void test_pf_reset(void)
+{
+	static const u32 states[] = { ST_P2P, ST_STOP, ST_STOP_COPY, ST_RESUMING };
+	struct vf *v = &vf_a;
+	struct stream s;
+	unsigned int i;
+
+	if (!firmware_stream(tap_arg(), &s))
+		return;
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		/* what SAVE returned is in memory, and before 7.0 nothing tells of the reset */
+		if (states[i] == ST_STOP_COPY && tap_arg() == 2 && !counts_resets())
+			continue;
+		arena_reset(&arena);
+		pf_reset_in(v, states[i], &s);
+		if (tap_failed())
+			tap_note("with the VF in %s", state_name(states[i]));
+	}
+	st_free(&s);
+	pf_provision(tap_arg());
+	if (vf_open(v, tap_arg(), 1))
+		vf_check_usable(v);
+	pf_check(tap_arg());
+}
+
+/* ERROR is entered when the loss is noticed, and only a reset leaves it. */
+static void test_pf_reset_error(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP) ||
+	    !pf_reset(tap_arg()))
+		return;
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), -ENOTCONN, "STOP_COPY");
+	check_error_state(v);
+	vf_reset(v);
+	vf_close(v);
+	pf_provision(tap_arg());
+	if (vf_open(v, tap_arg(), 1))
+		vf_check_usable(v);
+}
+
+/* A VF that is not suspended minds only that it is offline. */
+static void test_pf_reset_running(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!vf_open(v, tap_arg(), 1) || !pf_reset(tap_arg()))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	if (pf_provision(tap_arg()) && vf_reset(v))
+		vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+}
+
+/* ---- the PF is taken away ---- */
+
+static int pf_unbind(int nr)
+{
+	pf_forget(nr);
+	return write_file("/sys/bus/pci/drivers/nvme/unbind", pf_bdf(nr));
+}
+
+static bool pf_bind(int nr)
+{
+	return EXPECT_EQ(bind_to(pf_bdf(nr), "nvme"), 0, "bind the PF to nvme") &&
+	       pf_provision(nr);
+}
+
+static void test_pf_unbind(void)
+{
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+	u64 flags;
+
+	if (!bdf || !vf_open(v, tap_arg(), 1))
+		return;
+	vf_close(v);
+	EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF");
+	EXPECT(!*bound_to(bdf), "the VF is still bound to %s", bound_to(bdf));
+	/* without its PF it is a function like others */
+	klog_mark();
+	if (vf_open(v, tap_arg(), 1)) {
+		EXPECT_EQ(klog_count(bdf, "PF is not bound to nvme"), 1, "line in the log");
+		EXPECT_EQ(vdev_mig_flags(&v->dev, &flags), -ENOTTY, "MIGRATION");
+	}
+	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind the VF");
+	if (!pf_bind(tap_arg()) || !vf_open(v, tap_arg(), 1))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	vf_check_usable(v);
+	go(v, ST_STOP_COPY);
+}
+
+struct unbinder {
+	int pf;
+	int err;
+	bool done;
+};
+
+static void *unbind_thread(void *arg)
+{
+	struct unbinder *u = arg;
+
+	u->err = pf_unbind(u->pf);
+	__atomic_store_n(&u->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static int request_eventfd(struct vf *v)
+{
+	union {
+		struct vfio_irq_set set;
+		u8 room[sizeof(struct vfio_irq_set) + sizeof(int)];
+	} arg = { .set = {
+		.argsz = sizeof(arg), .index = VFIO_PCI_REQ_IRQ_INDEX, .count = 1,
+		.flags = VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_EVENTFD,
+	} };
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	memcpy(arg.set.data, &fd, sizeof(fd));
+	if (ioctl(v->dev.fd, VFIO_DEVICE_SET_IRQS, &arg))
+		EXPECT_EQ(errno, 0, "request eventfd");
+	return fd;
+}
+
+/* The owner is asked to let go; until it does all works, afterwards its files are dead. */
+static void test_pf_unbind_open(void)
+{
+	struct unbinder u = { .pf = tap_arg() };
+	struct vf *v = &vf_a;
+	struct pollfd pfd;
+	struct stream s;
+	char buf[16];
+	pthread_t t;
+	int fd;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP))
+		return;
+	pfd = (struct pollfd){ .fd = request_eventfd(v), .events = POLLIN };
+	EXPECT_EQ(pthread_create(&t, NULL, unbind_thread, &u), 0, "thread");
+	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
+	EXPECT(!__atomic_load_n(&u.done, __ATOMIC_ACQUIRE), "the PF is gone under an open VF");
+	if (vf_save(v, &s))
+		st_free(&s);
+	go(v, ST_STOP);
+	fd = go_fd(v, ST_STOP_COPY);
+	EXPECT_EQ(read(fd, buf, sizeof(buf)), sizeof(buf), "read");
+	vf_close(v);
+	pthread_join(t, NULL);
+	close(pfd.fd);
+	EXPECT_EQ(u.err, 0, "unbind the PF");
+	EXPECT(!*bound_to(v->bdf), "the VF is still bound");
+	EXPECT(read(fd, buf, sizeof(buf)) < 0 && errno == ENODEV, "file of a VF that is gone");
+	close(fd);
+	if (pf_bind(tap_arg()) && vf_open(v, tap_arg(), 1)) {
+		vf_expect_state(v, ST_RUNNING);
+		vf_check_off(v);
+		vf_check_usable(v);
+	}
+}
+
+/* ---- suspends without an end; PFs of the special machine whose full queues block ---- */
+
+/* A completion queue of four entries that nobody drains, and more commands than that. */
+static bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done)
+{
+	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
+	unsigned int i;
+
+	if (!vf_open(v, tap_arg(), vfn) || !vf_up(v, &o))
+		return false;
+	EXPECT_EQ(unvme_create_cq(&v->u, 1, 4, 1), 0, "CQ");
+	EXPECT_EQ(unvme_create_sq(&v->u, 1, 16, 1), 0, "SQ");
+	if (tap_failed())
+		return false;
+	for (i = 0; i < 10; i++)
+		unvme_queue_cmd(&v->u, 1, &flush_cmd, count_done, done);
+	unvme_ring(&v->u, 1);
+	while ((v->u.cqs[1].ring[2].status & 1) != v->u.cqs[1].phase)
+		;
+	return true;
+}
+
+static void give_up(struct vf *v, const char *ms)
+{
+	u64 begin;
+
+	if (!set_param("suspend_timeout_ms", ms))
+		return;
+	begin = now_ms();
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ETIMEDOUT, "Suspend");
+	EXPECT(now_ms() - begin >= (u64)atoi(ms) - 10, "after %llu ms", now_ms() - begin);
+	set_param("suspend_timeout_ms", "30000");
+}
+
+/* All that another VF of the PF does works meanwhile. */
+static void check_other(unsigned int vfn)
+{
+	struct vf *v = &vf_b;
+	struct stream s;
+
+	if (!vf_open(v, tap_arg(), vfn) || !vf_up(v, &small_opts))
+		return;
+	go(v, ST_P2P);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write on the other VF");
+	if (vf_save(v, &s)) {
+		vf_reset(v);
+		vf_load(v, &s);
+		st_free(&s);
+		go(v, ST_RUNNING);
+	}
+	vf_reset(v);
+	vf_check_usable(v);
+	vf_close(v);
+}
+
+static void test_endless(void)
+{
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+
+	if (!load_module() || !start_endless(v, 1, &done))
+		return;
+	give_up(v, "300");
+	check_error_state(v);
+	check_other(2);
+	pf_check(tap_arg());
+	vf_close(v);
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	vf_check_off(v);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	pf_check_no_reset(tap_arg());
+}
+
+static void test_endless_reset(void)
+{
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+	u64 begin;
+
+	if (!load_module() || !start_endless(v, 1, &done))
+		return;
+	give_up(v, "300");
+	check_error_state(v);
+	check_other(2);
+	pf_check(tap_arg());
+	begin = now_ms();
+	vf_reset(v);
+	EXPECT(now_ms() - begin < 5000, "the reset took %llu ms", now_ms() - begin);
+	v->u.faults = 0;
+	vf_check_off(v);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	pf_check_no_reset(tap_arg());
+}
+
+/* The guest drains its queue after all: the late end of the Suspend changes nothing by itself. */
+static void test_endless_late(void)
+{
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+	struct quiet quiet;
+	u64 end;
+
+	if (!load_module() || !start_endless(v, 1, &done))
+		return;
+	give_up(v, "100");
+	end = now_ms() + UNVME_TIMEOUT_MS;
+	while (done < 10 && now_ms() < end)
+		unvme_reap(&v->u, 1);
+	EXPECT_EQ(done, 10, "commands");
+	vf_expect_state(v, ST_ERROR);
+	EXPECT_EQ(quiet_start(&quiet, &v->u), 0, "watch");
+	unvme_submit(&v->u, 1, &flush_cmd, count_done, &done);
+	EXPECT_EQ(quiet_check(&quiet, 300), 0, "a VF that was suspended late");
+	quiet_end(&quiet);
+	check_error_state(v);
+	vf_reset(v);
+	vf_check_usable(v);
+	pf_check_no_reset(tap_arg());
+}
+
+struct setter {
+	struct vf *v;
+	u32 state;
+	int err;
+	pid_t tid;
+};
+
+static void *set_thread(void *arg)
+{
+	struct setter *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	s->err = vdev_mig_set_state(&s->v->dev, s->state, NULL);
+	return NULL;
+}
+
+/* Wait until a thread sleeps in the kernel. */
+static bool wait_blocked(pid_t pid, pid_t tid)
+{
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	char path[64], stat[256];
+	const char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	do {
+		if (read_file(path, stat, sizeof(stat)))
+			break;
+		p = strrchr(stat, ')');
+		if (p && p[2] == 'D')
+			return true;
+		sched_yield();
+	} while (now_ms() < end);
+	return EXPECT(0, "thread %d does not wait", tid);
+}
+
+static bool start_setter(struct setter *s, pthread_t *t)
+{
+	if (!EXPECT_EQ(pthread_create(t, NULL, set_thread, s), 0, "thread"))
+		return false;
+	while (!__atomic_load_n(&s->tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return wait_blocked(getpid(), s->tid);
+}
+
+/* A reset does not wait for the Suspend, it ends it. */
+static void test_endless_cut(void)
+{
+	struct setter s = { &vf_a, ST_STOP };
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+	pthread_t t;
+	u64 begin;
+
+	if (!start_endless(v, 1, &done) || !start_setter(&s, &t))
+		return;
+	begin = now_ms();
+	vf_reset(v);
+	pthread_join(t, NULL);
+	EXPECT(now_ms() - begin < 5000, "the reset took %llu ms", now_ms() - begin);
+	EXPECT_EQ(s.err, -ECANCELED, "the Suspend");
+	vf_expect_state(v, ST_RUNNING);
+	v->u.faults = 0;
+	vf_check_off(v);
+	vf_check_usable(v);
+	pf_check_no_reset(tap_arg());
+}
+
+/* The owner is killed while it waits: it dies at once, the next one finds a VF like new. */
+static void test_endless_killed(void)
+{
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+	char byte;
+	int fd[2];
+	pid_t pid;
+	u64 begin;
+
+	if (!load_module() || pipe(fd))
+		return;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		if (start_endless(v, 1, &done) && write(fd[1], "x", 1) == 1)
+			vdev_mig_set_state(&v->dev, ST_STOP, NULL);
+		_exit(1);
+	}
+	close(fd[1]);
+	EXPECT_EQ(read(fd[0], &byte, 1), 1, "the owner did not get far");
+	close(fd[0]);
+	wait_blocked(pid, pid);
+	begin = now_ms();
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	EXPECT(now_ms() - begin < 10000, "it took %llu ms to die", now_ms() - begin);
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	vf_check_off(v);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	pf_check(tap_arg());
+	pf_check_no_reset(tap_arg());
+}
+
+/* As many as may hang at a time: the PF works, others can ask and load, only not suspend. */
+static void test_endless_two(void)
+{
+	unsigned int done_a = 0, done_b = 0;
+	struct vf *v = &vf_c;
+	u64 size = 0;
+
+	if (!load_module() || !start_endless(&vf_a, 1, &done_a) ||
+	    !start_endless(&vf_b, 2, &done_b))
+		return;
+	give_up(&vf_a, "100");
+	give_up(&vf_b, "100");
+	pf_check(tap_arg());
+	if (!vf_open(v, tap_arg(), 3) || !vf_up(v, &small_opts))
+		return;
+	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "data size of a third VF");
+	set_param("suspend_timeout_ms", "200");
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -EBUSY, "third Suspend");
+	set_param("suspend_timeout_ms", "30000");
+	vf_expect_state(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write on the third VF");
+	/* one reset makes room */
+	vf_reset(&vf_a);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write on the third VF");
+	vf_reset(&vf_b);
+	vf_a.u.faults = 0;
+	vf_b.u.faults = 0;
+	vf_check_usable(&vf_a);
+	vf_check_usable(&vf_b);
+	pf_check_no_reset(tap_arg());
+}
+
+/* The PF is reset with a Suspend on its way that was given up. */
+static void test_endless_pf_reset(void)
+{
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+
+	if (!load_module() || !start_endless(v, 1, &done))
+		return;
+	give_up(v, "100");
+	if (!pf_reset(tap_arg()))
+		return;
+	vf_expect_state(v, ST_ERROR);
+	vf_reset(v);
+	v->u.faults = 0;
+	vf_close(v);
+	pf_provision(tap_arg());
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	pf_check(tap_arg());
+}
+
+/* ---- other devices ---- */
+
+/* SAVE disables the VF: what it returned is the only copy, and serves for a second save. */
+static void test_save_disables(void)
+{
+	static const struct unvme_opts opts = { .queues = 3, .irq = true };
+	struct vf *v = &vf_a;
+	struct stream a, b;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts) || !vf_save(v, &a))
+		return;
+	go(v, ST_STOP);
+	if (vf_save(v, &b)) {
+		EXPECT_EQ(b.size, a.size, "bytes");
+		EXPECT(b.size == a.size && !memcmp(a.data, b.data, a.size), "other bytes");
+		st_free(&b);
+	}
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	EXPECT_EQ(unvme_rw(&v->u, 3, false, 0, 8), 0, "read afterwards");
+	/* and to another VF */
+	if (go(v, ST_STOP) && vf_open(&vf_b, tap_arg(), 2)) {
+		st_free(&a);
+		if (vf_save(v, &a) && vf_load(&vf_b, &a) &&
+		    EXPECT_EQ(unvme_move(&v->u, &vf_b.dev), 0, "move") && go(&vf_b, ST_RUNNING))
+			EXPECT_EQ(unvme_rw(&v->u, 2, false, 0, 8), 0, "read on the other VF");
+	}
+	st_free(&a);
+	unvme_check_idle(&v->u, 0);
+}
+
+/* No Suspend at CC.EN=0: the migration of such a guest fails, and nothing else. */
+static void test_enabled_only(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	EXPECT(vdev_mig_set_state(&v->dev, ST_STOP, NULL), "Suspend at CC.EN=0");
+	EXPECT(vf_state(v) == ST_RUNNING || vf_state(v) == ST_ERROR, "%s",
+	       state_name(vf_state(v)));
+	vf_reset(v);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_STOP_COPY);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+}
+
+const struct drv_test fault_tests[] = {
+	{ "faults: suspend given up, ERROR", test_timeout, ON_BOTH },
+	{ "faults: reset against read, write and SET", test_reset_race, ON_BOTH },
+	{ "faults: BAR as a buffer", test_bar_buffer, ON_TP },
+	{ "faults: two VFs closed together", test_two_closes, ON_BOTH },
+	{ "faults: the next tenant finds nothing", test_tenant, ON_BOTH },
+	{ "faults: the next driver finds nothing", test_tenant_driver, ON_BOTH },
+	{ "faults: PF reset while suspended", test_pf_reset, ON_BOTH },
+	{ "faults: PF reset while suspended, ERROR", test_pf_reset_error, ON_TP },
+	{ "faults: PF reset while running", test_pf_reset_running, ON_BOTH },
+	{ "faults: PF unbound", test_pf_unbind, ON_BOTH },
+	{ "faults: PF unbound under an open VF", test_pf_unbind_open, ON_BOTH },
+};
+
+const struct drv_test special_tests[] = {
+	{ "endless: given up, undone by a reset", test_endless_reset, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: given up, undone by a reset, vendor set", test_endless_reset, ON_SPECIAL,
+	  SP_ENDLESS_VS },
+	{ "endless: given up, undone by close", test_endless, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: ends late", test_endless_late, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: ends late, vendor set", test_endless_late, ON_SPECIAL, SP_ENDLESS_VS },
+	{ "endless: cut by a reset", test_endless_cut, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: cut by a reset, vendor set", test_endless_cut, ON_SPECIAL, SP_ENDLESS_VS },
+	{ "endless: owner killed", test_endless_killed, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: two VFs", test_endless_two, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: PF reset", test_endless_pf_reset, ON_SPECIAL, SP_ENDLESS },
+	{ "device: SAVE disables", test_save_disables, ON_SPECIAL, SP_DISABLES },
+	{ "device: no Suspend at CC.EN=0", test_enabled_only, ON_SPECIAL, SP_ENABLED },
+};
+
+const size_t nr_fault_tests = ARRAY_SIZE(fault_tests);
+const size_t nr_special_tests = ARRAY_SIZE(special_tests);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used by those who source it
 #
 # What the scripts of the virtual host share: cache, stages, progress, the tree.
 # Sourced; needs bash.
@@ -51,15 +51,21 @@ interrupted()
 	exit 130
 }
 
-# tick LOG [TITLE]: every 15 s the time spent and the last line of LOG; TITLE first, for what takes longer than 2 s.
-tick()
+# announce TITLE: say it once the step takes longer than 2 s.
+announce()
 {
-	local log=$1 title=${2:-} start=$SECONDS never last
+	local never
 
 	exec {never}<> <(:)
-	if [ -n "$title" ]; then
-		read -r -t 2 -u "$never" || say "$title"
-	fi
+	read -r -t 2 -u "$never" || say "$1"
+}
+
+# tick LOG: every 15 s the time spent and the last line of LOG.
+tick()
+{
+	local log=$1 start=$SECONDS never last
+
+	exec {never}<> <(:)
 	while ! read -r -t 15 -u "$never"; do
 		last=$(tail -c 2000 "$log" | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-90)
 		printf '      %d:%02d  %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$last" >&2
@@ -137,3 +143,6 @@ in_tree()
 			LC_ALL=C.UTF-8 http_proxy="${http_proxy:-}" "$@"
 	' sh "$@"
 }
+
+trap ended EXIT
+trap interrupted INT TERM HUP

@@ -204,12 +204,13 @@ static void fuzz_state_once(struct dut *d, const struct lm_state *good, struct l
 		lmt_resume(&d->t);
 	}
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "round %u: reset", round);
+	vdev_bus_master(&d->dev, true);
 	renew(d, empty);
 }
 
 static void test_states(void)
 {
-	unsigned int i, n = rounds(1500), taken = 0;
+	unsigned int i, n = rounds(1000), taken = 0;
 	struct unvme_opts o = { .queues = 3 };
 	struct lm_state good, empty = { 0 };
 	struct lm_view v;

@@ -349,6 +349,7 @@ int main(int argc, char **argv)
 	n = add(all, n, move_tests, nr_move_tests);
 	n = add(all, n, reset_tests, nr_reset_tests);
 	n = add(all, n, draining_tests, nr_draining_tests);
+	n = add(all, n, variant_tests, nr_variant_tests);
 	n = add(all, n, cli_tests, nr_cli_tests);
 	n = add(all, n, fuzz_tests, nr_fuzz_tests);
 	return tap_main(all, n, argc, argv, before, after);

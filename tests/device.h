@@ -86,8 +86,8 @@ void v0_adopt(const struct v0 *q, struct unvme *u);
 bool pf_reset(int nr);
 
 extern const struct tap_test identify_tests[], rules_tests[], suspend_tests[], reset_tests[],
-	draining_tests[], move_tests[], fuzz_tests[], cli_tests[];
+	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[];
 extern const size_t nr_identify_tests, nr_rules_tests, nr_suspend_tests, nr_reset_tests,
-	nr_draining_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests;
+	nr_draining_tests, nr_variant_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests;
 
 #endif /* TESTS_DEVICE_H */

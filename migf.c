@@ -608,6 +608,9 @@ static int nvmevf_resume_end(struct nvmevf_session *s)
 	if (le64_to_cpu(end->total) != s->total || s->offset != s->total)
 		return nvmevf_refuse(s, -EPROTO, "%llu of %llu bytes of state, END says %llu",
 				     s->offset, s->total, le64_to_cpu(end->total));
+	/* behind the checksum, so that nothing else tells of damage there */
+	if (memchr_inv(end->rsvd12, 0, sizeof(end->rsvd12)))
+		return nvmevf_refuse(s, -EPROTO, "reserved bytes of END are set");
 	if (le32_to_cpu(end->crc) != crc)
 		return nvmevf_refuse(s, -EBADMSG, "checksum %#x, computed %#x",
 				     le32_to_cpu(end->crc), crc);

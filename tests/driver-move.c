@@ -12,7 +12,7 @@
 
 #include "driver.h"
 
-#define TRACING		"/sys/kernel/tracing"
+#define TRACING		"/sys/kernel/debug/tracing"
 
 /* The guest's driver always lives in vf_a.u, whichever VF it runs on. */
 #define drv (vf_a.u)
@@ -472,8 +472,7 @@ static void fill_large(void)
 	}
 	/* the guest does not reap: three entries fit, the rest waits in the device */
 	for (q = 1; q <= 4; q++)
-		while ((drv.cqs[q].ring[2].status & 1) != drv.cqs[q].phase)
-			;
+		wait_entries(&drv, q, 3);
 }
 
 static void drain_large(void)

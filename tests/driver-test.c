@@ -577,6 +577,18 @@ void count_done(struct unvme *u, struct unvme_cmd *c)
 	(*n)++;
 }
 
+bool wait_entries(struct unvme *u, u16 cqid, unsigned int nr)
+{
+	struct unvme_cq *cq = &u->cqs[cqid];
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	u16 *status = &cq->ring[(cq->head + nr - 1) % cq->depth].status;
+
+	while ((__atomic_load_n(status, __ATOMIC_ACQUIRE) & 1) != cq->phase)
+		if (now_ms() > end)
+			return EXPECT(0, "CQ %u does not fill", cqid);
+	return true;
+}
+
 void got_event(struct unvme *u, struct unvme_cmd *c)
 {
 	struct event *e = c->priv;

@@ -191,6 +191,9 @@ extern const struct nvme_sqe flush_cmd;
 /* done() that counts in an unsigned int. */
 void count_done(struct unvme *u, struct unvme_cmd *c);
 
+/* Wait until @nr entries, not reaped yet, are in a CQ that is otherwise empty. */
+bool wait_entries(struct unvme *u, u16 cqid, unsigned int nr);
+
 /* Asynchronous events: an event request that notes how often and with what it ended. */
 struct event {
 	unsigned int count;

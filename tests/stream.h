@@ -111,10 +111,7 @@ static inline size_t st_state_at(size_t offset)
 	return ST_MIN + ST_HEAD + ST_PIECE + offset;
 }
 
-/*
- * Two streams of one controller at different times: the state of the emulated device holds the
- * age of the timestamp, all else must be the same. NULL, or what differs.
- */
+/* Two streams that should be the same: NULL, or what differs first. */
 const char *st_differ(const struct stream *a, const struct stream *b);
 
 #endif /* TESTS_STREAM_H */

@@ -37,6 +37,8 @@ enum {
 	ID_SIZE = 4096,
 	ID_CNTLID = 78,		/* differs from one VF to the next, 2 bytes */
 	SMART_SIZE = 512,
+
+	SLOW_MS = 2000,
 };
 
 struct worker {
@@ -88,6 +90,9 @@ static bool issue(struct worker *w, const char *name, struct nvme_admin_cmd *cmd
 	took = now_ms() - start;
 	if (took > w->longest_ms)
 		w->longest_ms = took;
+	if (took > SLOW_MS)
+		fprintf(stderr, "admin: at %llu ms: %s took %lu ms\n",
+			(unsigned long long)start, name, took);
 	w->commands++;
 	if (rc < 0)
 		complain(w, "%s: %s", name, strerror(errno));

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What the load did and what went wrong, as one line. Input: the kernel log (standard
-# input), the disk's stat file, the admin workers' and the lanes' files.
+# input), the uptime, the disk's stat file, the admin workers' and the lanes' files.
 
 FILENAME == "" || FILENAME == "-" {
 	if (/Linux version/)
@@ -13,6 +13,11 @@ FILENAME == "" || FILENAME == "-" {
 		timeouts++
 	if (/WARNING:|BUG:|Oops|Call Trace|nobody cared|general protection/)
 		other++
+	next
+}
+
+FILENAME ~ /uptime$/ {
+	uptime = $1
 	next
 }
 
@@ -35,6 +40,7 @@ FILENAME ~ /\.io$/ { io++ }
 FILENAME ~ /\.verify$/ { verify++ }
 
 END {
+	printf "uptime=%s ", uptime
 	printf "admin=%d admin_errors=%d admin_longest_ms=%d ", admin, admin_errors, longest
 	printf "reads=%d writes=%d passes=%d ", reads, writes, passes
 	printf "io_errors=%d verify_errors=%d resets=%d timeouts=%d ", io, verify, resets, timeouts

@@ -842,6 +842,15 @@ static const struct file_operations nvmevf_resume_fops = {
 	.llseek		= noop_llseek,
 };
 
+/*
+ * A VMM that keeps the admin queue to itself enables the VF before it loads,
+ * and the device itself refuses a state with I/O queues over others.
+ */
+static bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
+{
+	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
+}
+
 /**
  * nvmevf_resume_open_locked - begin a load, the arc STOP -> RESUMING
  * @vf: the device, suspended
@@ -867,7 +876,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 		return ERR_CAST(s);
 	}
 
-	s->needs_reset = enabled;
+	s->needs_reset = enabled && !nvmevf_io_queues_only(vf->lm);
 	nvmevf_resume_want(s, NVMEVF_STAGE_RECORD);
 	return get_file(s->filp);
 }

@@ -793,6 +793,32 @@ static void test_endless_pf_reset(void)
 	pf_check(tap_arg());
 }
 
+/* The same while the Suspend is waited for. */
+static void test_endless_pf_reset_now(void)
+{
+	struct setter s = { &vf_a, ST_STOP };
+	unsigned int done = 0;
+	struct vf *v = &vf_a;
+	pthread_t t;
+
+	if (!start_endless(v, 1, &done) || !start_setter(&s, &t))
+		return;
+	pf_reset(tap_arg());
+	pthread_join(t, NULL);
+	EXPECT_EQ(s.err, -ENOTCONN, "the Suspend");
+	check_error_state(v);
+	vf_reset(v);
+	v->u.faults = 0;
+	vf_close(v);
+	pf_provision(tap_arg());
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	pf_check(tap_arg());
+}
+
 /* ---- other devices ---- */
 
 /* SAVE disables the VF: what it returned is the only copy, and serves for a second save. */
@@ -867,6 +893,7 @@ const struct drv_test special_tests[] = {
 	{ "endless: owner killed", test_endless_killed, ON_SPECIAL, SP_ENDLESS },
 	{ "endless: two VFs", test_endless_two, ON_SPECIAL, SP_ENDLESS },
 	{ "endless: PF reset", test_endless_pf_reset, ON_SPECIAL, SP_ENDLESS },
+	{ "endless: PF reset under it", test_endless_pf_reset_now, ON_SPECIAL, SP_ENDLESS },
 	{ "device: SAVE disables", test_save_disables, ON_SPECIAL, SP_DISABLES },
 	{ "device: no Suspend at CC.EN=0", test_enabled_only, ON_SPECIAL, SP_ENABLED },
 };

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,6 +362,94 @@ static void test_two(void)
 	st_free(&b);
 }
 
+struct pair {
+	struct vf from;
+	struct vf to;
+	struct stream first;
+	int rounds;
+	int err;
+};
+
+/* To and fro without a guest's driver: what arrives is what was there at first. */
+static int carry(struct pair *p)
+{
+	struct vf *from = &p->from, *to = &p->to, *t;
+	struct stream s;
+	int fd, err;
+
+	for (; p->rounds < 12; p->rounds++) {
+		fd = -1;
+		err = vdev_mig_set_state(&from->dev, ST_STOP_COPY, &fd);
+		if (err)
+			return err;
+		err = read_all(fd, &s, 777);
+		close(fd);
+		if (!err && !p->rounds)
+			p->first = st_copy(&s, s.size, 0);
+		if (!err)
+			err = st_differ(&s, &p->first) ? -EILSEQ :
+			      vdev_mig_set_state(&to->dev, ST_RESUMING, &fd);
+		if (!err) {
+			err = write_all(fd, &s, 555);
+			close(fd);
+		}
+		st_free(&s);
+		if (!err)
+			err = vdev_mig_set_state(&to->dev, ST_STOP, NULL);
+		if (!err)
+			err = vdev_reset(&from->dev);
+		if (err)
+			return err;
+		t = from;
+		from = to;
+		to = t;
+	}
+	return 0;
+}
+
+static void *carry_thread(void *arg)
+{
+	struct pair *p = arg;
+
+	p->err = carry(p);
+	return NULL;
+}
+
+/* Two threads migrate two guests through the same PFs. */
+static void test_pairs(void)
+{
+	static const struct unvme_opts o = { .queues = 3, .irq = true };
+	struct pair *p = calloc(2, sizeof(*p));
+	pthread_t t[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (!vf_open(&p[i].from, tap_arg(), 1 + i) ||
+		    !vf_open(&p[i].to, tap_arg() + 1, 1 + i) || !vf_up(&p[i].from, &o))
+			goto out;
+	make_dirty(&p[1].from.u);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(pthread_create(&t[i], NULL, carry_thread, &p[i]), 0, "thread");
+	for (i = 0; i < 2; i++) {
+		pthread_join(t[i], NULL);
+		EXPECT_EQ(p[i].err, 0, "pair %d, round %d", i, p[i].rounds);
+	}
+	/* an even number of rounds: both are where they began */
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(vdev_irqs(&p[i].from.dev, p[i].from.u.evfds, p[i].from.u.nr_vectors), 0,
+			  "vectors");
+		go(&p[i].from, ST_RUNNING);
+		EXPECT_EQ(unvme_rw(&p[i].from.u, 1, true, 16 * i, 8), 0, "write of %d", i);
+	}
+out:
+	for (i = 0; i < 2; i++) {
+		vf_close(&p[i].to);
+		vf_close(&p[i].from);
+		st_free(&p[i].first);
+	}
+	free(p);
+}
+
 /* ---- the cost ---- */
 
 struct cost {
@@ -594,6 +683,7 @@ const struct drv_test move_tests[] = {
 	{ "move: memory arrives after the load", test_memory_later, ON_BOTH },
 	{ "move: config space and MSI-X are not touched", test_not_ours, ON_BOTH },
 	{ "move: two guests change places", test_two, ON_BOTH },
+	{ "move: two at the same time", test_pairs, ON_BOTH },
 	{ "move: cost of a save", test_cost, ON_BOTH },
 	{ "move: state of many transfers", test_large, ON_SPECIAL, SP_SMALL },
 	{ "move: state of many transfers, cost", test_large_cost, ON_SPECIAL, SP_SMALL },

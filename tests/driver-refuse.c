@@ -691,7 +691,7 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: not a second HELLO", test_second_hello, ON_BOTH },
 	{ "refused: not many STATE records", test_many_states, ON_BOTH },
 	{ "refused: truncated", test_truncated, ON_BOTH },
-	{ "refused: single bits", test_bits, ON_BOTH },
+	{ "refused: single bits", test_bits, ON_TP },
 	{ "refused: sizes in the container", test_container, ON_TP },
 	{ "refused: by the device", test_device, ON_BOTH },
 	{ "refused: nothing written", test_nothing, ON_BOTH },

@@ -34,11 +34,11 @@ VM = os.path.dirname(os.path.abspath(__file__))
 BOOT_TIMEOUT = 300
 KERNELS = ("stable", "backports")
 
-PROBLEM = re.compile(r"WARNING: |\bBUG: |kernel BUG at|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
+PROBLEM = re.compile(r"WARNING: |\bBUG\b|nobody cared|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
                      r"KCSAN: |lockdep|possible (recursive|circular) locking|inconsistent lock state|suspicious RCU|"
                      r"general protection fault|Kernel panic|soft lockup|sleeping function called|DMAR: .*fault|"
                      r"DMAR: \[|DMAR: ERROR|lines were lost")
-NVME_TIMEOUT = re.compile(r"nvme\d*.*(timeout|timed out|abort|reset controller|not ready)", re.I)
+NVME_TIMEOUT = re.compile(r"nvme\d*.*(timeout|timed out|abort|resetting controller|reset controller|not ready)", re.I)
 
 
 class HostError(Exception):
@@ -201,7 +201,7 @@ class Host:
         self._numbers = iter(range(1, 1 << 60))
         self._state = {}
         self._qmp_answers = {}
-        self._log_seen = 0
+        self._log_seen = {}         # reader: lines
         self._work = None
         self._kmsg_file = None
 
@@ -335,23 +335,19 @@ class Host:
 
     def kernel_log_problems(self):
         """Lines since the last call that a kernel without faults does not write."""
-        return self._new_log()[0]
-
-    def _new_log(self):
-        self.sync_log()
-        with self.changed:
-            lines = [text for _, _, text in self.kernel_log[self._log_seen:]]
-            self._log_seen = len(self.kernel_log)
-        self._state.setdefault("nvme", []).extend(t for t in lines if NVME_TIMEOUT.search(t))
-        return [t for t in lines if PROBLEM.search(t)], lines
+        return [t for t in self._new_log("problems") if PROBLEM.search(t)]
 
     def nvme_problems(self):
         """Timeouts, aborts and resets that the nvme driver logged, since the last call. Tests may provoke them."""
+        return [t for t in self._new_log("nvme") if NVME_TIMEOUT.search(t)]
+
+    def _new_log(self, reader):
+        """Lines that this reader has not seen yet."""
         self.sync_log()
         with self.changed:
-            first = self._state.get("nvme_seen", 0)
-            self._state["nvme_seen"] = len(self.kernel_log)
-            return [t for _, _, t in self.kernel_log[first:] if NVME_TIMEOUT.search(t)]
+            first = self._log_seen.get(reader, 0)
+            self._log_seen[reader] = len(self.kernel_log)
+            return [text for _, _, text in self.kernel_log[first:]]
 
     # -- QEMU's monitor
 

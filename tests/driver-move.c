@@ -141,8 +141,13 @@ static void test_load_back(void)
 		return;
 	for (i = 0; i < 3 * ARRAY_SIZE(how_far) && !tap_failed(); i++) {
 		EXPECT_EQ(load_wait_ops(&load, 20), 0, "load");
+		if (!go(v, ST_P2P))
+			break;
+		/* from STOP on the virtual CPUs are stopped, that is the VMM's part */
+		load_pause(&load);
 		if (go(v, how_far[i % 3]))
 			go(v, ST_RUNNING);
+		load_resume(&load);
 	}
 	EXPECT_EQ(load_wait_ops(&load, 40), 0, "load afterwards");
 	EXPECT_EQ(load_end(&load), 0, "end");

@@ -465,6 +465,27 @@ static void test_event_mask(void)
 	EXPECT_EQ(e.count, 2, "events");
 }
 
+/* An event that came while the source was suspended is part of its state. */
+static void test_event_meanwhile(void)
+{
+	static const struct unvme_opts o = { .queues = 1, .irq = true };
+	struct event e = { 0 };
+
+	if (!open_ends(tap_arg(), &o))
+		return;
+	unvme_aer(&drv, got_event, &e);
+	if (!dut_suspend(&dut_a))
+		return;
+	/* a doorbell value outside the queue is an error event */
+	vdev_write32(&dut_a.dev, NVME_REG_DBS + 2 * drv.dstrd, 0xffff);
+	if (!transfer(&dut_a, &dut_b, 0) || !dut_resume(&dut_b))
+		return;
+	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "event");
+	EXPECT_EQ(e.count, 1, "events");
+	EXPECT_EQ(e.result & 7, 0, "type");
+	EXPECT_EQ(unvme_rw(&drv, 1, true, 0, 8), 0, "write");
+}
+
 /* ---- a controller that is off, and one that is only enabled ---- */
 
 static void test_disabled(void)
@@ -534,35 +555,79 @@ static void test_queues_only(void)
 
 /* ---- a state the destination cannot take ---- */
 
-/* The destination has fewer queues: refused, and it is as it was. */
-static void test_too_few_queues(void)
+/* The state of dut_a does not go into dut_b, which stays as it is. */
+static void expect_refused(const char *what)
 {
-	static const struct unvme_opts o = { .queues = 4 };
-	struct lm_pf *pf;
-	struct lm_state s;
+	struct lm_state s, before, after;
 	struct lm_view v;
-	int i, id;
+
+	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v) || !dut_suspend(&dut_b) ||
+	    !dut_get(&dut_b, &before, &v))
+		return;
+	EXPECT(lmt_load(&dut_b.t, &s) > 0, "%s: taken", what);
+	if (dut_get(&dut_b, &after, &v)) {
+		EXPECT(same_state(&before, &after), "%s: something has changed", what);
+		lm_state_free(&after);
+	}
+	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), 0, "CC");
+	lm_state_free(&before);
+	lm_state_free(&s);
+}
+
+static bool give(struct lm_pf *pf, int id, u16 queues, u16 vectors)
+{
+	return EXPECT_EQ(lm_virt_mgmt(pf, id, 7, 0, 0), 0, "offline") &&
+	       EXPECT_EQ(lm_virt_mgmt(pf, id, 8, 0, queues), 0, "queues") &&
+	       EXPECT_EQ(lm_virt_mgmt(pf, id, 8, 1, vectors), 0, "vectors") &&
+	       EXPECT_EQ(lm_virt_mgmt(pf, id, 9, 0, 0), 0, "online");
+}
+
+/* The destination has other resources. */
+static void test_resources(void)
+{
+	static const struct unvme_opts o = { .queues = 4, .irq = true };
+	static const struct {
+		const char *what;
+		u16 queues, vectors;
+	} has[] = {
+		{ "two queues for four", 3, 5 },
+		{ "three vectors for five", 5, 3 },
+		{ "four vectors for five", 5, 4 },
+	};
+	struct lm_pf *pf;
+	unsigned int i;
+	int id;
 
 	if (!open_ends(ACROSS, &o))
 		return;
 	pf = dut_b.pf;
 	id = dut_b.cntlid;
-	dut_close(&dut_b);
-	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(lm_virt_mgmt(pf, id, 7, 0, 0), 0, "offline");
-		EXPECT_EQ(lm_virt_mgmt(pf, id, 8, 0, i ? 5 : 3), 0, "queues");
-		EXPECT_EQ(lm_virt_mgmt(pf, id, 8, 1, 5), 0, "vectors");
-		EXPECT_EQ(lm_virt_mgmt(pf, id, 9, 0, 0), 0, "online");
-		if (i || !dut_open(&dut_b, ends[ACROSS][1].pf, ends[ACROSS][1].vfn))
-			continue;
-		if (dut_suspend(&dut_a) && dut_get(&dut_a, &s, &v) && dut_suspend(&dut_b)) {
-			EXPECT(lmt_load(&dut_b.t, &s) > 0, "four queues on a VF with two");
-			lm_state_free(&s);
-		}
-		EXPECT_EQ(vdev_reset(&dut_b.dev), 0, "reset");
-		EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), 0, "CC");
+	for (i = 0; i < ARRAY_SIZE(has); i++) {
 		dut_close(&dut_b);
+		if (!give(pf, id, has[i].queues, has[i].vectors) ||
+		    !dut_open(&dut_b, ends[ACROSS][1].pf, ends[ACROSS][1].vfn))
+			break;
+		expect_refused(has[i].what);
 	}
+	dut_close(&dut_b);
+	give(pf, id, 5, 5);
+}
+
+/* Another subsystem, another NQN, another serial number. */
+static void test_other_subsystem(void)
+{
+	static const struct unvme_opts o = { .queues = 1 };
+	struct lm_state s;
+	struct lm_view v;
+
+	if (!dut_open(&dut_a, tap_arg(), 1) || !dut_up(&dut_a, &o) ||
+	    !dut_open(&dut_b, tap_arg() == PF_TP ? PF_VS : PF_TP, 1))
+		return;
+	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v) || !dut_suspend(&dut_b))
+		return;
+	EXPECT(lmt_load(&dut_b.t, &s) > 0, "the state of another subsystem");
+	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), 0, "CC");
+	lm_state_free(&s);
 }
 
 const struct tap_test move_tests[] = {
@@ -593,7 +658,10 @@ const struct tap_test move_tests[] = {
 	{ "move: reported events", test_event_mask, ACROSS },
 	{ "move: controller that is off", test_disabled, ACROSS },
 	{ "move: I/O queues only", test_queues_only, ACROSS },
-	{ "move: too few queues", test_too_few_queues },
+	{ "move: event of the suspended time", test_event_meanwhile, ACROSS },
+	{ "move: other resources", test_resources },
+	{ "move: other subsystem", test_other_subsystem, PF_TP },
+	{ "move: other subsystem, vendor set", test_other_subsystem, PF_VS },
 };
 
 const size_t nr_move_tests = ARRAY_SIZE(move_tests);

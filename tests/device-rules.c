@@ -820,6 +820,28 @@ static void test_set_queue_order(void)
 	dut_resume(d);
 }
 
+/* An offline VF may be set, too, as far as it has anything to take. */
+static void test_set_offline(void)
+{
+	struct dut *d = &dut_a;
+	struct lm_state s;
+	struct v0 q;
+	int id;
+
+	if (!dut_start(d, PF_TP, 1, 0))
+		return;
+	v0_init(&q, &d->u);
+	id = d->cntlid;
+	lm_build(&s, NULL, 0, NULL, 0);
+	EXPECT_EQ(lm_virt_mgmt(d->pf, id, 7, 0, 0), 0, "offline");
+	EXPECT_EQ(lm_set(d->pf, id, d->pf->csvi, 0, 0, &s), LM_SC_OK, "a state of no queue");
+	EXPECT(v0_set(d, &q) > 0, "a queue on a VF that has none to give");
+	EXPECT_EQ(lm_virt_mgmt(d->pf, id, 8, 0, 5), 0, "queues");
+	EXPECT_EQ(lm_virt_mgmt(d->pf, id, 8, 1, 5), 0, "vectors");
+	EXPECT_EQ(lm_virt_mgmt(d->pf, id, 9, 0, 0), 0, "online");
+	lm_state_free(&s);
+}
+
 /* Saved, loaded elsewhere in pieces, saved again: the same bytes. */
 static void check_load_pieces(struct lm_state *s, u32 piece)
 {
@@ -947,6 +969,7 @@ const struct tap_test rules_tests[] = {
 	{ "rules: Set, spoilt headers", test_set_headers },
 	{ "rules: Set, impossible queues", test_set_bad_queues },
 	{ "rules: Set, order of queues", test_set_queue_order },
+	{ "rules: Set on an offline VF", test_set_offline },
 	{ "rules: Set in pieces, Get gives the same", test_set_pieces },
 	{ "rules: vendor set", test_vendor_rules },
 	{ "rules: vendor LOAD sizes", test_vendor_load },

@@ -464,8 +464,10 @@ void lm_build(struct lm_state *s, const struct lm_sq_state *sq, u16 nr_sq,
 	memcpy(s->data + 16, &dwords, sizeof(dwords));
 	p = s->data + LM_HEADER;
 	memcpy(p, f, sizeof(f));
-	memcpy(p + 8, sq, 24 * nr_sq);
-	memcpy(p + 8 + 24 * nr_sq, cq, 24 * nr_cq);
+	if (nr_sq)
+		memcpy(p + 8, sq, 24 * nr_sq);
+	if (nr_cq)
+		memcpy(p + 8 + 24 * nr_sq, cq, 24 * nr_cq);
 }
 
 static int alloc_state(struct lm_state *s, size_t size)

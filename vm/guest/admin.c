@@ -7,12 +7,14 @@
  * Two workers each keep one command in flight: one reads (Identify, SMART log, Get
  * Features) and compares with what it read first, the other sets the temperature
  * threshold to a new value every time and reads it back. After each command a worker
- * rewrites its file in DIR: commands, errors, longest command in ms.
+ * rewrites its file in DIR: commands, errors, longest command in ms. SIGTERM ends them,
+ * not before their last command has completed: one that got lost is to be noticed.
  */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nvme_ioctl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,6 +43,8 @@ enum {
 	SLOW_MS = 2000,
 };
 
+#define page_aligned __attribute__((aligned(4096)))
+
 struct worker {
 	int fd;
 	int stats;
@@ -48,6 +52,14 @@ struct worker {
 	unsigned long errors;
 	unsigned long longest_ms;
 };
+
+static volatile sig_atomic_t stop;
+
+static void on_term(int number)
+{
+	(void)number;
+	stop = 1;
+}
 
 static void complain(struct worker *w, const char *fmt, ...)
 {
@@ -128,7 +140,7 @@ static bool identify(struct worker *w, uint32_t nsid, uint8_t cns, uint8_t *data
 
 static void check_identify(struct worker *w, uint32_t nsid, uint8_t cns, const uint8_t *first)
 {
-	static uint8_t data[ID_SIZE] __attribute__((aligned(4096)));
+	static uint8_t data[ID_SIZE] page_aligned;
 
 	if (identify(w, nsid, cns, data) && memcmp(data, first, ID_SIZE))
 		complain(w, "Identify %u changed", cns);
@@ -136,7 +148,7 @@ static void check_identify(struct worker *w, uint32_t nsid, uint8_t cns, const u
 
 static void check_smart(struct worker *w)
 {
-	static uint8_t data[SMART_SIZE] __attribute__((aligned(4096)));
+	static uint8_t data[SMART_SIZE] page_aligned;
 	struct nvme_admin_cmd cmd = {
 		.opcode = OP_GET_LOG, .nsid = ~0u, .addr = (uintptr_t)data,
 		.data_len = SMART_SIZE, .cdw10 = (SMART_SIZE / 4 - 1) << 16 | 0x02,
@@ -159,37 +171,47 @@ static void check_feature(struct worker *w, uint8_t fid, uint32_t expected)
 		complain(w, "feature %#x is %#x, not %#x", fid, value, expected);
 }
 
-static void read_forever(struct worker *w)
+static void read_until_stopped(struct worker *w)
 {
-	static uint8_t id_ctrl[ID_SIZE] __attribute__((aligned(4096)));
-	static uint8_t id_ns[ID_SIZE] __attribute__((aligned(4096)));
+	static uint8_t id_ctrl[ID_SIZE] page_aligned;
+	static uint8_t id_ns[ID_SIZE] page_aligned;
 	uint32_t queues, aen_config;
+	unsigned int step;
 
 	if (!identify(w, 0, 1, id_ctrl) || !identify(w, 1, 0, id_ns) ||
-	    !get_feature(w, FEAT_QUEUES, &queues) || !get_feature(w, FEAT_AEN_CONFIG, &aen_config)) {
+	    !get_feature(w, FEAT_QUEUES, &queues) ||
+	    !get_feature(w, FEAT_AEN_CONFIG, &aen_config)) {
 		publish(w);
 		exit(1);
 	}
-	for (;;) {
-		check_identify(w, 0, 1, id_ctrl);
-		publish(w);
-		check_smart(w);
-		publish(w);
-		check_identify(w, 1, 0, id_ns);
-		publish(w);
-		check_feature(w, FEAT_QUEUES, queues);
-		publish(w);
-		check_feature(w, FEAT_AEN_CONFIG, aen_config);
+	for (step = 0; !stop; step++) {
+		switch (step % 5) {
+		case 0:
+			check_identify(w, 0, 1, id_ctrl);
+			break;
+		case 1:
+			check_smart(w);
+			break;
+		case 2:
+			check_identify(w, 1, 0, id_ns);
+			break;
+		case 3:
+			check_feature(w, FEAT_QUEUES, queues);
+			break;
+		case 4:
+			check_feature(w, FEAT_AEN_CONFIG, aen_config);
+			break;
+		}
 		publish(w);
 	}
 }
 
 /* Thresholds well above the temperature: an event would be the device's right. */
-static void set_forever(struct worker *w)
+static void set_until_stopped(struct worker *w)
 {
 	uint32_t value = 370;
 
-	for (;;) {
+	while (!stop) {
 		struct nvme_admin_cmd cmd = {
 			.opcode = OP_SET_FEATURES, .cdw10 = FEAT_TEMP_THRESHOLD, .cdw11 = value,
 		};
@@ -201,19 +223,22 @@ static void set_forever(struct worker *w)
 	}
 }
 
-static void start_worker(const char *device, const char *dir, const char *name,
-			 void (*run)(struct worker *w))
+static pid_t start_worker(const char *device, const char *dir, const char *name,
+			  void (*run)(struct worker *w))
 {
 	struct worker w = { 0 };
-	char path[256];
 	pid_t pid = fork();
+	char path[256];
+	sigset_t none;
 
+	sigemptyset(&none);
 	if (pid < 0) {
 		perror("admin: fork");
 		exit(1);
 	}
 	if (pid)
-		return;
+		return pid;
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(path, sizeof(path), "%s/admin.%s", dir, name);
 	w.stats = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	w.fd = open(device, O_RDWR);
@@ -222,10 +247,15 @@ static void start_worker(const char *device, const char *dir, const char *name,
 		exit(1);
 	}
 	run(&w);
+	exit(0);
 }
 
 int main(int argc, char **argv)
 {
+	struct sigaction action = { .sa_handler = on_term, .sa_flags = SA_RESTART };
+	pid_t workers[2];
+	sigset_t ends;
+
 	if (argc != 3) {
 		fprintf(stderr, "usage: admin DEVICE DIR\n");
 		return 2;
@@ -235,9 +265,19 @@ int main(int argc, char **argv)
 		perror("admin: nice");
 		return 1;
 	}
-	start_worker(argv[1], argv[2], "read", read_forever);
-	start_worker(argv[1], argv[2], "set", set_forever);
-	/* A worker runs until it is killed; one that ends by itself could not start. */
-	wait(NULL);
-	return 1;
+	sigaction(SIGTERM, &action, NULL);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	workers[0] = start_worker(argv[1], argv[2], "read", read_until_stopped);
+	workers[1] = start_worker(argv[1], argv[2], "set", set_until_stopped);
+
+	/* A worker that ends by itself could not start: then the other one ends, too. */
+	sigwaitinfo(&ends, NULL);
+	kill(workers[0], SIGTERM);
+	kill(workers[1], SIGTERM);
+	while (wait(NULL) > 0)
+		;
+	return 0;
 }

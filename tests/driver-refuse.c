@@ -120,9 +120,9 @@ static void test_garbage(void)
 	/* its records in another order */
 	st_free(&s);
 	s = st_copy(&good, good.size, 0);
-	memmove(s.data, s.data + ST_MIN, s.size - ST_MIN);
+	memmove(s.data, s.data + REC_SECOND, s.size - REC_SECOND);
 	refuse(&s, EINVAL, "not a stream", "STATE first");
-	memcpy(s.data, good.data + view.record_at[view.records - 1], ST_HEAD + ST_END_LEN);
+	memcpy(s.data, good.data + view.record_at[view.records - 1], REC_HEAD + REC_END_LEN);
 	refuse(&s, EINVAL, "not a stream", "END first");
 	st_free(&s);
 	end();
@@ -143,7 +143,7 @@ struct field {
 	unsigned int on;	/* ON_TP, ON_VS or 0 for both */
 };
 
-#define AT(field)	ST_FIELD(field)
+#define AT(field)	HELLO_AT(field)
 
 static const struct field fields[] = {
 	{ "magic", AT(magic), 8, FLIP, 1ull << 32, EINVAL, "not a stream" },
@@ -168,11 +168,11 @@ static const struct field fields[] = {
 	{ "PCI vendor", AT(vid), 2, FLIP, 1, EXDEV, "vendor" },
 	{ "subsystem vendor", AT(ssvid), 2, FLIP, 0x8000, EXDEV, "vendor" },
 	{ "serial number", AT(sn), 1, FLIP, 1, EXDEV, "serial number" },
-	{ "end of the serial number", ST_FIELD(sn) + 19, 1, FLIP, 1, EXDEV, "serial number" },
-	{ "model", ST_FIELD(mn), 1, FLIP, 1, EXDEV, "model" },
-	{ "end of the model", ST_FIELD(mn) + 39, 1, FLIP, 1, EXDEV, "model" },
-	{ "NQN", ST_FIELD(subnqn), 1, FLIP, 1, EXDEV, "subsystem" },
-	{ "end of the NQN", ST_FIELD(subnqn) + 255, 1, FLIP, 1, EXDEV, "subsystem" },
+	{ "end of the serial number", HELLO_AT(sn) + 19, 1, FLIP, 1, EXDEV, "serial number" },
+	{ "model", HELLO_AT(mn), 1, FLIP, 1, EXDEV, "model" },
+	{ "end of the model", HELLO_AT(mn) + 39, 1, FLIP, 1, EXDEV, "model" },
+	{ "NQN", HELLO_AT(subnqn), 1, FLIP, 1, EXDEV, "subsystem" },
+	{ "end of the NQN", HELLO_AT(subnqn) + 255, 1, FLIP, 1, EXDEV, "subsystem" },
 	{ "more vectors", AT(msix), 2, ADD, 1, ERANGE, "MSI-X" },
 	{ "fewer vectors", AT(msix), 2, SUB, 1, ERANGE, "MSI-X" },
 	{ "more queues", AT(nvq), 2, ADD, 1, ERANGE, "NVQ" },
@@ -273,12 +273,12 @@ static void test_records(void)
 	static const struct field heads[] = {
 		{ "HELLO too short", 8, 8, SUB, 8, EPROTO, "HELLO of 384" },
 		{ "HELLO too long", 8, 8, ADD, 8, EPROTO, "HELLO of 400" },
-		{ "STATE empty", ST_MIN + 8, 8, PUT, 0, EPROTO, "STATE of 0" },
-		{ "STATE without state", ST_MIN + 8, 8, PUT, ST_PIECE, EPROTO, "STATE of 8" },
-		{ "STATE too long", ST_MIN + 8, 8, ADD, 4, EPROTO, "STATE of" },
-		{ "STATE with a huge length", ST_MIN + 8, 8, PUT, ~0ull, EPROTO, "STATE of" },
-		{ "STATE with a gap", ST_MIN + ST_HEAD, 8, PUT, 4, EPROTO, "offset 4" },
-		{ "STATE with a huge offset", ST_MIN + ST_HEAD, 8, PUT, ~3ull, EPROTO, "offset" },
+		{ "STATE empty", REC_SECOND + 8, 8, PUT, 0, EPROTO, "STATE of 0" },
+		{ "STATE without state", REC_SECOND + 8, 8, PUT, REC_PIECE, EPROTO, "STATE of 8" },
+		{ "STATE too long", REC_SECOND + 8, 8, ADD, 4, EPROTO, "STATE of" },
+		{ "STATE with a huge length", REC_SECOND + 8, 8, PUT, ~0ull, EPROTO, "STATE of" },
+		{ "STATE with a gap", REC_SECOND + REC_HEAD, 8, PUT, 4, EPROTO, "offset 4" },
+		{ "STATE with a huge offset", REC_SECOND + REC_HEAD, 8, PUT, ~3ull, EPROTO, "offset" },
 	};
 	struct stream s;
 	unsigned int i;
@@ -294,14 +294,14 @@ static void test_records(void)
 	}
 	/* END right behind HELLO */
 	s = st_copy(&good, good.size, 0);
-	memcpy(s.data + ST_MIN, good.data + end_at(), ST_HEAD + ST_END_LEN);
-	s.size = ST_MIN + ST_HEAD + ST_END_LEN;
+	memcpy(s.data + REC_SECOND, good.data + end_at(), REC_HEAD + REC_END_LEN);
+	s.size = REC_SECOND + REC_HEAD + REC_END_LEN;
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "END says", "no STATE");
 	st_free(&s);
 	/* HELLO between STATE and END */
-	s = st_copy(&good, good.size, ST_MIN);
-	st_insert(&s, end_at(), good.data, ST_MIN);
+	s = st_copy(&good, good.size, REC_SECOND);
+	st_insert(&s, end_at(), good.data, REC_SECOND);
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "HELLO after STATE", "HELLO after STATE");
 	st_free(&s);
@@ -318,21 +318,21 @@ static void test_end_record(void)
 		return;
 	at = end_at();
 	s = st_copy(&good, good.size, 64);
-	s.data[at + ST_HEAD] ^= 4;
+	s.data[at + REC_HEAD] ^= 4;
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "END says", "total");
-	s.data[at + ST_HEAD] ^= 4;
+	s.data[at + REC_HEAD] ^= 4;
 	st_fix_crc(&s);
-	s.data[at + ST_HEAD + 8] ^= 1;
+	s.data[at + REC_HEAD + 8] ^= 1;
 	refuse(&s, EBADMSG, "checksum", "checksum");
 	st_fix_crc(&s);
 	s.data[s.size - 1] ^= 0x80;
 	refuse(&s, EPROTO, "reserved bytes of END", "reserved bytes");
 	s.data[s.size - 1] ^= 0x80;
-	len = ST_END_LEN - 4;
+	len = REC_END_LEN - 4;
 	memcpy(s.data + at + 8, &len, 4);
 	refuse(&s, EPROTO, "END of 12", "END too short");
-	len = ST_END_LEN + 4;
+	len = REC_END_LEN + 4;
 	memcpy(s.data + at + 8, &len, 4);
 	refuse(&s, EPROTO, "END of 20", "END too long");
 	st_free(&s);
@@ -357,20 +357,20 @@ static void test_unknown(void)
 	if (!start())
 		return;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		s = st_copy(&good, good.size, 4 * (sizes[i] + ST_HEAD));
+		s = st_copy(&good, good.size, 4 * (sizes[i] + REC_HEAD));
 		st_insert_record(&s, end_at(), TAG_OTHER, 0, 0xab, sizes[i]);
-		st_insert_record(&s, ST_MIN, TAG_OTHER + 1, 0xfffffffe, 0xcd, sizes[i]);
+		st_insert_record(&s, REC_SECOND, TAG_OTHER + 1, 0xfffffffe, 0xcd, sizes[i]);
 		st_fix_crc(&s);
 		accept_stream(&s, "records that may be skipped");
 		/* they are part of what the checksum covers */
 		if (sizes[i]) {
-			s.data[ST_MIN + ST_HEAD] ^= 1;
+			s.data[REC_SECOND + REC_HEAD] ^= 1;
 			refuse(&s, EBADMSG, "checksum", "changed record");
 		}
 		st_free(&s);
 	}
 	s = st_copy(&good, good.size, 64);
-	st_insert_record(&s, ST_MIN, TAG_OTHER, ST_MANDATORY, 0, 8);
+	st_insert_record(&s, REC_SECOND, TAG_OTHER, REC_MANDATORY, 0, 8);
 	st_fix_crc(&s);
 	refuse(&s, EPROTONOSUPPORT, "not known here", "record that must be understood");
 	st_free(&s);
@@ -385,28 +385,28 @@ static void test_unknown(void)
 static void test_second_hello(void)
 {
 	static const struct field smaller = { "", AT(state_len), 8, SUB, 4 };
-	static const struct field serial = { "", ST_FIELD(sn), 1, FLIP, 1 };
+	static const struct field serial = { "", HELLO_AT(sn), 1, FLIP, 1 };
 	struct stream s, bad = { 0 };
 
 	if (!start())
 		return;
-	s = st_copy(&good, good.size, 2 * ST_MIN);
-	st_insert(&s, 0, good.data, ST_MIN);
+	s = st_copy(&good, good.size, 2 * REC_SECOND);
+	st_insert(&s, 0, good.data, REC_SECOND);
 	accept_stream(&s, "HELLO twice");
 	change(&s, &smaller);
 	accept_stream(&s, "HELLO with another length replaced");
-	st_insert_record(&s, ST_MIN, TAG_OTHER, 0, 1, 9);
+	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 1, 9);
 	accept_stream(&s, "HELLO, a record to be skipped, HELLO");
 	st_free(&s);
 
-	bad = st_copy(&good, ST_MIN, 0);
+	bad = st_copy(&good, REC_SECOND, 0);
 	change(&bad, &serial);
-	s = st_copy(&good, good.size, ST_MIN);
-	st_insert(&s, 0, bad.data, ST_MIN);
+	s = st_copy(&good, good.size, REC_SECOND);
+	st_insert(&s, 0, bad.data, REC_SECOND);
 	refuse(&s, EXDEV, "serial number", "wrong HELLO first");
 	st_free(&s);
-	s = st_copy(&good, good.size, ST_MIN);
-	st_insert(&s, ST_MIN, bad.data, ST_MIN);
+	s = st_copy(&good, good.size, REC_SECOND);
+	st_insert(&s, REC_SECOND, bad.data, REC_SECOND);
 	st_fix_crc(&s);
 	refuse(&s, EXDEV, "serial number", "wrong HELLO second");
 	st_free(&s);
@@ -418,24 +418,24 @@ static void test_second_hello(void)
 static void test_many_states(void)
 {
 	const u8 *state = good.data;
-	struct st_head h = { ST_STATE, ST_MANDATORY, 0 };
+	struct st_head h = { REC_STATE, REC_MANDATORY, 0 };
 	u64 at, len;
 	struct stream s;
 
 	if (!start())
 		return;
-	s = st_copy(&good, ST_MIN, 3 * good.size + 4096);
+	s = st_copy(&good, REC_SECOND, 3 * good.size + 4096);
 	for (at = 0; at < view.state_len; at += len) {
 		len = 1 + at % 97;
 		if (len > view.state_len - at)
 			len = view.state_len - at;
 		state = view.state + at;
-		h.len = ST_PIECE + len;
+		h.len = REC_PIECE + len;
 		st_insert(&s, s.size, &h, sizeof(h));
 		st_insert(&s, s.size, &at, sizeof(at));
 		st_insert(&s, s.size, state, len);
 	}
-	st_insert(&s, s.size, good.data + end_at(), ST_HEAD + ST_END_LEN);
+	st_insert(&s, s.size, good.data + end_at(), REC_HEAD + REC_END_LEN);
 	st_fix_crc(&s);
 	accept_stream(&s, "state in many records");
 	st_free(&s);
@@ -480,10 +480,10 @@ static void test_truncated(void)
 	for (i = 1; i < view.records; i++)
 		for (j = 0; j < ARRAY_SIZE(near); j++) {
 			truncated(view.record_at[i] + near[j]);
-			truncated(view.record_at[i] + ST_HEAD + near[j]);
+			truncated(view.record_at[i] + REC_HEAD + near[j]);
 		}
 	truncated(1);
-	truncated(ST_HEAD);
+	truncated(REC_HEAD);
 	truncated(good.size - 1);
 	end();
 }
@@ -524,7 +524,7 @@ static void test_bits(void)
 		return;
 	s = st_copy(&good, good.size, 0);
 	for (at = 0; at < good.size; at++) {
-		if (at >= ST_FIELD(sn) && at < ST_MIN && at % 32)
+		if (at >= HELLO_AT(sn) && at < REC_SECOND && at % 32)
 			continue;
 		if (at >= st_state_at(0) && at < end_at() && at % 499)
 			continue;

@@ -97,7 +97,7 @@ bool pf_reset(int nr);
 /* The PF works: an admin command and a read from its namespace. */
 void pf_check(int nr);
 
-/* Commands other than Identify that a PF must not have had: no reset of it in the log. */
+/* Since the mark of the log no PF was reset, and no command of one timed out. */
 void pf_check_no_reset(int nr);
 
 /* PCI addresses from the environment, NULL and the test is skipped if there is none. */

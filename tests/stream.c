@@ -40,12 +40,12 @@ static const char *parse_hello(const struct stream *s, struct st_view *v)
 	static const u8 magic[8] = { 0x89, 'N', 'V', 'M', 'V', 'F', 'L', 'M' };
 	struct st_head h;
 
-	if (s->size < ST_MIN)
+	if (s->size < REC_SECOND)
 		return "shorter than HELLO";
 	h = head_at(s, 0);
-	if (h.tag != ST_HELLO || h.flags != ST_MANDATORY || h.len != ST_HELLO_LEN)
+	if (h.tag != REC_HELLO || h.flags != REC_MANDATORY || h.len != REC_HELLO_LEN)
 		return "does not begin with HELLO";
-	v->hello = (void *)(s->data + ST_HEAD);
+	v->hello = (void *)(s->data + REC_HEAD);
 	if (memcmp(&v->hello->magic, magic, sizeof(magic)))
 		return "magic";
 	if (v->hello->version != 1)
@@ -63,20 +63,20 @@ static const char *parse_piece(const struct stream *s, size_t at, u64 len, struc
 {
 	u64 offset;
 
-	if (len <= ST_PIECE || len - ST_PIECE > v->hello->state_len - v->state_len)
+	if (len <= REC_PIECE || len - REC_PIECE > v->hello->state_len - v->state_len)
 		return "length of STATE";
 	memcpy(&offset, s->data + at, sizeof(offset));
 	if (offset != v->state_len)
 		return "offset of STATE";
-	memcpy(v->state + v->state_len, s->data + at + ST_PIECE, len - ST_PIECE);
-	v->state_len += len - ST_PIECE;
+	memcpy(v->state + v->state_len, s->data + at + REC_PIECE, len - REC_PIECE);
+	v->state_len += len - REC_PIECE;
 	v->pieces++;
 	return NULL;
 }
 
 static const char *parse_end(const struct stream *s, size_t at, u64 len, struct st_view *v)
 {
-	if (len != ST_END_LEN || at + len != s->size)
+	if (len != REC_END_LEN || at + len != s->size)
 		return "length of END";
 	v->end = (void *)(s->data + at);
 	if (v->end->total != v->hello->state_len || v->state_len != v->end->total)
@@ -97,19 +97,19 @@ const char *st_parse(const struct stream *s, struct st_view *v)
 	memset(v, 0, sizeof(*v));
 	why = parse_hello(s, v);
 	v->record_at[v->records++] = 0;
-	for (at = ST_MIN; !why && !v->end; at += h.len) {
-		if (s->size - at < ST_HEAD)
+	for (at = REC_SECOND; !why && !v->end; at += h.len) {
+		if (s->size - at < REC_HEAD)
 			return "no END";
 		h = head_at(s, at);
 		if (v->records == ARRAY_SIZE(v->record_at))
 			return "too many records";
 		v->record_at[v->records++] = at;
-		at += ST_HEAD;
-		if (h.flags != ST_MANDATORY || h.len > s->size - at)
+		at += REC_HEAD;
+		if (h.flags != REC_MANDATORY || h.len > s->size - at)
 			return "head of a record";
-		if (h.tag == ST_STATE)
+		if (h.tag == REC_STATE)
 			why = parse_piece(s, at, h.len, v);
-		else if (h.tag == ST_END)
+		else if (h.tag == REC_END)
 			why = parse_end(s, at, h.len, v);
 		else
 			why = "tag of a record";
@@ -166,12 +166,12 @@ void st_fix_crc(struct stream *s)
 	struct st_head h;
 	u32 crc;
 
-	while (s->size - at >= ST_HEAD) {
+	while (s->size - at >= REC_HEAD) {
 		h = head_at(s, at);
-		if (h.tag == ST_HELLO)
+		if (h.tag == REC_HELLO)
 			hello = at;
-		at += ST_HEAD;
-		if (h.tag == ST_END && s->size - at >= ST_END_LEN) {
+		at += REC_HEAD;
+		if (h.tag == REC_END && s->size - at >= REC_END_LEN) {
 			at += offsetof(struct st_end, crc);
 			crc = crc32c(0, s->data + hello, at - hello);
 			memcpy(s->data + at, &crc, sizeof(crc));

@@ -8,19 +8,19 @@
 
 #include "unvme.h"
 
-#define ST_HELLO	0x4f4c4548	/* "HELO" */
-#define ST_STATE	0x54415453	/* "STAT" */
-#define ST_END		0x20444e45	/* "END " */
-#define ST_MANDATORY	0x1
+#define REC_HELLO	0x4f4c4548	/* "HELO" */
+#define REC_STATE	0x54415453	/* "STAT" */
+#define REC_END		0x20444e45	/* "END " */
+#define REC_MANDATORY	0x1
 
-#define ST_HEAD		16		/* bytes of a record's head */
-#define ST_HELLO_LEN	392
-#define ST_PIECE	8		/* bytes of a STATE payload before the state */
-#define ST_END_LEN	16
-#define ST_MIN		(ST_HEAD + ST_HELLO_LEN)	/* where the second record begins */
+#define REC_HEAD		16		/* bytes of a record's head */
+#define REC_HELLO_LEN	392
+#define REC_PIECE	8		/* bytes of a STATE payload before the state */
+#define REC_END_LEN	16
+#define REC_SECOND		(REC_HEAD + REC_HELLO_LEN)	/* where the second record begins */
 
 /* Where a field of HELLO is in a stream that begins with it. */
-#define ST_FIELD(f)	(ST_HEAD + offsetof(struct st_hello, f))
+#define HELLO_AT(f)	(REC_HEAD + offsetof(struct st_hello, f))
 
 struct st_head {
 	u32 tag;
@@ -108,7 +108,7 @@ void st_fix_crc(struct stream *s);
  */
 static inline size_t st_state_at(size_t offset)
 {
-	return ST_MIN + ST_HEAD + ST_PIECE + offset;
+	return REC_SECOND + REC_HEAD + REC_PIECE + offset;
 }
 
 /* Two streams that should be the same: NULL, or what differs first. */

@@ -274,11 +274,13 @@ static void test_records(void)
 		{ "HELLO too short", 8, 8, SUB, 8, EPROTO, "HELLO of 384" },
 		{ "HELLO too long", 8, 8, ADD, 8, EPROTO, "HELLO of 400" },
 		{ "STATE empty", REC_SECOND + 8, 8, PUT, 0, EPROTO, "STATE of 0" },
-		{ "STATE without state", REC_SECOND + 8, 8, PUT, REC_PIECE, EPROTO, "STATE of 8" },
+		{ "STATE without state", REC_SECOND + 8, 8, PUT, REC_PIECE, EPROTO,
+		  "STATE of 8" },
 		{ "STATE too long", REC_SECOND + 8, 8, ADD, 4, EPROTO, "STATE of" },
 		{ "STATE with a huge length", REC_SECOND + 8, 8, PUT, ~0ull, EPROTO, "STATE of" },
 		{ "STATE with a gap", REC_SECOND + REC_HEAD, 8, PUT, 4, EPROTO, "offset 4" },
-		{ "STATE with a huge offset", REC_SECOND + REC_HEAD, 8, PUT, ~3ull, EPROTO, "offset" },
+		{ "STATE with a huge offset", REC_SECOND + REC_HEAD, 8, PUT, ~3ull, EPROTO,
+		  "offset" },
 	};
 	struct stream s;
 	unsigned int i;

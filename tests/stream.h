@@ -13,11 +13,11 @@
 #define REC_END		0x20444e45	/* "END " */
 #define REC_MANDATORY	0x1
 
-#define REC_HEAD		16		/* bytes of a record's head */
+#define REC_HEAD	16	/* bytes of a record's head */
 #define REC_HELLO_LEN	392
-#define REC_PIECE	8		/* bytes of a STATE payload before the state */
+#define REC_PIECE	8	/* bytes of a STATE payload before the state */
 #define REC_END_LEN	16
-#define REC_SECOND		(REC_HEAD + REC_HELLO_LEN)	/* where the second record begins */
+#define REC_SECOND	(REC_HEAD + REC_HELLO_LEN)	/* where the second record begins */
 
 /* Where a field of HELLO is in a stream that begins with it. */
 #define HELLO_AT(f)	(REC_HEAD + offsetof(struct st_hello, f))

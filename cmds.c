@@ -83,10 +83,11 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
-		pci_err(lm->vf, "%s of controller %u: NVMe status %#x (%pe)\n",
-			what, lm->cntlid, ret, ERR_PTR(err));
+		dev_err_ratelimited(&lm->vf->dev, "%s of controller %u: NVMe status %#x (%pe)\n",
+				    what, lm->cntlid, ret, ERR_PTR(err));
 	else if (ret != -ECANCELED)
-		pci_err(lm->vf, "%s of controller %u: %pe\n", what, lm->cntlid, ERR_PTR(err));
+		dev_err_ratelimited(&lm->vf->dev, "%s of controller %u: %pe\n",
+				    what, lm->cntlid, ERR_PTR(err));
 
 	return err;
 }
@@ -212,6 +213,23 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 	return 0;
 }
 
+static int nvmevf_tp_check(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(sizeof(struct nvme_lm_state_header));
+	bool csup;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+
+	ret = nvmevf_tp_get(lm, buf, 0, buf->len, &csup, flags);
+	if (!ret)
+		ret = nvmevf_tp_check_suspended(lm, buf->data, csup);
+
+	nvmevf_buf_put(buf);
+	return ret;
+}
+
 static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
 {
 	struct nvmevf_buf *buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(lm->pf));
@@ -300,7 +318,9 @@ static int nvmevf_tp_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_st
 		return -ENOMEM;
 
 	lm->nuuid = f->nuuid;
-	lm->csuuidi = 1;
+	for (i = 0; i < lm->nuuid && !lm->csuuidi; i++)
+		if (!uuid_is_null(&lm->uuids[i]))
+			lm->csuuidi = i + 1;
 	return 0;
 }
 
@@ -350,6 +370,7 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.save_begin	= nvmevf_tp_save_begin,
 	.read_state	= nvmevf_tp_read_state,
 	.write_state	= nvmevf_tp_write_state,
+	.check_suspended = nvmevf_tp_check,
 };
 
 /* The vendor set names a VF by its number, counted from 1, in CDW10[15:0] */
@@ -389,7 +410,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 	int ret;
 
 	if (lm->saved) {
-		*size = lm->saved->len;
+		*size = lm->saved_len;
 		return 0;
 	}
 
@@ -397,8 +418,8 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 			    data_timeout_ms, flags);
 	if (ret)
 		return ret;
-	if (!dw0 || !IS_ALIGNED(dw0, sizeof(__le32))) {
-		pci_err(lm->vf, "QUERY_DATA_SIZE: impossible size %u\n", dw0);
+	if (!dw0) {
+		dev_err_ratelimited(&lm->vf->dev, "QUERY_DATA_SIZE: no state\n");
 		return -EIO;
 	}
 
@@ -409,6 +430,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 /*
  * SAVE moves the state at once and may disable the VF. What it returned is the
  * only copy then: it stays with the device, and a second save is served from it.
+ * It may have to drain like a Suspend, and would disable a VF that was reset.
  */
 static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
 {
@@ -425,16 +447,18 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 				*size, nvmevf_pf_max_xfer(lm->pf));
 			return ERR_PTR(-EFBIG);
 		}
-		buf = nvmevf_buf_alloc(*size);
+		buf = nvmevf_buf_alloc(ALIGN(*size, sizeof(__le32)));
 		if (!buf)
 			return ERR_PTR(-ENOMEM);
 		ret = nvmevf_vs_cmd(lm, "SAVE_DATA", NVME_LM_VS_SAVE_DATA, 0, buf, buf->len, NULL,
-				    data_timeout_ms, flags);
+				    suspend_timeout_ms,
+				    flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_LOAD);
 		if (ret) {
 			nvmevf_buf_put(buf);
 			return ERR_PTR(ret);
 		}
 		lm->saved = buf;
+		lm->saved_len = *size;
 	}
 
 	kref_get(&lm->saved->ref);
@@ -445,7 +469,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 static int nvmevf_vs_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
 				size_t len, unsigned int flags)
 {
-	return WARN_ON_ONCE(offset || len != buf->len) ? -EIO : 0;
+	return WARN_ON_ONCE(offset || len != lm->saved_len) ? -EIO : 0;
 }
 
 static int nvmevf_vs_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
@@ -454,7 +478,8 @@ static int nvmevf_vs_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 	if (offset || !last)
 		return -EFBIG;
 
-	return nvmevf_vs_cmd(lm, "LOAD_DATA", NVME_LM_VS_LOAD_DATA, len, buf, len, NULL,
+	return nvmevf_vs_cmd(lm, "LOAD_DATA", NVME_LM_VS_LOAD_DATA, len, buf,
+			     ALIGN(len, sizeof(__le32)), NULL,
 			     data_timeout_ms, flags | NVMEVF_EXEC_LOAD);
 }
 
@@ -463,7 +488,7 @@ static int nvmevf_vs_undo_save(struct nvmevf_lm *lm, unsigned int flags)
 	if (!lm->saved)
 		return 0;
 
-	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved->len, true, flags);
+	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved_len, true, flags);
 }
 
 /* VFs that are known to mean this set by their PF's byte 3072 */
@@ -682,7 +707,7 @@ int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hel
 	import_uuid(&uuid, hello->uuid);
 	if (uuid_is_null(&uuid)) {
 		lm->load_csuuidi = 0;
-		return lm->nuuid && !io_queues_only ? -EOPNOTSUPP : 0;
+		return lm->csuuidi ? -EOPNOTSUPP : 0;
 	}
 
 	for (i = 0; i < lm->nuuid; i++) {

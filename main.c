@@ -88,6 +88,8 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf)
 	ret = vf->lm->ops->suspend(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (!ret)
 		vf->pf_resets = resets;
+	else if (ret == -ENXIO)
+		vf->lm->lost = false;	/* refused: the VF runs as before */
 	return ret;
 }
 
@@ -102,15 +104,23 @@ static int nvmevf_resume_locked(struct nvmevf_device *vf)
 	ret = vf->lm->ops->resume(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (!ret)
 		nvmevf_drop_saved_locked(vf);
+	else if (ret == -EREMOTEIO)
+		vf->lm->lost = true;	/* not suspended: it ran, or was reset */
 	return ret;
 }
 
+/* From here on the VF may change again, so what was saved is no longer its state */
 static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
 {
+	int ret;
+
 	if (!vf->lm->ops->undo_save)
 		return 0;
 
-	return vf->lm->ops->undo_save(vf->lm, NVMEVF_EXEC_KILLABLE);
+	ret = vf->lm->ops->undo_save(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (!ret)
+		nvmevf_drop_saved_locked(vf);
+	return ret;
 }
 
 static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool enabled)
@@ -119,13 +129,15 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 
 	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (ret) {
-		pci_err(vf->core.pdev, "load refused: secondary controller not found: %pe\n",
-			ERR_PTR(ret));
+		dev_err_ratelimited(&vf->core.pdev->dev,
+				    "load refused: secondary controller not found: %pe\n",
+				    ERR_PTR(ret));
 		return ERR_PTR(ret);
 	}
 	if (!vf->lm->online) {
-		pci_err(vf->core.pdev, "load refused: secondary controller %u is offline\n",
-			vf->lm->cntlid);
+		dev_err_ratelimited(&vf->core.pdev->dev,
+				    "load refused: secondary controller %u is offline\n",
+				    vf->lm->cntlid);
 		return ERR_PTR(-ENODEV);
 	}
 
@@ -178,9 +190,17 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 }
 
 /* Whether a failed arc leaves the device in a state that nobody knows */
-static bool nvmevf_is_unknown(struct nvmevf_device *vf, int err)
+static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_state next, int err)
 {
-	return vf->lm->lost || err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED;
+	if (vf->lm->lost)
+		return true;
+
+	/* these only ask the device, unless a save itself changes it */
+	if (next == VFIO_DEVICE_STATE_RESUMING ||
+	    (next == VFIO_DEVICE_STATE_STOP_COPY && !vf->lm->ops->undo_save))
+		return false;
+
+	return err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED;
 }
 
 static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
@@ -189,7 +209,7 @@ static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 	pci_dbg(vf->core.pdev, "%s -> %s: %pe\n", nvmevf_state_name(vf->mig_state),
 		nvmevf_state_name(next), ERR_PTR(err));
 
-	if (nvmevf_is_unknown(vf, err)) {
+	if (nvmevf_is_unknown(vf, next, err)) {
 		nvmevf_session_end_locked(vf);
 		vf->mig_state = VFIO_DEVICE_STATE_ERROR;
 	}
@@ -206,6 +226,9 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 
 	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
 		return ERR_PTR(-EIO);
+
+	if (vf->mig_state == new && nvmevf_pf_lost_locked(vf))
+		return nvmevf_arc_failed_locked(vf, new, -ENOTCONN);
 
 	while (vf->mig_state != new) {
 		/* Also tells an impossible request apart, before anything is touched */
@@ -291,6 +314,7 @@ static int nvmevf_get_state(struct vfio_device *vdev, enum vfio_device_mig_state
 /* A VMM takes an error for a huge state: the last known size is better than one */
 static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 {
+	bool running = vf->mig_state == VFIO_DEVICE_STATE_RUNNING;
 	u64 size;
 
 	switch (vf->mig_state) {
@@ -307,6 +331,8 @@ static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 
 	if (!vf->lm->ops->state_size(vf->lm, &size, NVMEVF_EXEC_KILLABLE))
 		vf->data_size = nvmevf_stream_size(vf->lm, size);
+	else if (running)
+		vf->lm->lost = false;	/* a VF that is not suspended has nothing to lose */
 }
 
 static int nvmevf_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
@@ -348,6 +374,7 @@ static void nvmevf_reset_prepare(struct pci_dev *pdev)
 
 	nvmevf_pf_abort_begin(vf->lm->pf);
 	mutex_lock(&vf->state_mutex);
+	nvmevf_pf_reset_begin(vf->lm->pf);
 }
 
 static void nvmevf_reset_done(struct pci_dev *pdev)
@@ -373,6 +400,7 @@ static const struct pci_error_handlers nvmevf_err_handlers = {
 static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 {
 	struct nvmevf_device *vf = priv;
+	int ret;
 
 	if (!reset_since)
 		return;
@@ -380,10 +408,12 @@ static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 	guard(mutex)(&vf->state_mutex);
 
 	if (flags & NVMEVF_EXEC_LOAD) {
-		pci_err(vf->core.pdev, "state was loaded after a reset: reset the VF again\n");
+		pci_err(vf->core.pdev, "VF was changed after its reset: reset it again\n");
 		vf->lm->lost = true;
 	} else if ((flags & NVMEVF_EXEC_SUSPEND) && vf->mig_state == VFIO_DEVICE_STATE_RUNNING) {
-		vf->lm->ops->resume(vf->lm, 0);
+		ret = vf->lm->ops->resume(vf->lm, 0);
+		if (ret && ret != -EREMOTEIO)
+			vf->lm->lost = true;
 	}
 }
 
@@ -400,7 +430,7 @@ static void nvmevf_cache_registers(struct nvmevf_device *vf, struct nvme_lm_hell
 	hello->vs = cpu_to_le32(vs);
 }
 
-static int nvmevf_open_migration(struct nvmevf_device *vf)
+static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 {
 	struct nvme_lm_hello regs = {};
 	int ret;
@@ -409,6 +439,9 @@ static int nvmevf_open_migration(struct nvmevf_device *vf)
 
 	guard(mutex)(&vf->state_mutex);
 
+	/* reset_done runs after a reset that failed, too */
+	if (was_stale && !vf->core.reset_works)
+		vf->stale = true;
 	if (vf->stale) {
 		pci_err(vf->core.pdev, "the last user's state could not be reset\n");
 		return -EIO;
@@ -428,13 +461,14 @@ static int nvmevf_open_migration(struct nvmevf_device *vf)
 static int nvmevf_open_device(struct vfio_device *vdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+	bool was_stale = vf->stale;
 	int ret;
 
 	ret = vfio_pci_core_enable(&vf->core);
 	if (ret)
 		return ret;
 
-	ret = nvmevf_open_migration(vf);
+	ret = nvmevf_open_migration(vf, was_stale);
 	if (ret) {
 		vfio_pci_core_disable(&vf->core);
 		return ret;
@@ -451,6 +485,7 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 	nvmevf_pf_abort_begin(vf->lm->pf);
 	scoped_guard(mutex, &vf->state_mutex)
 		nvmevf_reset_locked(vf);
+	nvmevf_pf_reset_begin(vf->lm->pf);
 
 	/* resets the VF without reset_done; or not, where a lock was taken */
 	vfio_pci_core_close_device(vdev);
@@ -474,12 +509,20 @@ static int nvmevf_plain_open_device(struct vfio_device *vdev)
 static int nvmevf_init_dev(struct vfio_device *vdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
+	int ret;
 
 	mutex_init(&vf->state_mutex);
 	lockdep_register_key(&vf->lock_key);
 	lockdep_set_class(&vf->state_mutex, &vf->lock_key);
 	vf->mig_state = VFIO_DEVICE_STATE_RUNNING;
-	return vfio_pci_core_init_dev(vdev);
+
+	ret = vfio_pci_core_init_dev(vdev);
+	if (ret) {
+		/* the core does not call release then */
+		mutex_destroy(&vf->state_mutex);
+		lockdep_unregister_key(&vf->lock_key);
+	}
+	return ret;
 }
 
 static void nvmevf_release_dev(struct vfio_device *vdev)
@@ -594,6 +637,7 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 		return;
 
 	nvmevf_pf_abort_begin(vf->lm->pf);
+	nvmevf_pf_reset_begin(vf->lm->pf);
 	pci_save_state(pdev);
 	ret = __pci_reset_function_locked(pdev);
 	pci_restore_state(pdev);

@@ -271,9 +271,18 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	return 0;
 }
 
-static void nvmevf_save_end(struct nvmevf_session *s)
+/* Each piece told by CSUP that the VF was still suspended, unless the device lacks it */
+static int nvmevf_save_end(struct nvmevf_session *s)
 {
+	struct nvmevf_lm *lm = s->vf->lm;
 	struct nvme_lm_end *end;
+	int ret;
+
+	if (lm->ops->check_suspended && !lm->csup) {
+		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
+		if (ret)
+			return ret;
+	}
 
 	end = nvmevf_save_record(s, NVME_LM_REC_END, sizeof(*end));
 	memset(end, 0, sizeof(*end));
@@ -282,6 +291,7 @@ static void nvmevf_save_end(struct nvmevf_session *s)
 	end->crc = cpu_to_le32(~s->crc);
 	s->head_len += sizeof(*end);
 	s->stage = NVMEVF_STAGE_DONE;
+	return 0;
 }
 
 static int nvmevf_save_next_locked(struct nvmevf_session *s)
@@ -297,8 +307,7 @@ static int nvmevf_save_next_locked(struct nvmevf_session *s)
 	case NVMEVF_STAGE_DATA:
 		return nvmevf_save_piece(s);
 	default:
-		nvmevf_save_end(s);
-		return 0;
+		return nvmevf_save_end(s);
 	}
 }
 
@@ -395,7 +404,8 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf)
 	lockdep_assert_held(&vf->state_mutex);
 
 	if (!lm->hello.cap) {
-		pci_err(vf->core.pdev, "save refused: registers of the VF could not be read\n");
+		dev_err_ratelimited(&vf->core.pdev->dev,
+				    "save refused: registers of the VF could not be read\n");
 		return ERR_PTR(-EIO);
 	}
 
@@ -436,13 +446,15 @@ static int nvmevf_check_identity(struct nvmevf_session *s, const struct nvme_lm_
 				     le16_to_cpu(in->vid), le16_to_cpu(in->ssvid),
 				     le16_to_cpu(own->vid), le16_to_cpu(own->ssvid));
 	if (memcmp(in->sn, own->sn, sizeof(in->sn)))
-		return nvmevf_refuse(s, -EXDEV, "serial number %.20s, here %.20s",
-				     in->sn, own->sn);
+		return nvmevf_refuse(s, -EXDEV, "serial number %*pE, here %*pE",
+				     (int)sizeof(in->sn), in->sn, (int)sizeof(own->sn), own->sn);
 	if (memcmp(in->mn, own->mn, sizeof(in->mn)))
-		return nvmevf_refuse(s, -EXDEV, "model %.40s, here %.40s", in->mn, own->mn);
+		return nvmevf_refuse(s, -EXDEV, "model %*pE, here %*pE",
+				     (int)sizeof(in->mn), in->mn, (int)sizeof(own->mn), own->mn);
 	if (memcmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
-		return nvmevf_refuse(s, -EXDEV, "subsystem %.256s, here %.256s",
-				     in->subnqn, own->subnqn);
+		return nvmevf_refuse(s, -EXDEV, "subsystem %*pE, here %*pE",
+				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
+				     (int)strnlen(own->subnqn, sizeof(own->subnqn)), own->subnqn);
 	return 0;
 }
 
@@ -517,8 +529,9 @@ static int nvmevf_check_format(struct nvmevf_session *s, const struct nvme_lm_he
 		return nvmevf_refuse(s, -EOPNOTSUPP,
 				     "state version %#x with UUID %pUb is not known here",
 				     le16_to_cpu(in->state_ver), in->uuid);
-	if (!total || !IS_ALIGNED(total, sizeof(__le32)) ||
-	    (in->cmdset == NVME_LM_CMDSET_TP4159 && total < sizeof(struct nvme_lm_state_header)))
+	if (!total || (in->cmdset == NVME_LM_CMDSET_TP4159 &&
+		       (!IS_ALIGNED(total, sizeof(__le32)) ||
+			total < sizeof(struct nvme_lm_state_header))))
 		return nvmevf_refuse(s, -EPROTO, "state of %llu bytes", total);
 	if (in->cmdset == NVME_LM_CMDSET_VENDOR && total > s->buf->len)
 		return nvmevf_refuse(s, -EFBIG, "state of %llu bytes, one transfer here is %zu",
@@ -906,7 +919,7 @@ int nvmevf_resume_finish_locked(struct nvmevf_device *vf)
 	if (err)
 		return err;
 	if (!s->committed) {
-		pci_err(s->pdev, "stream ends too early: nothing was loaded\n");
+		dev_err_ratelimited(&s->pdev->dev, "stream ends too early: nothing was committed\n");
 		return -ENODATA;
 	}
 

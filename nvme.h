@@ -45,7 +45,7 @@ void nvmevf_buf_put(struct nvmevf_buf *buf);
  * @NVMEVF_EXEC_KILLABLE: a fatal signal ends the wait
  * @NVMEVF_EXEC_SUSPEND: the guest decides how long it takes: at most half of
  *			 the slots, no timeout of the block layer
- * @NVMEVF_EXEC_LOAD: moves foreign state into the VF
+ * @NVMEVF_EXEC_LOAD: would harm a VF that was reset in the meantime
  */
 enum nvmevf_exec_flags {
 	NVMEVF_EXEC_KILLABLE	= BIT(0),
@@ -57,7 +57,7 @@ enum nvmevf_exec_flags {
  * typedef nvmevf_late_fn - told of a given-up command that succeeded after all
  * @priv: what nvmevf_pf_set_late() was given
  * @flags: the flags the command was sent with
- * @reset_since: the VF was reset after the command was sent
+ * @reset_since: the VF was reset before the answer came
  *
  * Context: Process; may sleep and may send commands.
  */
@@ -76,6 +76,7 @@ size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf);
 u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf);
 bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets);
 void nvmevf_pf_abort_begin(struct nvmevf_pf *pf);
+void nvmevf_pf_reset_begin(struct nvmevf_pf *pf);
 void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
 
 /**
@@ -89,6 +90,7 @@ void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
  * @save_begin: begin a save: bytes of the state, and the buffer to read it by
  * @read_state: fill the buffer with @len bytes of the state from @offset on
  * @write_state: send @len bytes of the buffer; with @last the device commits
+ * @check_suspended: see that the VF still is suspended, or NULL
  * @undo_save: make a VF that was saved what it was before, or NULL
  *
  * All but @probe: the state mutex is held; they sleep and return 0 or a
@@ -106,6 +108,7 @@ struct nvmevf_lm_ops {
 			  unsigned int flags);
 	int (*write_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
 			   bool last, unsigned int flags);
+	int (*check_suspended)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*undo_save)(struct nvmevf_lm *lm, unsigned int flags);
 };
 
@@ -124,7 +127,8 @@ struct nvmevf_lm_ops {
  * @load_csuuidi: index of the UUID that the stream being loaded names
  * @nuuid: number of UUIDs that the device lists
  * @uuids: those UUIDs
- * @saved: what the vendor set's SAVE returned; kept until RUNNING or reset
+ * @saved: what the vendor set's SAVE returned; kept until it is loaded back, or reset
+ * @saved_len: bytes of state in @saved
  * @hello: identity and limits for HELLO, complete but for the state's length
  *
  * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids. The
@@ -144,6 +148,7 @@ struct nvmevf_lm {
 	u8 nuuid;
 	uuid_t *uuids;
 	struct nvmevf_buf *saved;
+	u32 saved_len;
 	struct nvme_lm_hello hello;
 };
 

@@ -38,7 +38,7 @@
 #define NVMEVF_HARD_TIMEOUT	(30 * 60 * HZ)
 #define NVMEVF_NO_TIMEOUT	((unsigned int)INT_MAX)
 
-/* How long a reset waits for the answer to a command it cut off */
+/* How long a reset waits for the answers to commands it cut off */
 #define NVMEVF_SETTLE_MS	1000
 
 /* How soon a tag is asked for again where the admin queue had none */
@@ -85,6 +85,7 @@ struct nvmevf_ctrl {
  * @vf: the VF, valid as long as its driver holds the handle
  * @vf_id: number of the VF, counted from 0
  * @aborting: no command may be sent or waited for
+ * @resetting: the VF is being reset: what is answered now may have run after it
  * @flr_gen: counts the VF's resets
  * @late_lock: protects @late and @priv, held over the call
  * @late: told of a given-up command that succeeded
@@ -96,6 +97,7 @@ struct nvmevf_pf {
 	struct pci_dev *vf;
 	int vf_id;
 	bool aborting;
+	bool resetting;
 	unsigned long flr_gen;
 	struct mutex late_lock;	/* protects late and priv */
 	nvmevf_late_fn late;
@@ -111,6 +113,7 @@ struct nvmevf_pf {
  * @flags: enum nvmevf_exec_flags
  * @err: 0, a negative errno or an NVMe status, valid when @done
  * @result: dwords 0 and 1 of the completion, valid when @done
+ * @reset_since: the VF was, or was being, reset when the device answered
  * @done: the device answered
  * @given_up: nobody waits; the completion owns this structure
  */
@@ -122,6 +125,7 @@ struct nvmevf_req {
 	unsigned int flags;
 	int err;
 	union nvme_result result;
+	bool reset_since;
 	bool done;
 	bool given_up;
 };
@@ -217,6 +221,7 @@ static struct request_queue *nvmevf_admin_queue(struct pci_dev *pdev, struct dev
 	struct nvme_ctrl *nvme = dev_get_drvdata(dev);
 	struct device *parent, *class_dev;
 	struct blk_mq_tag_set *set;
+	unsigned int hw_queues;
 	struct request_queue *q;
 	void *owner;
 
@@ -233,7 +238,8 @@ static struct request_queue *nvmevf_admin_queue(struct pci_dev *pdev, struct dev
 	/* the admin queue belongs to no namespace, and its tags to this controller */
 	if (get_kernel_nofault(owner, &q->queuedata) || owner ||
 	    get_kernel_nofault(set, &q->tag_set) ||
-	    get_kernel_nofault(owner, &set->driver_data) || owner != nvme)
+	    get_kernel_nofault(owner, &set->driver_data) || owner != nvme ||
+	    get_kernel_nofault(hw_queues, &set->nr_hw_queues) || hw_queues != 1)
 		return NULL;
 
 	return q;
@@ -436,15 +442,13 @@ static void nvmevf_req_late(struct work_struct *work)
 {
 	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
 	struct nvmevf_pf *pf = req->pf;
-	bool reset_since;
 
-	spin_lock_irq(&pf->ctrl->lock);
-	reset_since = req->flr_gen != pf->flr_gen;
-	spin_unlock_irq(&pf->ctrl->lock);
+	/* an answer that came during a reset is judged, and undone, after it */
+	wait_event(pf->ctrl->wait, !READ_ONCE(pf->aborting));
 
 	scoped_guard(mutex, &pf->late_lock) {
 		if (!req->err && pf->late)
-			pf->late(pf->priv, req->flags, reset_since);
+			pf->late(pf->priv, req->flags, req->reset_since);
 	}
 
 	nvmevf_req_free(req);
@@ -494,6 +498,7 @@ static enum rq_end_io_ret nvmevf_end_io(NVMEVF_END_IO_ARGS)
 	spin_lock_irqsave(&ctrl->lock, irqflags);
 	req->err = nvmevf_req_error(rq, err);
 	req->result = nvme_req(rq)->result;
+	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
 	if (req->given_up)
 		queue_work(nvmevf_wq, &req->work);
 	req->done = true;
@@ -654,7 +659,8 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
  * @buf: its data or NULL; a command that was given up keeps a reference
  * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_pf_max_xfer()
  * @result: completion dwords 0 and 1, or NULL; set only where 0 is returned
- * @timeout_ms: how long to wait for a slot and the answer, in milliseconds
+ * @timeout_ms: how long to wait for a slot, for a tag and for the answer each,
+ *	       in milliseconds
  * @flags: enum nvmevf_exec_flags
  *
  * Context: Process; sleeps. One command per VF at a time: the caller
@@ -692,12 +698,14 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 	if (ret)
 		goto out_free;
 
-	ret = nvmevf_submit(req, cmd, len, deadline);
+	ret = nvmevf_submit(req, cmd, len, jiffies + msecs_to_jiffies(timeout_ms));
 	if (ret) {
 		nvmevf_slot_put(req);
 		goto out_free;
 	}
 
+	/* other VFs' commands must not cost this one's its time: a command cut off costs a disk */
+	deadline = jiffies + msecs_to_jiffies(timeout_ms);
 	if (!nvmevf_wait_done(req, deadline, &ret))
 		return ret;
 
@@ -768,28 +776,52 @@ void nvmevf_pf_abort_begin(struct nvmevf_pf *pf)
 	spin_unlock_irq(&pf->ctrl->lock);
 }
 
-static bool nvmevf_pf_settled(struct nvmevf_pf *pf)
+static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
 {
 	struct nvmevf_ctrl *ctrl = pf->ctrl;
 	bool settled = true;
 	unsigned int i;
 
 	spin_lock_irq(&ctrl->lock);
-	for (i = 0; i < NVMEVF_SLOTS; i++)
-		if (ctrl->slots[i] && ctrl->slots[i]->pf->vf_id == pf->vf_id)
+	for (i = 0; i < NVMEVF_SLOTS; i++) {
+		const struct nvmevf_req *req = ctrl->slots[i];
+
+		if (req && req->pf->vf_id == pf->vf_id && (!flags || (req->flags & flags)))
 			settled = false;
+	}
 	spin_unlock_irq(&ctrl->lock);
 	return settled;
 }
 
 /**
+ * nvmevf_pf_reset_begin - the VF is going to be reset
+ * @pf: the handle, between nvmevf_pf_abort_begin() and nvmevf_pf_abort_end()
+ *
+ * A load that was cut off would fill the VF that the reset left empty. Its
+ * answer is waited for, but not longer than a second; the late function is told
+ * of one that comes still later.
+ *
+ * Context: Process; sleeps for a second at most.
+ */
+void nvmevf_pf_reset_begin(struct nvmevf_pf *pf)
+{
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+
+	wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf, NVMEVF_EXEC_LOAD),
+			   msecs_to_jiffies(NVMEVF_SETTLE_MS));
+
+	spin_lock_irq(&ctrl->lock);
+	pf->resetting = true;
+	spin_unlock_irq(&ctrl->lock);
+}
+
+/**
  * nvmevf_pf_abort_end - allow commands for this VF again
  * @pf: the handle
- * @was_reset: the VF was reset in between
+ * @was_reset: the VF was reset since nvmevf_pf_reset_begin()
  *
  * A reset makes the device answer a Suspend that was pending, so the answer is
- * waited for, but not longer than a second: what comes later is reported to
- * the late function as older than the reset.
+ * waited for, but not longer than a second.
  *
  * Context: Process; sleeps for a second at most.
  */
@@ -801,12 +833,14 @@ void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset)
 		spin_lock_irq(&ctrl->lock);
 		pf->flr_gen++;
 		spin_unlock_irq(&ctrl->lock);
-		wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf),
+		wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf, 0),
 				   msecs_to_jiffies(NVMEVF_SETTLE_MS));
 	}
 
 	spin_lock_irq(&ctrl->lock);
+	pf->resetting = false;
 	pf->aborting = false;
+	wake_up_all(&ctrl->wait);
 	spin_unlock_irq(&ctrl->lock);
 }
 

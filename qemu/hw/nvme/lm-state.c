@@ -60,15 +60,13 @@ static uint32_t nvme_lm_crc(const void *data, size_t len)
 
 static void nvme_lm_describe_ns(NvmeNamespace *ns, NvmeLmVsNs *d)
 {
-    NvmeIdNs id = ns->id_ns;
-
     *d = (NvmeLmVsNs) {
         .nsid = cpu_to_le32(ns->params.nsid),
         .csi = ns->csi,
         .nsze = ns->id_ns.nsze,
         .eui64 = cpu_to_le64(ns->params.eui64),
         .err_rec = cpu_to_le32(ns->features.err_rec),
-        .id_crc = cpu_to_le32(nvme_lm_crc(&id, sizeof(id)) ^
+        .id_crc = cpu_to_le32(nvme_lm_crc(&ns->id_ns, sizeof(ns->id_ns)) ^
                               nvme_lm_crc(&ns->id_ns_nvm,
                                           sizeof(ns->id_ns_nvm))),
         .flbas = ns->id_ns.flbas,

@@ -9,7 +9,7 @@ FILENAME == "" || FILENAME == "-" {
 		io++
 	if (/resetting controller|reset controller|will reset|controller is down|[Rr]emoving after|probe failure|not ready/)
 		resets++
-	if (/timeout|Abort status|completion polled|blocked for more than/)
+	if (/[^_]timeout|Abort status|completion polled|blocked for more than/)
 		timeouts++
 	if (/WARNING:|BUG:|Oops|Call Trace|nobody cared|general protection/)
 		other++

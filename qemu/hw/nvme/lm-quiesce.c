@@ -310,7 +310,7 @@ void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target)
     }
 }
 
-/* The target was reset: it runs, and whoever waited for its drain waits in vain */
+/* The target was reset: it runs, and who waited for its drain waits in vain. */
 void nvme_lm_end_run(NvmeCtrl *n)
 {
     NvmeLm *lm = n->lm;

@@ -51,11 +51,12 @@ enum nvmevf_stage {
  * @pdev: its PCI device, pinned
  * @filp: the file; @vf holds a reference until the session ends
  * @busy: bit 0 is the token of read() and write(), which owns the rest but
- *	  @dead and @committed
+ *	  @dead, @committed and @told
  * @dead: the session ended; written under the state mutex
  * @committed: resume: the device took over the state; under the state mutex
  * @needs_reset: resume: the VF ran since its last reset
  * @hello_seen: resume: a HELLO was accepted
+ * @told: resume: the log says that the stream is not complete; under the state mutex
  * @error: what the session failed with, or 0: it stays failed
  * @stage: what comes next
  * @crc: running CRC32C
@@ -78,6 +79,7 @@ struct nvmevf_session {
 	bool committed;
 	bool needs_reset;
 	bool hello_seen;
+	bool told;
 	int error;
 	enum nvmevf_stage stage;
 	u32 crc;
@@ -918,10 +920,11 @@ int nvmevf_resume_finish_locked(struct nvmevf_device *vf)
 	err = READ_ONCE(s->error);
 	if (err)
 		return err;
-	if (!s->committed) {
-		dev_err_ratelimited(&s->pdev->dev, "stream ends too early: nothing was committed\n");
-		return -ENODATA;
-	}
+	if (s->committed)
+		return 0;
 
-	return 0;
+	if (!s->told)
+		pci_err(s->pdev, "stream ends too early: nothing was committed\n");
+	s->told = true;
+	return -ENODATA;
 }

@@ -90,6 +90,34 @@ static void test_load_shadow(void)
 	suspend_under_load(&opts);
 }
 
+/* Its state may be read while a controller works: nothing is disturbed, and it says so. */
+static void test_get_running(void)
+{
+	static const struct unvme_opts opts = { .queues = 4, .irq = true };
+	struct dut *d = &dut_a;
+	struct lm_state s;
+	struct lm_view v;
+	int i;
+
+	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+		return;
+	load_for(&d->u, 12, 32);
+	if (!EXPECT_EQ(load_start(&load), 0, "thread"))
+		return;
+	for (i = 0; i < 10 && !tap_failed(); i++) {
+		if (dut_get(d, &s, &v)) {
+			EXPECT_EQ(v.csattr, 0, "CSATTR of a running controller");
+			EXPECT(v.nr_sq == 4 && v.nr_cq == 4, "%u SQs, %u CQs", v.nr_sq, v.nr_cq);
+		}
+		lm_state_free(&s);
+		EXPECT_EQ(load_wait_ops(&load, 20), 0, "round %d", i);
+	}
+	EXPECT_EQ(load_end(&load), 0, "end");
+	EXPECT_EQ(load_verify(&load), 0, "verify");
+	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "after all that");
+	unvme_check_idle(&d->u, 0);
+}
+
 /* All that was fetched is completed when the Suspend is, and it stays in memory to be found. */
 static void test_drained(void)
 {
@@ -438,6 +466,7 @@ const struct tap_test suspend_tests[] = {
 	{ "suspend: under load, interrupts", test_load_irq, PF_TP },
 	{ "suspend: under load, shadow doorbells", test_load_shadow, PF_TP },
 	{ "suspend: under load, vendor set", test_load_irq, PF_VS },
+	{ "suspend: not needed to read the state", test_get_running, PF_TP },
 	{ "suspend: what was fetched is completed", test_drained, PF_TP },
 	{ "suspend: what was fetched is completed, vendor set", test_drained, PF_VS },
 	{ "suspend: doorbells rung meanwhile", test_doorbells, PF_TP },

@@ -477,9 +477,8 @@ static int alloc_state(struct lm_state *s, size_t size)
 	return s->data ? 0 : -ENOMEM;
 }
 
-static int get_size(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, size_t *size)
+static int get_header(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, u8 *header, size_t *size)
 {
-	u8 header[LM_HEADER];
 	struct lm_cmd cmd = lm_get_cmd(cntlid, csvi, csuuidi, 0, header, LM_HEADER);
 	u64 nvmecss, vss;
 	int st = lm_exec(pf, &cmd);
@@ -496,16 +495,20 @@ static int get_size(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, size_t *s
 
 int lm_get(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, u32 piece, struct lm_state *s)
 {
+	u8 header[LM_HEADER];
 	size_t off, n, size = 0;
 	int st;
 
 	memset(s, 0, sizeof(*s));
 	if (!piece)
 		piece = pf->max_xfer;
-	st = get_size(pf, cntlid, csvi, csuuidi, &size);
+	st = get_header(pf, cntlid, csvi, csuuidi, header, &size);
 	if (!st)
 		st = alloc_state(s, size);
-	for (off = 0; !st && off < size; off += n) {
+	if (!st)
+		memcpy(s->data, header, LM_HEADER);
+	/* the header is not read twice: a running controller might have another one by now */
+	for (off = LM_HEADER; !st && off < size; off += n) {
 		struct lm_cmd cmd;
 
 		n = MIN(piece, size - off);

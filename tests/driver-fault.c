@@ -513,6 +513,78 @@ static void test_pf_unbind_open(void)
 	}
 }
 
+static void *unbind_vf_thread(void *arg)
+{
+	struct unbinder *u = arg;
+
+	u->err = bind_to(vf_bdf(u->pf, 1), NULL);
+	return NULL;
+}
+
+/* What raw commands of the PF see of a VF that was reset: it runs, and has no queues. */
+static void check_raw_reset(int pf_nr, unsigned int vfn)
+{
+	struct lm_pf *pf = pf_get(pf_nr);
+	struct lm_target t;
+	struct lm_state s;
+	struct lm_view v;
+
+	if (!pf || !EXPECT_EQ(lmt_init(&t, pf, vfn), 0, "controller id"))
+		return;
+	EXPECT_EQ(lmt_resume(&t), pf->vendor ? LM_SC_SEQUENCE_ERROR : LM_SC_NOT_SUSPENDED,
+		  "Resume of a VF that was reset");
+	if (pf->vendor || !EXPECT_EQ(lm_get(pf, t.cntlid, pf->csvi, 0, 0, &s), 0, "get"))
+		return;
+	EXPECT(!lm_parse(s.data, s.size, &v), "parse");
+	EXPECT_EQ(v.nr_sq + v.nr_cq, 0, "queues of a VF that was reset");
+	lm_state_free(&s);
+}
+
+/*
+ * Close cannot reset the VF, because unbind holds its lock: then the driver does it before it lets
+ * the VF go.
+ */
+static void test_vf_unbind_open(void)
+{
+	struct unbinder u = { .pf = tap_arg() };
+	struct vf *v = &vf_a;
+	struct pollfd pfd;
+	char bdf[16];
+	pthread_t t;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP_COPY))
+		return;
+	memcpy(bdf, v->bdf, sizeof(bdf));
+	pfd = (struct pollfd){ .fd = request_eventfd(v), .events = POLLIN };
+	EXPECT_EQ(pthread_create(&t, NULL, unbind_vf_thread, &u), 0, "thread");
+	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
+	vf_close(v);
+	pthread_join(t, NULL);
+	close(pfd.fd);
+	EXPECT_EQ(u.err, 0, "unbind the VF");
+	EXPECT(!*bound_to(bdf), "the VF is still bound");
+	check_raw_reset(tap_arg(), 1);
+	if (vf_open(v, tap_arg(), 1)) {
+		vf_check_off(v);
+		vf_check_usable(v);
+	}
+}
+
+/* The same after every way to close, without an open in between, which would reset it as well. */
+static void test_closed_raw(void)
+{
+	static const u32 states[] = { ST_RUNNING, ST_STOP, ST_STOP_COPY };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!vf_open(&vf_a, tap_arg(), 1) || !vf_up(&vf_a, &small_opts))
+			return;
+		go(&vf_a, states[i]);
+		vf_close(&vf_a);
+		check_raw_reset(tap_arg(), 1);
+	}
+}
+
 /* ---- suspends without an end; PFs of the special machine whose full queues block ---- */
 
 /* A completion queue of four entries that nobody drains, and more commands than that. */
@@ -886,6 +958,8 @@ const struct drv_test fault_tests[] = {
 	{ "faults: two VFs closed together", test_two_closes, ON_BOTH },
 	{ "faults: the next tenant finds nothing", test_tenant, ON_BOTH },
 	{ "faults: the next driver finds nothing", test_tenant_driver, ON_BOTH },
+	{ "faults: close leaves nothing in the device", test_closed_raw, ON_BOTH },
+	{ "faults: VF unbound while open", test_vf_unbind_open, ON_BOTH },
 	{ "faults: PF reset while suspended", test_pf_reset, ON_BOTH },
 	{ "faults: PF reset while suspended, ERROR", test_pf_reset_error, ON_TP },
 	{ "faults: PF reset while running", test_pf_reset_running, ON_BOTH },

@@ -180,21 +180,32 @@ static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_hea
 	return 0;
 }
 
-static int nvmevf_tp_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+/* The first 48 bytes tell the size of the rest, and whether the VF is suspended */
+static int nvmevf_tp_get_header(struct nvmevf_lm *lm, struct nvme_lm_state_header *hdr,
+				bool *csup, unsigned int flags)
 {
-	struct nvmevf_buf *buf = nvmevf_buf_alloc(sizeof(struct nvme_lm_state_header));
-	bool csup;
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(sizeof(*hdr));
 	int ret;
 
 	if (!buf)
 		return -ENOMEM;
 
-	ret = nvmevf_tp_get(lm, buf, 0, buf->len, &csup, flags);
+	ret = nvmevf_tp_get(lm, buf, 0, sizeof(*hdr), csup, flags);
 	if (!ret)
-		ret = nvmevf_state_len(lm, buf->data, size);
+		memcpy(hdr, buf->data, sizeof(*hdr));
 
 	nvmevf_buf_put(buf);
 	return ret;
+}
+
+static int nvmevf_tp_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvme_lm_state_header hdr;
+	bool csup;
+	int ret;
+
+	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
+	return ret ?: nvmevf_state_len(lm, &hdr, size);
 }
 
 static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr,
@@ -215,41 +226,31 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 
 static int nvmevf_tp_check(struct nvmevf_lm *lm, unsigned int flags)
 {
-	struct nvmevf_buf *buf = nvmevf_buf_alloc(sizeof(struct nvme_lm_state_header));
+	struct nvme_lm_state_header hdr;
 	bool csup;
 	int ret;
 
-	if (!buf)
-		return -ENOMEM;
-
-	ret = nvmevf_tp_get(lm, buf, 0, buf->len, &csup, flags);
-	if (!ret)
-		ret = nvmevf_tp_check_suspended(lm, buf->data, csup);
-
-	nvmevf_buf_put(buf);
-	return ret;
+	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
+	return ret ?: nvmevf_tp_check_suspended(lm, &hdr, csup);
 }
 
 static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
 {
-	struct nvmevf_buf *buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(lm->pf));
+	struct nvme_lm_state_header hdr;
+	struct nvmevf_buf *buf;
 	bool csup;
 	int ret;
 
-	if (!buf)
-		return ERR_PTR(-ENOMEM);
-
-	ret = nvmevf_tp_get(lm, buf, 0, sizeof(struct nvme_lm_state_header), &csup, flags);
+	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
 	if (!ret)
-		ret = nvmevf_tp_check_suspended(lm, buf->data, csup);
+		ret = nvmevf_tp_check_suspended(lm, &hdr, csup);
 	if (!ret)
-		ret = nvmevf_state_len(lm, buf->data, size);
-	if (ret) {
-		nvmevf_buf_put(buf);
+		ret = nvmevf_state_len(lm, &hdr, size);
+	if (ret)
 		return ERR_PTR(ret);
-	}
 
-	return buf;
+	buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(lm->pf));
+	return buf ?: ERR_PTR(-ENOMEM);
 }
 
 static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,

@@ -321,10 +321,16 @@ static void check_size(struct vf *v)
 static void test_size(void)
 {
 	static const struct unvme_opts opts = { .queues = 4, .irq = true };
+	const char *bdf = vf_bdf(tap_arg(), 1);
 	struct vf *v = &vf_a;
 
-	if (!vf_open(v, tap_arg(), 1))
+	/* newly bound, so that the first answer is one for which no device was asked */
+	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+	    !vf_open(v, tap_arg(), 1))
 		return;
+	go(v, ST_RESUMING);
+	data_size(v);
+	vf_reset(v);
 	check_size(v);
 	go(v, ST_RESUMING);
 	data_size(v);

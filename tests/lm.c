@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/nvme_ioctl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,15 +291,33 @@ static void *async_thread(void *arg)
 	struct lm_async *a = arg;
 	u64 one = 1;
 
+	__atomic_store_n(&a->tid, gettid(), __ATOMIC_RELEASE);
 	a->status = lm_exec(a->pf, &a->cmd);
 	if (write(a->evfd, &one, sizeof(one)) != sizeof(one))
 		abort();
 	return NULL;
 }
 
+/* A thread that waits for its command is in uninterruptible sleep. */
+static bool is_asleep(int tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(f);
+	return state == 'D';
+}
+
 int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd)
 {
-	int err;
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	int err, tid;
 
 	memset(a, 0, sizeof(*a));
 	a->pf = pf;
@@ -308,6 +327,14 @@ int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd)
 		return -errno;
 	err = pthread_create(&a->thread, NULL, async_thread, a);
 	a->running = !err;
+	while (!err && lm_async_pending(a)) {
+		tid = __atomic_load_n(&a->tid, __ATOMIC_ACQUIRE);
+		if (tid && is_asleep(tid))
+			break;
+		if (now_ms() > end)
+			return -ETIMEDOUT;
+		sched_yield();
+	}
 	return -err;
 }
 

@@ -113,11 +113,13 @@ struct lm_async {
 	struct lm_pf *pf;
 	struct lm_cmd cmd;
 	pthread_t thread;
+	int tid;		/* set by the thread */
 	int evfd;
 	int status;
 	bool running;
 };
 
+/* Returns when the device has the command, or it is over: 0 or -errno. */
 int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd);
 bool lm_async_pending(struct lm_async *a);
 /* Wait for the completion: its status, or -ETIMEDOUT and the command goes on. */

@@ -3,6 +3,7 @@
  * Resets of the VF and of the PF in every situation, and what the next tenant finds.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,7 @@ static bool start_long_work(struct dut *d, struct lm_async *a)
 	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = 1 };
 	struct lm_cmd cmd;
 	unsigned int i;
+	u64 end;
 	u8 *buf;
 
 	if (!getenv("LM_THROTTLED")) {
@@ -79,6 +81,12 @@ static bool start_long_work(struct dut *d, struct lm_async *a)
 	for (i = 0; i < 127; i++)
 		unvme_queue_cmd(&d->u, 1, &sqe, NULL, NULL);
 	unvme_ring(&d->u, 1);
+	/* the first of them is done, so the device has fetched them */
+	end = now_ms() + UNVME_TIMEOUT_MS;
+	while (!unvme_cq_pending(&d->u, 1) && now_ms() < end)
+		sched_yield();
+	if (!EXPECT(unvme_cq_pending(&d->u, 1), "no read was completed"))
+		return false;
 	cmd = lm_suspend_cmd(d->cntlid, LM_SUSPEND, false);
 	if (d->pf->vendor)
 		cmd = lm_vs_cmd(LM_OP_VS_SUSPEND, d->t.vfn, NULL, 0);

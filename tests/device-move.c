@@ -474,6 +474,7 @@ static void test_event_meanwhile(void)
 	if (!open_ends(tap_arg(), &o))
 		return;
 	unvme_aer(&drv, got_event, &e);
+	EXPECT_EQ(unvme_get_features(&drv, 7, 0, NULL), 0, "barrier");
 	if (!dut_suspend(&dut_a))
 		return;
 	/* a doorbell value outside the queue is an error event */

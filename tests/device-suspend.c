@@ -296,6 +296,7 @@ static void test_events(void)
 		return;
 	unvme_aer(u, got_event, &event[0]);
 	unvme_aer(u, got_event, &event[1]);
+	EXPECT_EQ(unvme_get_features(u, 7, 0, NULL), 0, "barrier");
 	if (!dut_suspend(d))
 		return;
 	check_suspended(d, 0);

@@ -124,6 +124,7 @@ void nvme_lm_init(NvmeCtrl *n)
     uint32_t *acs = n->cse.acs;
     uint16_t oacs = le16_to_cpu(n->id_ctrl.oacs);
 
+    nvme_lm_fault_init(n);
     if (n->params.lm.mode == NVME_LM_OFF) {
         return;
     }
@@ -157,6 +158,7 @@ void nvme_lm_init(NvmeCtrl *n)
 
 void nvme_lm_exit(NvmeCtrl *n)
 {
+    nvme_lm_fault_exit(n);
     if (!n->lm) {
         return;
     }

@@ -4,7 +4,8 @@
  * Host managed live migration for the NVMe controller model
  *
  * ctrl.c calls the inline functions below; all of them do nothing for a
- * controller without live migration (NvmeCtrl::lm is NULL).
+ * controller without live migration (NvmeCtrl::lm is NULL) and without fault
+ * points (NvmeCtrl::lm_faults is NULL).
  *
  * Everything here runs in the main loop with the BQL held. Code of these files
  * never polls, so it cannot be entered twice on the same stack; it can be
@@ -32,6 +33,8 @@ enum NvmeLmOpcode {
     NVME_LM_VS_RESUME           = 0xcc,
     NVME_LM_VS_SAVE_DATA        = 0xd2,
     NVME_LM_VS_LOAD_DATA        = 0xd5,
+
+    NVME_LM_FAULT_POINT         = 0xe0,
 };
 
 #define NVME_LM_CNS_STATE_FORMATS   0x20
@@ -281,6 +284,8 @@ extern const PropertyInfo nvme_lm_prop_live_bool;
                      params.lm.suspend_disabled, true), \
     DEFINE_PROP_BOOL("lm-vendor-state", NvmeCtrl, \
                      params.lm.vendor_state, true), \
+    DEFINE_PROP_BOOL("lm-fault-points", NvmeCtrl, \
+                     params.lm.fault_points, false), \
     DEFINE_PROP("lm-hold-cqes", NvmeCtrl, params.lm.hold_cqes, \
                 nvme_lm_prop_live_bool, bool, \
                 .set_default = true, .defval.u = true)
@@ -336,7 +341,32 @@ void nvme_lm_disable(NvmeCtrl *n);
 /* lm-vendor.c */
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
 
+/* lm-fault.c */
+void nvme_lm_fault_init(NvmeCtrl *n);
+void nvme_lm_fault_exit(NvmeCtrl *n);
+uint16_t nvme_lm_fault_cmd(NvmeCtrl *n, NvmeRequest *req);
+void *nvme_lm_fault_data(NvmeCtrl *n, NvmeRequest *req, const void *ptr,
+                         uint32_t *len);
+bool nvme_lm_fault_end(NvmeCtrl *n, NvmeRequest *req);
+void nvme_lm_fault_reset(NvmeCtrl *n, bool function);
+
 /* Hooks of ctrl.c */
+
+static inline uint16_t nvme_lm_admin_cmd(NvmeCtrl *n, NvmeRequest *req)
+{
+    return n->lm_faults ? nvme_lm_fault_cmd(n, req) : nvme_admin_cmd(n, req);
+}
+
+static inline void *nvme_lm_altered(NvmeCtrl *n, NvmeRequest *req,
+                                    const void *ptr, uint32_t *len)
+{
+    return req->lm_faults ? nvme_lm_fault_data(n, req, ptr, len) : NULL;
+}
+
+static inline bool nvme_lm_held(NvmeCtrl *n, NvmeRequest *req)
+{
+    return req->lm_faults && nvme_lm_fault_end(n, req);
+}
 
 static inline bool nvme_lm_no_fetch(NvmeCtrl *n)
 {
@@ -395,8 +425,11 @@ static inline void nvme_lm_write_cache_set(NvmeCtrl *n, bool on)
     }
 }
 
-static inline void nvme_lm_reset_begin(NvmeCtrl *n)
+static inline void nvme_lm_reset_begin(NvmeCtrl *n, NvmeResetType rst)
 {
+    if (n->lm_faults) {
+        nvme_lm_fault_reset(n, rst == NVME_RESET_FUNCTION);
+    }
     if (n->lm && !pci_is_vf(PCI_DEVICE(n))) {
         nvme_lm_mmc_reset_begin(n);
     }

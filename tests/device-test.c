@@ -288,16 +288,11 @@ static bool provision(struct lm_pf *pf, u16 id, unsigned int nr)
 	       EXPECT_EQ(lm_virt_mgmt(pf, id, 9, 0, 0), 0, "online %u", id);
 }
 
-bool pf_reset(int nr)
+static bool reset_by(struct lm_pf *pf, const char *path)
 {
-	struct lm_pf *pf = pf_get(nr);
-	char path[64];
 	unsigned int vfn;
 	int id;
 
-	if (!pf)
-		return false;
-	snprintf(path, sizeof(path), "/sys/class/nvme/%s/reset_controller", pf->node + 5);
 	if (!EXPECT(write_file(path, "1"), "%s", strerror(errno)))
 		return false;
 	for (vfn = 1; vfn <= 4; vfn++) {
@@ -306,6 +301,28 @@ bool pf_reset(int nr)
 			return false;
 	}
 	return true;
+}
+
+bool pf_reset(int nr)
+{
+	struct lm_pf *pf = pf_get(nr);
+	char path[64];
+
+	if (!pf)
+		return false;
+	snprintf(path, sizeof(path), "/sys/class/nvme/%s/reset_controller", pf->node + 5);
+	return reset_by(pf, path);
+}
+
+bool pf_flr(int nr)
+{
+	struct lm_pf *pf = pf_get(nr);
+	char path[64];
+
+	if (!pf)
+		return false;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", pf->bdf);
+	return reset_by(pf, path);
 }
 
 /* ---- main ---- */
@@ -320,6 +337,9 @@ static void after(void)
 {
 	int i;
 
+	for (i = 0; i < NR_PFS; i++)
+		if (pfs[i].bdf[0])
+			lm_fault_end(&pfs[i]);	/* an error where it has none */
 	load_fini(&load);
 	dut_close(&dut_b);
 	dut_close(&dut_a);
@@ -349,6 +369,7 @@ int main(int argc, char **argv)
 	n = add(all, n, move_tests, nr_move_tests);
 	n = add(all, n, reset_tests, nr_reset_tests);
 	n = add(all, n, draining_tests, nr_draining_tests);
+	n = add(all, n, faults_tests, nr_faults_tests);
 	n = add(all, n, variant_tests, nr_variant_tests);
 	n = add(all, n, cli_tests, nr_cli_tests);
 	n = add(all, n, fuzz_tests, nr_fuzz_tests);

@@ -3,7 +3,8 @@
  * What the parts of the device test share: the PFs of the machine, VFs under test, checks.
  *
  * LM_PFn and LM_VFn_m name the PCI addresses of the PFs and of their VFs. PF 0 and 1 have TP4159
- * and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has neither.
+ * and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has neither. PF 0 and 2 have
+ * fault points.
  */
 #ifndef TESTS_DEVICE_H
 #define TESTS_DEVICE_H
@@ -82,12 +83,14 @@ int v0_set(struct dut *d, const struct v0 *q);
 /* Let the driver use the queue pair 1 of the state. */
 void v0_adopt(const struct v0 *q, struct unvme *u);
 
-/* Reset through sysfs of the PF and make its VFs usable again. */
+/* Reset the PF's controller, or its function, and make its VFs usable again. */
 bool pf_reset(int nr);
+bool pf_flr(int nr);
 
 extern const struct tap_test identify_tests[], rules_tests[], suspend_tests[], reset_tests[],
-	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[];
+	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[], faults_tests[];
 extern const size_t nr_identify_tests, nr_rules_tests, nr_suspend_tests, nr_reset_tests,
-	nr_draining_tests, nr_variant_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests;
+	nr_draining_tests, nr_variant_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests,
+	nr_faults_tests;
 
 #endif /* TESTS_DEVICE_H */

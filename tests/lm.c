@@ -138,8 +138,10 @@ int lm_exec(struct lm_pf *pf, struct lm_cmd *cmd)
 	int st = ioctl(pf->fd, NVME_IOCTL_ADMIN64_CMD, &c);
 
 	cmd->result = c.result;
+	cmd->result1 = c.result >> 32;
 	if (st < 0)
 		return -errno;
+	cmd->dnr = st & LM_FAULT_DNR;
 	return st & 0x7ff;
 }
 
@@ -357,6 +359,93 @@ int lm_async_wait(struct lm_async *a, unsigned int timeout_ms)
 	close(a->evfd);
 	a->running = false;
 	return a->status;
+}
+
+/* ---- fault points ---- */
+
+struct lm_cmd lm_fault_cmd(u8 op, unsigned int slot)
+{
+	return (struct lm_cmd){ .opcode = LM_OP_FAULT, .cdw10 = op | slot << 8 };
+}
+
+struct lm_cmd lm_fault_match_cmd(unsigned int slot, const struct lm_fault *f)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_MATCH, slot);
+
+	cmd.cdw11 = f->opcode;
+	cmd.cdw12 = f->dw10;
+	cmd.cdw13 = f->dw10_mask;
+	cmd.cdw14 = f->dw11;
+	cmd.cdw15 = f->dw11_mask;
+	return cmd;
+}
+
+struct lm_cmd lm_fault_arm_cmd(unsigned int slot, const struct lm_fault *f)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_ARM, slot);
+
+	cmd.cdw10 |= (u32)f->act << 16 | (u32)f->execute << 24;
+	cmd.cdw11 = f->skip;
+	cmd.cdw12 = f->times;
+	cmd.cdw13 = f->arg;
+	cmd.cdw14 = f->mask;
+	cmd.cdw15 = f->value;
+	return cmd;
+}
+
+int lm_fault_arm(struct lm_pf *pf, unsigned int slot, const struct lm_fault *f)
+{
+	struct lm_cmd match = lm_fault_match_cmd(slot, f), arm = lm_fault_arm_cmd(slot, f);
+	int st = lm_exec(pf, &match);
+
+	return st ? st : lm_exec(pf, &arm);
+}
+
+int lm_fault_end(struct lm_pf *pf)
+{
+	struct lm_cmd clear = lm_fault_cmd(LM_FAULT_CLEAR, 0);
+	int st = lm_exec(pf, &clear);
+
+	return st ? st : lm_fault_release(pf, 0) < 0 ? -EIO : 0;
+}
+
+int lm_fault_count(struct lm_pf *pf, u8 op, unsigned int slot)
+{
+	struct lm_cmd cmd = lm_fault_cmd(op, slot);
+
+	return lm_exec(pf, &cmd) ? -1 : (int)cmd.result;
+}
+
+int lm_fault_release(struct lm_pf *pf, unsigned int nr)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_RELEASE, 0);
+
+	cmd.cdw11 = nr;
+	return lm_exec(pf, &cmd) ? -1 : (int)cmd.result;
+}
+
+static bool wait_count(struct lm_pf *pf, u8 op, unsigned int slot, int nr)
+{
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	int got;
+
+	do {
+		got = lm_fault_count(pf, op, slot);
+		if (got == nr)
+			return true;
+		sched_yield();
+	} while (got >= 0 && now_ms() < end);
+	return EXPECT_EQ(got, nr, "%s", op == LM_FAULT_HELD ? "held commands" : "matches");
+}
+
+bool lm_fault_wait_held(struct lm_pf *pf, int nr)
+{
+	return wait_count(pf, LM_FAULT_HELD, 0, nr);
+}
+
+bool lm_fault_wait_matched(struct lm_pf *pf, unsigned int slot, int nr)
+{
+	return wait_count(pf, LM_FAULT_MATCHED, slot, nr);
 }
 
 /* ---- controller state ---- */

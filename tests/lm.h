@@ -16,6 +16,7 @@ enum {
 	LM_SC_OK		= 0x000,
 	LM_SC_INVALID_OPCODE	= 0x001,
 	LM_SC_INVALID_FIELD	= 0x002,
+	LM_SC_ABORTED		= 0x007,
 	LM_SC_SEQUENCE_ERROR	= 0x00c,
 	LM_SC_INVALID_CTRL	= 0x11f,
 	LM_SC_SUSPENDED		= 0x139,
@@ -33,6 +34,7 @@ enum {
 	LM_OP_VS_RESUME		= 0xcc,
 	LM_OP_VS_SAVE		= 0xd2,
 	LM_OP_VS_LOAD		= 0xd5,
+	LM_OP_FAULT		= 0xe0,
 };
 
 enum { LM_SUSPEND_NOTIFY, LM_SUSPEND };
@@ -68,6 +70,8 @@ struct lm_cmd {
 	void *data;
 	u32 len;
 	u32 result;		/* completion DW0 */
+	u32 result1;		/* completion DW1 */
+	bool dnr;		/* Do Not Retry */
 };
 
 /* Find the PF's character device by PCI address, open it, read what it can. 0 or -errno. */
@@ -124,6 +128,70 @@ int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd);
 bool lm_async_pending(struct lm_async *a);
 /* Wait for the completion: its status, or -ETIMEDOUT and the command goes on. */
 int lm_async_wait(struct lm_async *a, unsigned int timeout_ms);
+
+/* ---- fault points of the emulated device, Documentation/device-faults.rst ---- */
+
+enum {
+	LM_FAULT_CLEAR,
+	LM_FAULT_MATCH,
+	LM_FAULT_ARM,
+	LM_FAULT_MATCHED,
+	LM_FAULT_APPLIED,
+	LM_FAULT_HELD,
+	LM_FAULT_RELEASE,
+	LM_FAULT_OPS,
+};
+
+enum {
+	LM_ACT_COUNT,
+	LM_ACT_STATUS,
+	LM_ACT_HOLD,
+	LM_ACT_DELAY,
+	LM_ACT_DATA,
+	LM_ACT_SHORT,
+	LM_ACT_RESULT,
+	LM_ACTS,
+};
+
+#define LM_FAULT_SLOTS		16
+#define LM_FAULT_DNR		0x4000
+
+struct lm_fault {
+	/* which commands */
+	u8 opcode;
+	u32 dw10;
+	u32 dw10_mask;
+	u32 dw11;
+	u32 dw11_mask;
+	u32 skip;
+	u32 times;		/* 0: for ever */
+	/* what becomes of them */
+	u8 act;
+	bool execute;		/* first */
+	u32 arg;		/* status, milliseconds, offset, dword */
+	u32 mask;
+	u32 value;
+};
+
+struct lm_cmd lm_fault_cmd(u8 op, unsigned int slot);
+struct lm_cmd lm_fault_match_cmd(unsigned int slot, const struct lm_fault *f);
+struct lm_cmd lm_fault_arm_cmd(unsigned int slot, const struct lm_fault *f);
+
+/* Match and arm. NVMe status or -errno. */
+int lm_fault_arm(struct lm_pf *pf, unsigned int slot, const struct lm_fault *f);
+
+/* Disarm all slots, and let go what is held. */
+int lm_fault_end(struct lm_pf *pf);
+
+/* The answer to Matched, Applied (of @slot) or Held; -1 if there is none. */
+int lm_fault_count(struct lm_pf *pf, u8 op, unsigned int slot);
+
+/* Let @nr held commands go on, or all (0): how many were held, or -1. */
+int lm_fault_release(struct lm_pf *pf, unsigned int nr);
+
+/* Wait until so many commands are held, or until so many met a slot. */
+bool lm_fault_wait_held(struct lm_pf *pf, int nr);
+bool lm_fault_wait_matched(struct lm_pf *pf, unsigned int slot, int nr);
 
 /* ---- controller state ---- */
 

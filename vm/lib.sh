@@ -129,19 +129,21 @@ stage()
 	exec {lock}>&-
 }
 
-# in_tree TREE DIR COMMAND...: run it as root inside TREE with DIR on /mnt.
+# in_tree TREE DIR COMMAND...: run it as root inside TREE with DIR on /mnt, and the directory
+# $kernel_source, if that is set, on /srv.
 in_tree()
 {
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	unshare -m sh -ec '
-		tree=$1 dir=$2
-		shift 2
+		tree=$1 dir=$2 source=$3
+		shift 3
 		for d in proc sys dev; do mount --rbind "/$d" "$tree/$d"; done
 		mount --bind "$dir" "$tree/mnt"
+		[ -z "$source" ] || mount --bind -o ro "$source" "$tree/srv"
 		mount --bind "$(readlink -f /etc/resolv.conf)" "$tree/etc/resolv.conf"
 		exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 			LC_ALL=C.UTF-8 http_proxy="${http_proxy:-}" "$@"
-	' sh "$@"
+	' sh "$1" "$2" "${kernel_source:-}" "${@:3}"
 }
 
 trap ended EXIT

@@ -425,14 +425,14 @@ static void test_delay(void)
 		return;
 	begin = now_ms();
 	EXPECT_EQ(identify(pf), 0, "Identify");
-	EXPECT(now_ms() - begin >= 149, "after %llu ms", now_ms() - begin);
+	EXPECT(now_ms() - begin >= 149, "after %lu ms", now_ms() - begin);
 	/* it is not held, and Release does not end it */
 	arm(pf, 0, on_identify(LM_ACT_DELAY, 1, 1000));
 	start_identify(&a, pf, CNS_CTRL);
 	lm_fault_wait_matched(pf, 0, 1);
 	EXPECT_EQ(lm_fault_release(pf, 0), 0, "held");
 	expect_end(&a, 0, "Identify");
-	EXPECT(now_ms() - begin >= 1149, "after %llu ms", now_ms() - begin);
+	EXPECT(now_ms() - begin >= 1149, "after %lu ms", now_ms() - begin);
 }
 
 static void test_data(void)

@@ -223,7 +223,7 @@ static void test_pci_ids(void)
 
 	if (!dut_open(&dut_a, PF_VS, 1))
 		return;
-	EXPECT_EQ(vdev_config_read(&dut_a.dev, 0, id, sizeof(id)), 0, "config space");
+	vfio_pci_config_access(dut_a.dev.pci, false, 0, sizeof(id), id);
 	EXPECT_EQ(id[0], 0x8086, "vendor");
 	EXPECT_EQ(id[1], 0x1457, "device");
 }

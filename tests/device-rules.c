@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/param.h>
 
 #include "device.h"
 
@@ -245,11 +244,11 @@ static void test_get_formats(void)
 
 	EXPECT_EQ(lm_get(pf, d->cntlid, pf->csvi, 0, 0, &s), LM_SC_OK, "NVMe state only");
 	EXPECT_EQ(!lm_parse(s.data, s.size, &v), true, "parse");
-	EXPECT(v.vss == 0 && v.nvmecss == nvmecss, "VSS %llu NVMECSS %llu", v.vss, v.nvmecss);
+	EXPECT(v.vss == 0 && v.nvmecss == nvmecss, "VSS %lu NVMECSS %lu", v.vss, v.nvmecss);
 	lm_state_free(&s);
 	EXPECT_EQ(lm_get(pf, d->cntlid, 0, pf->csuuidi, 0, &s), LM_SC_OK, "vendor state only");
 	EXPECT_EQ(!lm_parse(s.data, s.size, &v), true, "parse");
-	EXPECT(v.vss == vss && v.nvmecss == 0, "VSS %llu NVMECSS %llu", v.vss, v.nvmecss);
+	EXPECT(v.vss == vss && v.nvmecss == 0, "VSS %lu NVMECSS %lu", v.vss, v.nvmecss);
 	lm_state_free(&s);
 	EXPECT_EQ(lm_get(pf, d->cntlid, 0, 0, 0, &s), LM_SC_OK, "header only");
 	EXPECT_EQ(s.size, LM_HEADER, "header only");
@@ -307,7 +306,7 @@ static void check_cut(struct dut *d, const struct lm_state *want, u32 piece)
 	size_t off, n;
 
 	for (off = 0; off < want->size; off += n) {
-		n = MIN(piece, want->size - off);
+		n = min_t(size_t, piece, want->size - off);
 		memset(buf, 0xaa, sizeof(buf));
 		if (!EXPECT_ST(d->pf, lm_get_cmd(d->cntlid, d->pf->csvi, d->pf->csuuidi, off, buf,
 						 n), LM_SC_OK, "%zu bytes at %zu", n, off))

@@ -65,7 +65,7 @@ static void suspend_under_load(const struct unvme_opts *opts)
 	}
 	EXPECT_EQ(load_end(&load), 0, "end");
 	EXPECT_EQ(load_verify(&load), 0, "verify");
-	EXPECT(load.admin_done > 4, "%llu admin commands", load.admin_done);
+	EXPECT(load.admin_done > 4, "%lu admin commands", load.admin_done);
 	unvme_check_idle(&d->u, 0);
 }
 

@@ -63,8 +63,7 @@ bool dut_open(struct dut *d, int pf, unsigned int vfn)
 	if (!EXPECT_EQ(lmt_init(&d->t, d->pf, vfn), 0, "controller id of VF %u", vfn))
 		return false;
 	d->cntlid = d->t.cntlid;
-	if (!EXPECT_EQ(vdev_open(&d->dev, bdf, -1), 0, "open %s", bdf))
-		return false;
+	vdev_open(&d->dev, bdf);
 	d->open = true;
 	return EXPECT_EQ(vdev_map(&d->dev, &arena), 0, "map memory");
 }

@@ -3,7 +3,6 @@
  * Streams that must not be loaded: each gets an errno and a line in the log, commits nothing, and
  * leaves a VF that a reset makes usable.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +38,7 @@ static void end(void)
 		vf_check_usable(&vf_b);
 	}
 	st_view_free(&view);
-	st_free(&good);
+	stream_free(&good);
 }
 
 /* The session failed with @err, also for who writes on; only a reset helps. */
@@ -71,7 +70,7 @@ static bool refuse_step(const struct stream *s, int err, const char *line, bool 
 	fd = go_fd(v, ST_RESUMING);
 	if (fd < 0)
 		return false;
-	got = write_all(fd, s, step);
+	got = stream_write(fd, s, step);
 	EXPECT_EQ(got, -err, "%s", what);
 	if (got)
 		check_failed(v, fd, -got, what);
@@ -94,7 +93,7 @@ static void accept_stream(const struct stream *s, const char *what)
 
 	if (fd < 0)
 		return;
-	err = write_all(fd, s, 0);
+	err = stream_write(fd, s, 0);
 	close(fd);
 	EXPECT_EQ(err, 0, "%s", what);
 	if (!err)
@@ -112,19 +111,19 @@ static void test_garbage(void)
 
 	if (!start())
 		return;
-	s = st_copy(&good, good.size, 0);
+	s = stream_copy(&good, good.size, 0);
 	for (i = 0; i < ARRAY_SIZE(fill); i++) {
 		memset(s.data, fill[i], s.size);
 		refuse(&s, EINVAL, "not a stream", "constant bytes");
 	}
 	/* its records in another order */
-	st_free(&s);
-	s = st_copy(&good, good.size, 0);
+	stream_free(&s);
+	s = stream_copy(&good, good.size, 0);
 	memmove(s.data, s.data + REC_SECOND, s.size - REC_SECOND);
 	refuse(&s, EINVAL, "not a stream", "STATE first");
 	memcpy(s.data, good.data + view.record_at[view.records - 1], REC_HEAD + REC_END_LEN);
 	refuse(&s, EINVAL, "not a stream", "END first");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -223,11 +222,11 @@ static void test_fields(void)
 	for (i = 0; i < ARRAY_SIZE(fields); i++) {
 		if (fields[i].on && fields[i].on != on)
 			continue;
-		s = st_copy(&good, good.size, 0);
+		s = stream_copy(&good, good.size, 0);
 		change(&s, &fields[i]);
 		st_fix_crc(&s);
 		refuse(&s, fields[i].err, fields[i].line, fields[i].name);
-		st_free(&s);
+		stream_free(&s);
 	}
 	end();
 }
@@ -250,11 +249,11 @@ static void test_smaller(void)
 	if (!start())
 		return;
 	for (i = 0; i < ARRAY_SIZE(less); i++) {
-		s = st_copy(&good, good.size, 0);
+		s = stream_copy(&good, good.size, 0);
 		change(&s, &less[i]);
 		st_fix_crc(&s);
 		accept_stream(&s, less[i].name);
-		st_free(&s);
+		stream_free(&s);
 	}
 	end();
 }
@@ -288,25 +287,25 @@ static void test_records(void)
 	if (!start())
 		return;
 	for (i = 0; i < ARRAY_SIZE(heads); i++) {
-		s = st_copy(&good, good.size, 0);
+		s = stream_copy(&good, good.size, 0);
 		change(&s, &heads[i]);
 		st_fix_crc(&s);
 		refuse(&s, heads[i].err, heads[i].line, heads[i].name);
-		st_free(&s);
+		stream_free(&s);
 	}
 	/* END right behind HELLO */
-	s = st_copy(&good, good.size, 0);
+	s = stream_copy(&good, good.size, 0);
 	memcpy(s.data + REC_SECOND, good.data + end_at(), REC_HEAD + REC_END_LEN);
 	s.size = REC_SECOND + REC_HEAD + REC_END_LEN;
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "END says", "no STATE");
-	st_free(&s);
+	stream_free(&s);
 	/* HELLO between STATE and END */
-	s = st_copy(&good, good.size, REC_SECOND);
+	s = stream_copy(&good, good.size, REC_SECOND);
 	st_insert(&s, end_at(), good.data, REC_SECOND);
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "HELLO after STATE", "HELLO after STATE");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -319,7 +318,7 @@ static void test_end_record(void)
 	if (!start())
 		return;
 	at = end_at();
-	s = st_copy(&good, good.size, 64);
+	s = stream_copy(&good, good.size, 64);
 	s.data[at + REC_HEAD] ^= 4;
 	st_fix_crc(&s);
 	refuse(&s, EPROTO, "END says", "total");
@@ -337,16 +336,16 @@ static void test_end_record(void)
 	len = REC_END_LEN + 4;
 	memcpy(s.data + at + 8, &len, 4);
 	refuse(&s, EPROTO, "END of 20", "END too long");
-	st_free(&s);
+	stream_free(&s);
 	/* bytes behind END: by then the state is in, but the session failed all the same */
-	s = st_copy(&good, good.size, 64);
+	s = stream_copy(&good, good.size, 64);
 	st_insert(&s, s.size, "x", 1);
 	refuse_step(&s, EFBIG, "behind END", true, 0, "one byte behind END");
 	s.size--;
 	st_insert_record(&s, s.size, TAG_OTHER, 0, 0, 16);
 	refuse_step(&s, EFBIG, "behind END", true, 0, "a record behind END");
 	refuse_step(&s, EFBIG, "behind END", true, 1, "a record behind END, byte by byte");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -359,7 +358,7 @@ static void test_unknown(void)
 	if (!start())
 		return;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		s = st_copy(&good, good.size, 4 * (sizes[i] + REC_HEAD));
+		s = stream_copy(&good, good.size, 4 * (sizes[i] + REC_HEAD));
 		st_insert_record(&s, end_at(), TAG_OTHER, 0, 0xab, sizes[i]);
 		st_insert_record(&s, REC_SECOND, TAG_OTHER + 1, 0xfffffffe, 0xcd, sizes[i]);
 		st_fix_crc(&s);
@@ -369,17 +368,17 @@ static void test_unknown(void)
 			s.data[REC_SECOND + REC_HEAD] ^= 1;
 			refuse(&s, EBADMSG, "checksum", "changed record");
 		}
-		st_free(&s);
+		stream_free(&s);
 	}
-	s = st_copy(&good, good.size, 64);
+	s = stream_copy(&good, good.size, 64);
 	st_insert_record(&s, REC_SECOND, TAG_OTHER, REC_MANDATORY, 0, 8);
 	st_fix_crc(&s);
 	refuse(&s, EPROTONOSUPPORT, "not known here", "record that must be understood");
-	st_free(&s);
-	s = st_copy(&good, good.size, 64);
+	stream_free(&s);
+	s = stream_copy(&good, good.size, 64);
 	st_insert_record(&s, 0, TAG_OTHER, 0, 0, 8);
 	refuse(&s, EINVAL, "not a stream", "record before HELLO");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -392,27 +391,27 @@ static void test_second_hello(void)
 
 	if (!start())
 		return;
-	s = st_copy(&good, good.size, 2 * REC_SECOND);
+	s = stream_copy(&good, good.size, 2 * REC_SECOND);
 	st_insert(&s, 0, good.data, REC_SECOND);
 	accept_stream(&s, "HELLO twice");
 	change(&s, &smaller);
 	accept_stream(&s, "HELLO with another length replaced");
 	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 1, 9);
 	accept_stream(&s, "HELLO, a record to be skipped, HELLO");
-	st_free(&s);
+	stream_free(&s);
 
-	bad = st_copy(&good, REC_SECOND, 0);
+	bad = stream_copy(&good, REC_SECOND, 0);
 	change(&bad, &serial);
-	s = st_copy(&good, good.size, REC_SECOND);
+	s = stream_copy(&good, good.size, REC_SECOND);
 	st_insert(&s, 0, bad.data, REC_SECOND);
 	refuse(&s, EXDEV, "serial number", "wrong HELLO first");
-	st_free(&s);
-	s = st_copy(&good, good.size, REC_SECOND);
+	stream_free(&s);
+	s = stream_copy(&good, good.size, REC_SECOND);
 	st_insert(&s, REC_SECOND, bad.data, REC_SECOND);
 	st_fix_crc(&s);
 	refuse(&s, EXDEV, "serial number", "wrong HELLO second");
-	st_free(&s);
-	st_free(&bad);
+	stream_free(&s);
+	stream_free(&bad);
 	end();
 }
 
@@ -426,7 +425,7 @@ static void test_many_states(void)
 
 	if (!start())
 		return;
-	s = st_copy(&good, REC_SECOND, 3 * good.size + 4096);
+	s = stream_copy(&good, REC_SECOND, 3 * good.size + 4096);
 	for (at = 0; at < view.state_len; at += len) {
 		len = 1 + at % 97;
 		if (len > view.state_len - at)
@@ -440,7 +439,7 @@ static void test_many_states(void)
 	st_insert(&s, s.size, good.data + end_at(), REC_HEAD + REC_END_LEN);
 	st_fix_crc(&s);
 	accept_stream(&s, "state in many records");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -449,14 +448,14 @@ static void test_many_states(void)
 static bool truncated(size_t size)
 {
 	struct vf *v = &vf_b;
-	struct stream s = st_copy(&good, size, 0);
+	struct stream s = stream_copy(&good, size, 0);
 	int fd;
 
 	klog_mark();
 	fd = go_fd(v, ST_RESUMING);
 	if (fd < 0)
 		return false;
-	EXPECT_EQ(write_all(fd, &s, 0), 0, "write %zu bytes", size);
+	EXPECT_EQ(stream_write(fd, &s, 0), 0, "write %zu bytes", size);
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENODATA, "after %zu bytes", size);
 	vf_expect_state(v, ST_RESUMING);
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), -ENODATA, "after %zu bytes",
@@ -465,7 +464,7 @@ static bool truncated(size_t size)
 	EXPECT_EQ(klog_count(v->bdf, "too early"), 1, "lines in the log after %zu bytes", size);
 	close(fd);
 	recover(v, false);
-	st_free(&s);
+	stream_free(&s);
 	return !tap_failed();
 }
 
@@ -503,7 +502,7 @@ static bool damaged(const struct stream *s, const char *what)
 	fd = go_fd(v, ST_RESUMING);
 	if (fd < 0)
 		return false;
-	got = write_all(fd, s, 0);
+	got = stream_write(fd, s, 0);
 	if (got)
 		check_failed(v, fd, -got, what);
 	else
@@ -524,7 +523,7 @@ static void test_bits(void)
 
 	if (!start())
 		return;
-	s = st_copy(&good, good.size, 0);
+	s = stream_copy(&good, good.size, 0);
 	for (at = 0; at < good.size; at++) {
 		if (at >= HELLO_AT(sn) && at < REC_SECOND && at % 32)
 			continue;
@@ -536,7 +535,7 @@ static void test_bits(void)
 			break;
 		s.data[at] ^= 1 << at % 8;
 	}
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -563,11 +562,11 @@ static void test_container(void)
 		struct field f = sizes[i];
 
 		f.at = st_state_at(f.at);
-		s = st_copy(&good, good.size, 0);
+		s = stream_copy(&good, good.size, 0);
 		change(&s, &f);
 		st_fix_crc(&s);
 		refuse(&s, f.err, "do not add up", f.name);
-		st_free(&s);
+		stream_free(&s);
 	}
 	end();
 }
@@ -582,18 +581,18 @@ static void test_device(void)
 		return;
 	/* the number of SQs */
 	queues = st_state_at(LM_HEADER + 2);
-	s = st_copy(&good, good.size, 0);
+	s = stream_copy(&good, good.size, 0);
 	s.data[queues] ^= 1;
 	st_fix_crc(&s);
 	refuse(&s, EINVAL, "by the device", "number of queues");
 	EXPECT_EQ(klog_count(vf_b.bdf, "NVMe status 0x2"), 1, "line with the status");
-	st_free(&s);
+	stream_free(&s);
 	/* the vendor part begins behind two SQs and two CQs */
-	s = st_copy(&good, good.size, 0);
+	s = stream_copy(&good, good.size, 0);
 	s.data[st_state_at(LM_HEADER + 8 + 4 * 24)] ^= 1;
 	st_fix_crc(&s);
 	refuse(&s, EINVAL, "by the device", "name of the vendor part");
-	st_free(&s);
+	stream_free(&s);
 	end();
 }
 
@@ -623,7 +622,7 @@ static void test_enabled(void)
 		return;
 	klog_mark();
 	fd = go_fd(v, ST_RESUMING);
-	EXPECT_EQ(write_all(fd, &good, 0), -EBUSY, "load into a VF that ran");
+	EXPECT_EQ(stream_write(fd, &good, 0), -EBUSY, "load into a VF that ran");
 	check_failed(v, fd, EBUSY, "load into a VF that ran");
 	close(fd);
 	EXPECT_EQ(klog_count(v->bdf, "reset it first"), 1, "lines in the log");
@@ -651,7 +650,7 @@ static void test_smaller_vf(void)
 	if (vf_open(v, tap_arg() + 1, 1)) {
 		klog_mark();
 		fd = go_fd(v, ST_RESUMING);
-		EXPECT_EQ(write_all(fd, &good, 0), -ERANGE, "load into a VF with 3 queues");
+		EXPECT_EQ(stream_write(fd, &good, 0), -ERANGE, "load into a VF with 3 queues");
 		close(fd);
 		EXPECT_EQ(klog_count(v->bdf, "NVQ 5, here 3"), 1, "line in the log");
 		vf_reset(v);

@@ -2,7 +2,6 @@
 /*
  * The migration files: what is in the stream, how it is read and written.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -68,7 +67,7 @@ static void check_format(struct vf *v, const struct st_hello *h)
 /* The state is what a raw command reads from the suspended VF; in TP4159 a known structure. */
 static void check_state(struct vf *v, const struct stream *s, const struct st_view *view)
 {
-	struct stream raw = st_copy(s, s->size, 0);
+	struct stream raw = stream_copy(s, s->size, 0);
 	struct lm_target t;
 	struct lm_state ls;
 	struct lm_view lv;
@@ -88,7 +87,7 @@ static void check_state(struct vf *v, const struct stream *s, const struct st_vi
 		same(s, &raw, "the stream and a raw command");
 	}
 	lm_state_free(&ls);
-	st_free(&raw);
+	stream_free(&raw);
 }
 
 static void test_contents(void)
@@ -108,7 +107,7 @@ static void test_contents(void)
 		check_state(v, &s, &view);
 	}
 	st_view_free(&view);
-	st_free(&s);
+	stream_free(&s);
 }
 
 static void test_repeat(void)
@@ -120,9 +119,9 @@ static void test_repeat(void)
 		return;
 	if (go(v, ST_STOP) && vf_save(v, &b)) {
 		same(&a, &b, "second save");
-		st_free(&b);
+		stream_free(&b);
 	}
-	st_free(&a);
+	stream_free(&a);
 }
 
 /* ---- reading ---- */
@@ -141,13 +140,13 @@ static void test_read_sizes(void)
 		fd = go_fd(v, ST_STOP_COPY);
 		if (fd < 0)
 			break;
-		EXPECT_EQ(read_all(fd, &s, steps[i]), 0, "read");
+		EXPECT_EQ(stream_read(fd, &s, steps[i]), 0, "read");
 		close(fd);
 		EXPECT_EQ(s.size, all.size, "bytes in steps of %zu", steps[i]);
 		same(&all, &s, "in small steps");
-		st_free(&s);
+		stream_free(&s);
 	}
-	st_free(&all);
+	stream_free(&all);
 }
 
 static void expect_fail(ssize_t n, int err, const char *what)
@@ -176,10 +175,10 @@ static void test_read_file(void)
 	expect_fail(lseek(fd, 0, SEEK_SET), ESPIPE, "lseek");
 	expect_fail(pread(fd, buf, 1, 0), ESPIPE, "pread");
 	EXPECT_EQ(read(fd, buf, 0), 0, "read of nothing");
-	EXPECT_EQ(read_all(fd, &s, 0), 0, "read");
+	EXPECT_EQ(stream_read(fd, &s, 0), 0, "read");
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(read(fd, buf, sizeof(buf)), 0, "end of file");
-	st_free(&s);
+	stream_free(&s);
 	go(v, ST_STOP);
 	for (i = 0; i < 2; i++)
 		expect_fail(read(fd, buf, sizeof(buf)), ENODEV, "read after the session");
@@ -233,8 +232,8 @@ static void test_read_fault(void)
 	EXPECT_EQ(s.size, all.size, "bytes");
 	same(&all, &s, "with faults in between");
 	close(fd);
-	st_free(&s);
-	st_free(&all);
+	stream_free(&s);
+	stream_free(&all);
 	munmap(bad - 4096, 8192);
 }
 
@@ -254,11 +253,11 @@ static void test_early_close(void)
 	vf_expect_state(v, ST_STOP_COPY);
 	if (go(v, ST_STOP) && vf_save(v, &s)) {
 		same(&all, &s, "next session");
-		st_free(&s);
+		stream_free(&s);
 	}
 	go(v, ST_RUNNING);
 	EXPECT_EQ(unvme_rw(&v->u, 1, false, 8, 8), 0, "read afterwards");
-	st_free(&all);
+	stream_free(&all);
 }
 
 /* ---- writing ---- */
@@ -272,12 +271,12 @@ static bool check_load(struct vf *v, const struct stream *s, size_t step)
 
 	if (fd < 0)
 		return false;
-	EXPECT_EQ(write_all(fd, s, step), 0, "write in steps of %zu", step);
+	EXPECT_EQ(stream_write(fd, s, step), 0, "write in steps of %zu", step);
 	close(fd);
 	if (go(v, ST_STOP) && vf_save(v, &back)) {
 		EXPECT_EQ(back.size, s->size, "bytes");
 		ok = same(s, &back, "read back");
-		st_free(&back);
+		stream_free(&back);
 	}
 	return vf_reset(v) && ok;
 }
@@ -294,7 +293,7 @@ static void load_and_save(int pf, unsigned int vfn)
 		for (i = 0; i < ARRAY_SIZE(steps); i++)
 			if (!check_load(&vf_b, &s, steps[i]))
 				break;
-	st_free(&s);
+	stream_free(&s);
 }
 
 static void test_back_here(void)
@@ -316,7 +315,7 @@ static void test_back_same(void)
 		return;
 	if (vf_reset(v))
 		check_load(v, &s, 0);
-	st_free(&s);
+	stream_free(&s);
 }
 
 static void test_back_firmware(void)
@@ -326,7 +325,7 @@ static void test_back_firmware(void)
 	if (!firmware_stream(tap_arg(), &s) || !vf_open(&vf_a, tap_arg(), 1))
 		return;
 	check_load(&vf_a, &s, 0);
-	st_free(&s);
+	stream_free(&s);
 }
 
 static void test_write_file(void)
@@ -347,11 +346,11 @@ static void test_write_file(void)
 	expect_fail(lseek(fd, 0, SEEK_SET), ESPIPE, "lseek");
 	expect_fail(pwrite(fd, buf, 1, 0), ESPIPE, "pwrite");
 	EXPECT_EQ(write(fd, buf, 0), 0, "write of nothing");
-	EXPECT_EQ(write_all(fd, &s, 0), 0, "write");
+	EXPECT_EQ(stream_write(fd, &s, 0), 0, "write");
 	go(v, ST_STOP);
 	expect_fail(write(fd, buf, 1), ENODEV, "write after the session");
 	close(fd);
-	st_free(&s);
+	stream_free(&s);
 }
 
 /* Writes that fault take in nothing of the bad part, and good ones go on behind. */
@@ -385,9 +384,9 @@ static void test_write_fault(void)
 	close(fd);
 	if (go(v, ST_STOP) && vf_save(v, &back)) {
 		same(&s, &back, "read back");
-		st_free(&back);
+		stream_free(&back);
 	}
-	st_free(&s);
+	stream_free(&s);
 	munmap(page, 8192);
 }
 

@@ -10,9 +10,8 @@
 #ifndef TESTS_DRIVER_H
 #define TESTS_DRIVER_H
 
-#include <linux/vfio.h>
-
 #include "lm.h"
+#include "migration.h"
 #include "stream.h"
 #include "tap.h"
 #include "unvme.h"
@@ -20,22 +19,9 @@
 #define DRIVER		"nvme-vfio-pci"
 #define MODULE		"nvme_vfio_pci"
 
-enum {
-	ST_ERROR	= VFIO_DEVICE_STATE_ERROR,
-	ST_STOP		= VFIO_DEVICE_STATE_STOP,
-	ST_RUNNING	= VFIO_DEVICE_STATE_RUNNING,
-	ST_STOP_COPY	= VFIO_DEVICE_STATE_STOP_COPY,
-	ST_RESUMING	= VFIO_DEVICE_STATE_RESUMING,
-	ST_P2P		= VFIO_DEVICE_STATE_RUNNING_P2P,
-	ST_PRE_COPY	= VFIO_DEVICE_STATE_PRE_COPY,
-	ST_PRE_COPY_P2P	= VFIO_DEVICE_STATE_PRE_COPY_P2P,
-};
-
 /* All states that can be asked for. */
 #define NR_STATES	5
 extern const u32 all_states[NR_STATES];
-
-const char *state_name(u32 state);
 
 /* Where a test runs. */
 enum {
@@ -168,12 +154,6 @@ int go_fd(struct vf *v, u32 state);
 void refuse_set(struct vf *v, u32 state, int err);
 
 /* ---- streams ---- */
-
-/* Read to the end, @step bytes at a time (0: all at once). 0 or -errno. */
-int read_all(int fd, struct stream *s, size_t step);
-
-/* Write all; 0 or -errno. */
-int write_all(int fd, const struct stream *s, size_t step);
 
 /* Go to STOP_COPY and read it all; the VF stays in STOP_COPY. */
 bool vf_save(struct vf *v, struct stream *s);

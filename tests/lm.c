@@ -2,7 +2,6 @@
 /*
  * Raw live migration commands on a PF, and what a controller state looks like.
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +13,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/param.h>
 #include <unistd.h>
 
 #include "lm.h"
+#include "tap.h"
 
 /* No command is ever given up by the kernel: that would reset the PF. */
 #define LM_TIMEOUT_MS	(24 * 3600 * 1000)
@@ -627,7 +626,7 @@ int lm_get(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, u32 piece, struct 
 	for (off = LM_HEADER; !st && off < size; off += n) {
 		struct lm_cmd cmd;
 
-		n = MIN(piece, size - off);
+		n = min_t(size_t, piece, size - off);
 		cmd = lm_get_cmd(cntlid, csvi, csuuidi, off, s->data + off, n);
 		st = lm_exec(pf, &cmd);
 	}
@@ -646,7 +645,7 @@ int lm_set(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, u32 piece,
 		struct lm_cmd cmd;
 		u8 seq = 0;
 
-		n = MIN(piece, s->size - off);
+		n = min_t(size_t, piece, s->size - off);
 		if (!off)
 			seq |= LM_SEQ_FIRST;
 		if (off + n == s->size)

@@ -123,7 +123,7 @@ void st_view_free(struct st_view *v)
 	v->state = NULL;
 }
 
-struct stream st_copy(const struct stream *s, size_t size, size_t room)
+struct stream stream_copy(const struct stream *s, size_t size, size_t room)
 {
 	struct stream c = { .data = malloc(size + room + 1), .size = size };
 
@@ -131,13 +131,6 @@ struct stream st_copy(const struct stream *s, size_t size, size_t room)
 		abort();
 	memcpy(c.data, s->data, size);
 	return c;
-}
-
-void st_free(struct stream *s)
-{
-	free(s->data);
-	s->data = NULL;
-	s->size = 0;
 }
 
 void st_insert(struct stream *s, size_t at, const void *p, size_t len)

@@ -6,7 +6,7 @@
 #ifndef TESTS_STREAM_H
 #define TESTS_STREAM_H
 
-#include "unvme.h"
+#include "migration.h"
 
 #define REC_HELLO	0x4f4c4548	/* "HELO" */
 #define REC_STATE	0x54415453	/* "STAT" */
@@ -60,12 +60,6 @@ struct st_end {
 	u8 rsvd12[4];
 } __packed;
 
-/* A stream in memory. */
-struct stream {
-	u8 *data;
-	size_t size;
-};
-
 /* The contents of one; pointers go into it, but @state is a copy. */
 struct st_view {
 	const struct st_hello *hello;
@@ -91,8 +85,7 @@ const char *st_parse(const struct stream *s, struct st_view *v);
 void st_view_free(struct st_view *v);
 
 /* A copy of the first @size bytes, with room for @room more behind them. */
-struct stream st_copy(const struct stream *s, size_t size, size_t room);
-void st_free(struct stream *s);
+struct stream stream_copy(const struct stream *s, size_t size, size_t room);
 
 /* Put bytes in at an offset; the stream must have room for them. */
 void st_insert(struct stream *s, size_t at, const void *p, size_t len);

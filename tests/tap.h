@@ -5,15 +5,9 @@
 #ifndef TESTS_TAP_H
 #define TESTS_TAP_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define TAP_ATTRIBUTE __attribute__
-#define __printf(a, b) TAP_ATTRIBUTE((format(printf, a, b)))
-
-#define __aligned(n) TAP_ATTRIBUTE((aligned(n)))
-#define __packed TAP_ATTRIBUTE((packed))
+#include <linux/compiler.h>
+#include <linux/kernel.h>
+#include <linux/types.h>
 
 struct tap_test {
 	const char *name;

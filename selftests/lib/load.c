@@ -2,15 +2,15 @@
 /*
  * Data with a stamp, a load of reads and writes kept in flight, and the watch for silence.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/param.h>
 #include <unistd.h>
+
+#include <linux/kernel.h>
 
 #include "unvme.h"
 
@@ -102,7 +102,7 @@ static void compare(struct unvme_load *l, const u8 *buf, u32 unit)
 		if (pattern_ok(w, l->u->lba_size, lba + i, l->version[unit], l->seed))
 			continue;
 		l->miscompares++;
-		unvme_fault(l->u, "LBA %llu: version %u expected, found LBA %llu version %u",
+		unvme_fault(l->u, "LBA %lu: version %u expected, found LBA %lu version %u",
 			    lba + i, l->version[unit], w[0], (u32)w[1]);
 		return;
 	}
@@ -411,7 +411,7 @@ int load_wait_ops(struct unvme_load *l, u64 ops)
 		if (done >= target)
 			return 0;
 	} while (now_ms() < end);
-	unvme_fault(l->u, "the load got stuck at %llu commands", done);
+	unvme_fault(l->u, "the load got stuck at %lu commands", done);
 	return -ETIMEDOUT;
 }
 
@@ -471,7 +471,7 @@ static int quiet_memory(struct quiet *q)
 		return 0;
 	for (i = 0; va[i] == q->copy[i]; i++)
 		;
-	unvme_fault(q->u, "memory changed while suspended, first at IO address %#llx",
+	unvme_fault(q->u, "memory changed while suspended, first at IO address %#lx",
 		    q->u->arena->iova + i);
 	return 1;
 }
@@ -483,7 +483,7 @@ int quiet_check(struct quiet *q, unsigned int watch_ms)
 	int bad;
 
 	do {
-		poll(NULL, 0, MIN(watch_ms, 50));
+		poll(NULL, 0, min(watch_ms, 50u));
 		bad = quiet_memory(q);
 		for (i = 0; i < q->u->nr_vectors; i++) {
 			if (peek_eventfd(q->u->evfds[i]) == q->fired[i])

@@ -2,7 +2,6 @@
 /*
  * A small NVMe driver in user space: queues, commands, and the book about them.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -11,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/param.h>
 #include <unistd.h>
+
+#include <linux/kernel.h>
 
 #include "unvme.h"
 
@@ -340,7 +340,7 @@ int unvme_wait_for(struct unvme *u, bool (*cond)(struct unvme *u, void *priv), v
 			return -ETIMEDOUT;
 		}
 		/* woken now and then, as another thread may reap what we wait for */
-		unvme_wait(u, MIN(end - now, 100));
+		unvme_wait(u, min_t(u64, end - now, 100));
 	}
 	return 0;
 }
@@ -622,7 +622,8 @@ static int setup_vectors(struct unvme *u)
 	if (!u->opts.irq)
 		return 0;
 	want = u->opts.vectors ? u->opts.vectors : u->opts.queues + 1;
-	u->nr_vectors = MIN(MIN(want, u->dev->nr_vectors), UNVME_MAX_QUEUES);
+	want = min(want, u->dev->nr_vectors);
+	u->nr_vectors = min_t(unsigned int, want, UNVME_MAX_QUEUES);
 	for (i = 0; i < u->nr_vectors; i++) {
 		if (u->evfds[i] >= 0)
 			continue;
@@ -630,7 +631,8 @@ static int setup_vectors(struct unvme *u)
 		if (u->evfds[i] < 0)
 			return -errno;
 	}
-	return vdev_irqs(u->dev, u->evfds, u->nr_vectors);
+	vdev_irqs(u->dev, u->evfds, u->nr_vectors);
+	return 0;
 }
 
 static void init_struct(struct unvme *u, struct vdev *d, struct arena *a,
@@ -777,20 +779,16 @@ void unvme_fini(struct unvme *u)
 	memset(u, 0, sizeof(*u));
 }
 
-int unvme_move(struct unvme *u, struct vdev *to)
+void unvme_move(struct unvme *u, struct vdev *to)
 {
-	int err = 0;
-
 	pthread_mutex_lock(&u->lock);
 	if (u->nr_vectors) {
-		err = u->dev->fd >= 0 ? vdev_irqs(u->dev, NULL, 0) : 0;
-		if (!err)
-			err = vdev_irqs(to, u->evfds, u->nr_vectors);
+		if (u->dev->fd >= 0)
+			vdev_irqs(u->dev, NULL, 0);
+		vdev_irqs(to, u->evfds, u->nr_vectors);
 	}
-	if (!err)
-		u->dev = to;
+	u->dev = to;
 	pthread_mutex_unlock(&u->lock);
-	return err;
 }
 
 void unvme_check_idle(struct unvme *u, unsigned int aers)

@@ -10,123 +10,15 @@
  *
  * Little-endian machines only.
  */
-#ifndef TESTS_UNVME_H
-#define TESTS_UNVME_H
+#ifndef SELFTESTS_VFIO_MIGRATION_UNVME_H
+#define SELFTESTS_VFIO_MIGRATION_UNVME_H
 
-#include <linux/types.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
 
-#include "tap.h"
-
-typedef __u8 u8;
-typedef __u16 u16;
-typedef __u32 u32;
-typedef __u64 u64;
+#include "vdev.h"
 
 /* Generous: the device is emulated on a machine that has other things to do. */
 #define UNVME_TIMEOUT_MS	60000
-
-/* Milliseconds of a clock that only goes forward. */
-u64 now_ms(void);
-
-/* ---- memory the device may access ---- */
-
-struct arena {
-	int fd;			/* memfd, can be mapped by another process */
-	u8 *va;
-	u64 iova;
-	size_t size;
-	size_t used;
-};
-
-#define ARENA_IOVA	0x100000000ULL
-
-/**
- * arena_init - make memory for DMA
- * @a: filled in
- * @fd: a memfd of the right size to share, or -1 for a new one
- * @size: bytes, a multiple of the page size
- * @iova: IO address at which every function shall see it
- *
- * Return: 0 or -errno.
- */
-int arena_init(struct arena *a, int fd, size_t size, u64 iova);
-void arena_free(struct arena *a);
-
-/* Page-aligned, zeroed memory; ends the program when the arena is used up. */
-void *arena_alloc(struct arena *a, size_t size);
-
-/* IO address of memory inside the arena. */
-u64 arena_iova(const struct arena *a, const void *p);
-
-/* Forget all allocations and zero the memory. */
-void arena_reset(struct arena *a);
-
-/* ---- a function behind VFIO (group and type1 container) ---- */
-
-struct vdev {
-	char bdf[16];
-	int container;
-	bool own_container;
-	int group;
-	int fd;
-	u8 *bar;		/* BAR0, mapped */
-	size_t bar_size;
-	u64 config_off;
-	unsigned int nr_vectors;
-	u32 msix_table;		/* offset in BAR0 */
-};
-
-/**
- * vdev_open - open a function bound to a VFIO driver
- * @d: filled in
- * @bdf: PCI address, "0000:01:00.1"
- * @container: an open container to join, or -1 for a new one
- *
- * BAR0 is mapped and bus mastering is on afterwards.
- *
- * Return: 0 or -errno.
- */
-int vdev_open(struct vdev *d, const char *bdf, int container);
-void vdev_close(struct vdev *d);
-
-/* Map the arena for DMA of this function (of its container), or remove the mapping. */
-int vdev_map(struct vdev *d, const struct arena *a);
-int vdev_unmap(struct vdev *d, const struct arena *a);
-
-int vdev_bus_master(struct vdev *d, bool on);
-int vdev_config_read(struct vdev *d, u32 off, void *buf, size_t len);
-int vdev_config_write(struct vdev *d, u32 off, const void *buf, size_t len);
-
-/* VFIO_DEVICE_RESET: a function level reset. */
-int vdev_reset(struct vdev *d);
-
-/* Connect MSI-X vectors 0..nr-1 to eventfds; nr = 0 disables MSI-X. */
-int vdev_irqs(struct vdev *d, const int *evfds, unsigned int nr);
-
-/* Set or clear the mask bit of one vector in the MSI-X table. */
-void vdev_mask_vector(struct vdev *d, unsigned int vector, bool mask);
-
-/* Registers of BAR0. */
-u32 vdev_read32(struct vdev *d, u32 off);
-u64 vdev_read64(struct vdev *d, u32 off);
-void vdev_write32(struct vdev *d, u32 off, u32 val);
-void vdev_write64(struct vdev *d, u32 off, u64 val);
-
-/*
- * VFIO_DEVICE_FEATURE. All return 0 or -errno.
- *
- * @flags of vdev_feature() are the feature number with the GET, SET and PROBE bits; @data is the
- * payload of @len bytes, read and written.
- */
-int vdev_feature(struct vdev *d, u32 flags, void *data, size_t len);
-int vdev_mig_flags(struct vdev *d, u64 *flags);
-int vdev_mig_state(struct vdev *d, u32 *state);
-/* @data_fd gets the file of the transition or -1; may be NULL if none is expected. */
-int vdev_mig_set_state(struct vdev *d, u32 state, int *data_fd);
-int vdev_mig_data_size(struct vdev *d, u64 *bytes);
 
 /* ---- NVMe ---- */
 
@@ -311,10 +203,8 @@ void unvme_fini(struct unvme *u);
  * @to: function with the same arena mapped, whose controller was loaded with the state of ours
  *
  * Interrupts are connected to the new function. No register is written otherwise.
- *
- * Return: 0 or -errno.
  */
-int unvme_move(struct unvme *u, struct vdev *to);
+void unvme_move(struct unvme *u, struct vdev *to);
 
 /* Make queues one by one. Return NVMe status or -errno. UNVME_POLLED: a CQ without IEN. */
 int unvme_create_cq(struct unvme *u, u16 id, u16 depth, int vector);
@@ -479,4 +369,4 @@ int load_wait_ops(struct unvme_load *l, u64 ops);
 int load_end(struct unvme_load *l);
 void load_fini(struct unvme_load *l);
 
-#endif /* TESTS_UNVME_H */
+#endif /* SELFTESTS_VFIO_MIGRATION_UNVME_H */

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the test programs share on top of kselftest_harness.h; included once in each program.
+ *
+ * VFIO_SELFTESTS_BDF (or the last argument) is the function under test. Others, each optional:
+ * VFIO_SELFTESTS_BDF_PEER	another that can load its streams
+ * VFIO_SELFTESTS_BDF_SIBLING	another behind the same physical function
+ * VFIO_SELFTESTS_BDF_OTHER	one of another model, which has to refuse its streams
+ * VFIO_SELFTESTS_IOMMU_MODE	libvfio's name of how DMA is mapped
+ */
+#ifndef SELFTESTS_VFIO_MIGRATION_HARNESS_H
+#define SELFTESTS_VFIO_MIGRATION_HARNESS_H
+
+#include "kselftest_harness.h"
+
+#include "migration.h"
+#include "unvme.h"
+
+#define MIG_PEER	"VFIO_SELFTESTS_BDF_PEER"
+#define MIG_SIBLING	"VFIO_SELFTESTS_BDF_SIBLING"
+#define MIG_OTHER	"VFIO_SELFTESTS_BDF_OTHER"
+
+/* Only against hanging for ever: devices may be emulated, and the kernel may check a lot. */
+#define MIG_TIMEOUT	600
+
+#define MIG_TEST(fixture, name)	TEST_F_TIMEOUT(fixture, name, MIG_TIMEOUT)
+
+#define MIG_ARENA_SIZE	(8 << 20)
+
+#define NVME_CLASS	0x010802
+
+static const char *mig_bdf;
+
+/* The function under test, newly opened and therefore reset, with memory mapped. */
+struct mig {
+	struct vdev dev;
+	struct arena arena;
+	u64 flags;		/* VFIO_MIGRATION_*, 0 where there is no migration */
+	bool nvme;
+	struct unvme u;		/* its user's driver after mig_start() */
+	struct stream fresh;	/* what a reset device saves, after mig_save_fresh() */
+};
+
+static inline bool mig_is_nvme(struct vdev *d)
+{
+	return vfio_pci_config_readl(d->pci, PCI_CLASS_REVISION) >> 8 == NVME_CLASS;
+}
+
+static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *m)
+{
+	int err;
+
+	ASSERT_EQ(0, arena_init(&m->arena, -1, MIG_ARENA_SIZE, ARENA_IOVA));
+	vdev_open(&m->dev, mig_bdf);
+	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
+	m->nvme = mig_is_nvme(&m->dev);
+	err = vdev_mig_flags(&m->dev, &m->flags);
+	if (err)
+		ASSERT_EQ(-ENOTTY, err);
+}
+
+/* Setup of a fixture: tests of migration, or tests of a device without. */
+static inline void mig_setup(struct __test_metadata *_metadata, struct mig *m)
+{
+	mig_setup_any(_metadata, m);
+	if (!m->flags)
+		SKIP(return, "%s is not migratable", mig_bdf);
+}
+
+static inline void mig_setup_plain(struct __test_metadata *_metadata, struct mig *m)
+{
+	mig_setup_any(_metadata, m);
+	if (m->flags)
+		SKIP(return, "%s is migratable", mig_bdf);
+}
+
+static inline void mig_teardown(struct __test_metadata *_metadata, struct mig *m)
+{
+	if (m->u.dev) {
+		EXPECT_EQ(0, m->u.faults)
+			TH_LOG("%s", m->u.fault);
+		unvme_fini(&m->u);
+	}
+	if (m->dev.pci)
+		vdev_close(&m->dev);
+	stream_free(&m->fresh);
+	arena_free(&m->arena);
+}
+
+/* ---- what a test needs; false: not there, the test is skipped and has to return ---- */
+
+/* Flags of VFIO_DEVICE_FEATURE_MIGRATION. */
+static inline bool mig_offers(struct __test_metadata *_metadata, struct mig *m, u64 flags)
+{
+	u64 missing = flags & ~m->flags;
+
+	if (missing)
+		SKIP(return false, "device does not offer%s%s",
+		     missing & VFIO_MIGRATION_P2P ? " P2P" : "",
+		     missing & VFIO_MIGRATION_PRE_COPY ? " PRE_COPY" : "");
+	return true;
+}
+
+static inline bool mig_offers_logging(struct __test_metadata *_metadata, struct mig *m)
+{
+	if (vdev_feature(&m->dev, F_PROBE | F_SET | F_LOG_START, NULL, 0))
+		SKIP(return false, "device does not offer DMA logging");
+	return true;
+}
+
+/* Another function (MIG_PEER, ...), opened, with the memory of the first mapped. */
+static inline bool mig_open(struct __test_metadata *_metadata, struct mig *m, struct vdev *d,
+			    const char *name)
+{
+	const char *bdf = getenv(name);
+
+	if (!bdf)
+		SKIP(return false, "%s is not set", name);
+	vdev_open(d, bdf);
+	ASSERT_EQ(0, vdev_map(d, &m->arena));
+	return true;
+}
+
+/* A user of the device that makes it do DMA: an NVMe driver with these queues. */
+static inline bool mig_start(struct __test_metadata *_metadata, struct mig *m,
+			     const struct unvme_opts *opts)
+{
+	if (!m->nvme)
+		SKIP(return false, "not an NVMe function, and no driver for another");
+	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, opts));
+	return true;
+}
+
+/* ---- states ---- */
+
+#define EXPECT_STATE(d, state)	EXPECT_EQ((int)(state), vdev_mig_state(d))
+#define ASSERT_STATE(d, state)	ASSERT_EQ((int)(state), vdev_mig_state(d))
+
+/* SET; a file that comes with it is closed. */
+#define EXPECT_SET(d, state) do {						\
+	struct vdev *__dev = (d);						\
+	u32 __to = (state);							\
+										\
+	EXPECT_EQ(0, vdev_mig_set_state(__dev, __to, NULL))			\
+		TH_LOG("SET %s", mig_state_name(__to));				\
+	EXPECT_STATE(__dev, __to);						\
+} while (0)
+
+#define ASSERT_SET(d, state) do {						\
+	struct vdev *__dev = (d);						\
+	u32 __to = (state);							\
+										\
+	ASSERT_EQ(0, vdev_mig_set_state(__dev, __to, NULL))			\
+		TH_LOG("SET %s", mig_state_name(__to));				\
+	ASSERT_STATE(__dev, __to);						\
+} while (0)
+
+/* SET of a state that begins a session; the value is its file. */
+#define ASSERT_OPEN(d, state) ({						\
+	struct vdev *__dev = (d);						\
+	u32 __to = (state);							\
+	int __file = vdev_mig_open(__dev, __to);				\
+										\
+	ASSERT_LE(0, __file)							\
+		TH_LOG("SET %s", mig_state_name(__to));				\
+	ASSERT_STATE(__dev, __to);						\
+	__file;									\
+})
+
+/* SET has to fail with this errno, give no file and leave the state alone. */
+#define EXPECT_REFUSED(d, state, err) do {					\
+	struct vdev *__dev = (d);						\
+	u32 __to = (state);							\
+	int __fd = -2, __before = vdev_mig_state(__dev);			\
+										\
+	EXPECT_EQ(-(err), vdev_mig_set_state(__dev, __to, &__fd))		\
+		TH_LOG("SET %s (%#x) in %s", mig_state_name(__to), __to,	\
+		       mig_state_name(__before));				\
+	EXPECT_EQ(-1, __fd);							\
+	EXPECT_STATE(__dev, __before);						\
+} while (0)
+
+#define EXPECT_RESET(d) do {							\
+	struct vdev *__dev = (d);						\
+										\
+	EXPECT_EQ(0, vdev_reset(__dev));					\
+	EXPECT_STATE(__dev, ST_RUNNING);					\
+} while (0)
+
+/*
+ * From RUNNING to any state that the device has. RESUMING is complete then, so that it can be left:
+ * what it loads is m->fresh. Return: the file of the session or -1; close it.
+ */
+static inline int mig_reach(struct __test_metadata *_metadata, struct mig *m, u32 state)
+{
+	int fd = -1;
+
+	ASSERT_STATE(&m->dev, ST_RUNNING);
+	ASSERT_EQ(0, vdev_mig_set_state(&m->dev, state, &fd));
+	ASSERT_STATE(&m->dev, state);
+	ASSERT_EQ(mig_gives_file(m->flags, ST_RUNNING, state), fd >= 0);
+	if (state == ST_RESUMING)
+		ASSERT_EQ(0, stream_write(fd, &m->fresh, 0));
+	return fd;
+}
+
+/* All that main() does. */
+static inline int mig_harness_run(int argc, char *argv[])
+{
+	mig_bdf = vfio_selftests_get_bdf(&argc, argv);
+	return test_harness_run(argc, argv);
+}
+
+#endif /* SELFTESTS_VFIO_MIGRATION_HARNESS_H */

@@ -612,8 +612,11 @@ static void add(const char *prefix, const struct drv_test *t, int pf)
 static void add_all(const struct drv_test *t, size_t nr)
 {
 	bool special = getenv("LM_SPECIAL");
+	bool alloc = getenv("LM_ALLOC");
 
 	for (; nr; t++, nr--) {
+		if (!(t->on & ON_ALLOC) == alloc)
+			continue;
 		if (special && t->on & ON_SPECIAL)
 			add("special: ", t, t->pf);
 		if (special)
@@ -642,6 +645,7 @@ int main(int argc, char **argv)
 	add_all(move_tests, nr_move_tests);
 	add_all(fault_tests, nr_fault_tests);
 	add_all(special_tests, nr_special_tests);
+	add_all(alloc_tests, nr_alloc_tests);
 	add_all(end_tests, nr_end_tests);
 	return tap_main(all, nr_all, argc, argv, before, after);
 }

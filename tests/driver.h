@@ -30,6 +30,7 @@ enum {
 	ON_BOTH		= ON_TP | ON_VS,
 	ON_PLAIN	= 1 << 2,	/* PF 4 */
 	ON_SPECIAL	= 1 << 3,	/* the special machine, PF @pf */
+	ON_ALLOC	= 1 << 4,	/* only where the kernel can make allocations fail */
 };
 
 struct drv_test {
@@ -190,8 +191,8 @@ void make_dirty(struct unvme *u);
 void read_features(struct unvme *u, u32 *f);
 
 extern const struct drv_test bind_tests[], arcs_tests[], stream_tests[], refuse_tests[],
-	move_tests[], fault_tests[], special_tests[], end_tests[];
+	move_tests[], fault_tests[], alloc_tests[], special_tests[], end_tests[];
 extern const size_t nr_bind_tests, nr_arcs_tests, nr_stream_tests, nr_refuse_tests,
-	nr_move_tests, nr_fault_tests, nr_special_tests, nr_end_tests;
+	nr_move_tests, nr_fault_tests, nr_alloc_tests, nr_special_tests, nr_end_tests;
 
 #endif /* TESTS_DRIVER_H */

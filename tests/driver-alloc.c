@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that runs out: each allocation on behalf of the driver fails once, in every operation.
+ *
+ * The kernel's fault injection fails the n-th allocation of this thread whose call trace goes
+ * through the module. n grows until an operation makes fewer allocations than that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+#define FAIL_NTH	"/proc/thread-self/fail-nth"
+#define DEBUGFS		"/sys/kernel/debug/"
+
+/* More than any operation needs */
+#define MAX_NTH		200
+
+static const char *const injectors[] = { "failslab", "fail_page_alloc" };
+
+static bool set_injector(const char *injector, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/%s", injector, name);
+	return EXPECT_EQ(write_file(path, value), 0, "%s", path);
+}
+
+/* Where a symbol of the module begins and the one behind it; NULL: the module's text. */
+static bool find_text(const char *symbol, u64 *start, u64 *end)
+{
+	char line[512], name[256], owner[64], type;
+	FILE *f = fopen("/proc/kallsyms", "r");
+	unsigned long long at;
+
+	*start = symbol ? 0 : ~0ull;
+	*end = symbol ? ~0ull : 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx %c %255s [%63[^]]", &at, &type, name, owner) != 4 ||
+		    strcmp(owner, MODULE) || (type != 't' && type != 'T'))
+			continue;
+		if (symbol && !strcmp(name, symbol))
+			*start = at;
+		if (!symbol && at < *start)
+			*start = at;
+		if (!symbol && at > *end)
+			*end = at;
+	}
+	if (!f)
+		return EXPECT(0, "/proc/kallsyms: %s", strerror(errno));
+	rewind(f);
+	while (symbol && fgets(line, sizeof(line), f)) {
+		at = strtoull(line, NULL, 16);
+		if (at > *start && at < *end)
+			*end = at;
+	}
+	fclose(f);
+	return EXPECT(*start && *start < *end, "no text of %s", symbol ? symbol : MODULE);
+}
+
+/* Failures only under this symbol of the module, or anywhere in it. */
+static bool aim(const char *symbol)
+{
+	u64 start, end;
+	char value[32];
+	size_t i;
+
+	if (!find_text(symbol, &start, &end))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(injectors); i++) {
+		snprintf(value, sizeof(value), "%#llx", (unsigned long long)start);
+		if (!set_injector(injectors[i], "require-start", value))
+			return false;
+		snprintf(value, sizeof(value), "%#llx", (unsigned long long)end);
+		if (!set_injector(injectors[i], "require-end", value) ||
+		    !set_injector(injectors[i], "stacktrace-depth", "32") ||
+		    !set_injector(injectors[i], "ignore-gfp-wait", "N") ||
+		    !set_injector(injectors[i], "verbose", "0"))
+			return false;
+	}
+	return set_injector("failslab", "cache-filter", "N") &&
+	       set_injector("fail_page_alloc", "ignore-gfp-highmem", "N") &&
+	       set_injector("fail_page_alloc", "min-order", "0");
+}
+
+/* All allocations that aim() selected fail, or none. */
+static void fail_all(bool on)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(injectors); i++) {
+		set_injector(injectors[i], "times", "-1");
+		set_injector(injectors[i], "probability", on ? "100" : "0");
+	}
+}
+
+/* Shared with the child of op_open() */
+static struct injection {
+	unsigned int nth;
+	bool happened;
+} *injection;
+
+/* Opened beforehand: to open it is an allocation, too. */
+static int nth_fd = -1;
+
+static bool open_nth(void)
+{
+	nth_fd = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	return EXPECT(nth_fd >= 0, FAIL_NTH ": %s", strerror(errno));
+}
+
+static void arm(unsigned int nth)
+{
+	char text[16];
+	int n;
+
+	injection->nth = nth;
+	injection->happened = false;
+	n = snprintf(text, sizeof(text), "%u", nth);
+	EXPECT_EQ(pwrite(nth_fd, text, n, 0), n, "arm");
+}
+
+static void disarm(void)
+{
+	char text[16] = "";
+
+	EXPECT(pread(nth_fd, text, sizeof(text) - 1, 0) > 0, "state of the injection");
+	EXPECT_EQ(pwrite(nth_fd, "0", 1, 0), 1, "disarm");
+	injection->happened |= !atoi(text);
+}
+
+/* ---- operations ---- */
+
+static struct stream saved;
+static int migf = -1;
+
+static void close_migf(void)
+{
+	if (migf >= 0)
+		close(migf);
+	migf = -1;
+}
+
+static int set_state(struct vf *v, u32 state)
+{
+	return vdev_mig_set_state(&v->dev, state, &migf);
+}
+
+static bool be_running(struct vf *v)
+{
+	return v->open || vf_open(v, tap_arg(), 1);
+}
+
+static bool be_stopped(struct vf *v)
+{
+	return be_running(v) && go(v, ST_STOP);
+}
+
+static bool be_saving(struct vf *v)
+{
+	if (!be_running(v))
+		return false;
+	migf = go_fd(v, ST_STOP_COPY);
+	return migf >= 0;
+}
+
+static bool be_loading(struct vf *v)
+{
+	if (!be_running(v))
+		return false;
+	migf = go_fd(v, ST_RESUMING);
+	return migf >= 0;
+}
+
+static bool be_loaded(struct vf *v)
+{
+	return be_loading(v) && EXPECT_EQ(stream_write(migf, &saved, 0), 0, "load");
+}
+
+static bool be_closed(struct vf *v)
+{
+	vf_close(v);
+	return true;
+}
+
+static bool be_unbound(struct vf *v)
+{
+	vf_close(v);
+	return EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind");
+}
+
+static int op_p2p(struct vf *v)
+{
+	return set_state(v, ST_P2P);
+}
+
+static int op_stop(struct vf *v)
+{
+	return set_state(v, ST_STOP);
+}
+
+static int op_running(struct vf *v)
+{
+	return set_state(v, ST_RUNNING);
+}
+
+static int op_stop_copy(struct vf *v)
+{
+	return set_state(v, ST_STOP_COPY);
+}
+
+static int op_resuming(struct vf *v)
+{
+	return set_state(v, ST_RESUMING);
+}
+
+static int op_read(struct vf *v)
+{
+	static u8 room[1 << 16];
+	ssize_t n;
+
+	do {
+		n = read(migf, room, sizeof(room));
+	} while (n > 0);
+	return n < 0 ? -errno : 0;
+}
+
+static int op_write(struct vf *v)
+{
+	return stream_write(migf, &saved, 0);
+}
+
+static int op_size(struct vf *v)
+{
+	u64 size = 0;
+	int err = vdev_mig_data_size(&v->dev, &size);
+
+	EXPECT(err || size, "data size 0");
+	return err;
+}
+
+static int op_reset(struct vf *v)
+{
+	int err = vdev_reset(&v->dev);
+
+	EXPECT_EQ(err, 0, "reset");
+	return err;
+}
+
+static int op_close(struct vf *v)
+{
+	vf_close(v);
+	return 0;
+}
+
+/* libvfio ends the program where it cannot open: so in a child, which is armed by itself */
+static int op_open(struct vf *v)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		if (!open_nth())
+			_exit(2);
+		atexit(disarm);
+		arm(injection->nth);
+		vdev_open(&v->dev, v->bdf);
+		exit(0);
+	}
+	EXPECT_EQ(waitpid(pid, &status, 0), pid, "wait for the child");
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) < 2, "status %#x of the child", status);
+	return status ? -ENOMEM : 0;
+}
+
+static int op_bind(struct vf *v)
+{
+	int err = bind_to(vf_bdf(tap_arg(), 1), DRIVER);
+
+	/* a failed probe leaves the VF without a driver, whatever it failed with */
+	return err == -ENODEV ? -ENOMEM : err;
+}
+
+static int op_unbind(struct vf *v)
+{
+	return bind_to(vf_bdf(tap_arg(), 1), NULL);
+}
+
+/*
+ * An operation, and how to come to it. It may succeed in spite of a failure, where there is another
+ * way or the failure costs nothing; otherwise it says ENOMEM.
+ */
+struct step {
+	const char *name;
+	bool (*before)(struct vf *v);
+	int (*op)(struct vf *v);
+};
+
+static const struct step steps[] = {
+	{ "RUNNING -> RUNNING_P2P", be_running, op_p2p },
+	{ "RUNNING -> STOP", be_running, op_stop },
+	{ "RUNNING -> STOP_COPY", be_running, op_stop_copy },
+	{ "STOP -> STOP_COPY", be_stopped, op_stop_copy },
+	{ "data size", be_running, op_size },
+	{ "data size in STOP", be_stopped, op_size },
+	{ "read()", be_saving, op_read },
+	{ "STOP_COPY -> STOP", be_saving, op_stop },
+	{ "STOP_COPY -> RUNNING", be_saving, op_running },
+	{ "STOP -> RUNNING", be_stopped, op_running },
+	{ "STOP -> RESUMING", be_stopped, op_resuming },
+	{ "write()", be_loading, op_write },
+	{ "RESUMING -> STOP", be_loaded, op_stop },
+	{ "RESUMING -> RUNNING", be_loaded, op_running },
+	{ "reset in STOP_COPY", be_saving, op_reset },
+	{ "reset in RESUMING", be_loading, op_reset },
+	{ "close in RUNNING", be_running, op_close },
+	{ "close in STOP_COPY", be_saving, op_close },
+	{ "close in RESUMING", be_loading, op_close },
+	{ "open", be_closed, op_open },
+	{ "bind", be_unbound, op_bind },
+	{ "unbind", be_closed, op_unbind },
+};
+
+/* Whatever failed, a reset, or the next open, gives a VF that works. */
+static bool recover(struct vf *v)
+{
+	close_migf();
+	if (v->open)
+		return vf_reset(v);
+	return (strcmp(bound_to(v->bdf), DRIVER) ||
+		EXPECT_EQ(bind_to(v->bdf, NULL), 0, "unbind")) &&
+	       vf_open(v, tap_arg(), 1) && vf_expect_state(v, ST_RUNNING);
+}
+
+/* False: the test is over, by a failure or because fewer than @nth allocations were made. */
+static bool fail_step(const struct step *s, struct vf *v, unsigned int nth)
+{
+	int err;
+
+	if (!s->before(v))
+		return false;
+	arm(nth);
+	err = s->op(v);
+	disarm();
+	EXPECT(!err || (injection->happened && err == -ENOMEM), "%s: allocation %u fails: %s",
+	       s->name, nth, strerror(-err));
+	return recover(v) && !tap_failed() && injection->happened;
+}
+
+static bool prepare(struct vf *v)
+{
+	injection = mmap(NULL, sizeof(*injection), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!EXPECT(injection != MAP_FAILED, "memory") || !open_nth())
+		return false;
+	if (!vf_open(v, tap_arg(), 1) || !go(v, ST_STOP) || !vf_save(v, &saved))
+		return false;
+	return vf_reset(v);
+}
+
+static void finish(void)
+{
+	munmap(injection, sizeof(*injection));
+	close(nth_fd);
+	stream_free(&saved);
+}
+
+static void test_each(void)
+{
+	unsigned int nth, total = 0;
+	struct vf *v = &vf_a;
+	size_t i;
+
+	if (!prepare(v) || !aim(NULL))
+		return;
+	for (i = 0; i < ARRAY_SIZE(steps) && !tap_failed(); i++) {
+		for (nth = 1; nth <= MAX_NTH && fail_step(&steps[i], v, nth); nth++)
+			;
+		EXPECT(nth <= MAX_NTH, "%s: no end of allocations", steps[i].name);
+		tap_note("%s: %u", steps[i].name, nth - 1);
+		total += nth - 1;
+	}
+	/* a save needs a session, its file, a buffer and a command at least */
+	EXPECT(total > 20, "only %u allocations failed", total);
+	if (!tap_failed())
+		vf_check_usable(v);
+	finish();
+}
+
+/* A transfer's memory has a second source, so one failure does not exhaust it. */
+static void test_buffer(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!prepare(v) || !aim("nvmevf_buf_alloc") || !go(v, ST_STOP))
+		return;
+	fail_all(true);
+	refuse_set(v, ST_STOP_COPY, ENOMEM);
+	refuse_set(v, ST_RESUMING, ENOMEM);
+	fail_all(false);
+	if (go(v, ST_STOP_COPY) && go(v, ST_RUNNING))
+		vf_check_usable(v);
+	vf_close(v);
+	if (!EXPECT_EQ(bind_to(v->bdf, NULL), 0, "unbind"))
+		return;
+	klog_mark();
+	fail_all(true);
+	EXPECT_EQ(bind_to(v->bdf, DRIVER), 0, "bind without memory");
+	fail_all(false);
+	EXPECT_EQ(klog_count(v->bdf, "no migration: "), 1, "the log says why");
+	EXPECT_EQ(bind_to(v->bdf, NULL), 0, "unbind");
+	finish();
+}
+
+const struct drv_test alloc_tests[] = {
+	{ "memory: each allocation fails once", test_each, ON_ALLOC | ON_BOTH },
+	{ "memory: no buffers", test_buffer, ON_ALLOC | ON_BOTH },
+};
+
+const size_t nr_alloc_tests = ARRAY_SIZE(alloc_tests);

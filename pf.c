@@ -158,7 +158,8 @@ struct nvmevf_buf *nvmevf_buf_alloc(size_t len)
 	if (!buf)
 		return NULL;
 
-	buf->data = kvzalloc(len, GFP_KERNEL_ACCOUNT);
+	/* users decide when: what they are told is the errno */
+	buf->data = kvzalloc(len, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!buf->data) {
 		kfree(buf);
 		return NULL;

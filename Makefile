@@ -8,7 +8,8 @@ nvme-vfio-pci-y := \
 	cmds.o		\
 	main.o		\
 	migf.o		\
-	pf.o
+	pf.o		\
+	wire.o
 
 # The PF is reached through nvme's private header
 CFLAGS_pf.o := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)

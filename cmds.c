@@ -37,32 +37,6 @@ module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
 		 "How long an Identify command may take, in milliseconds (default: 10000)");
 
-struct nvmevf_status_errno {
-	u16 status;
-	int err;
-};
-
-static const struct nvmevf_status_errno nvmevf_errnos[] = {
-	{ NVME_SC_INVALID_OPCODE,		-EOPNOTSUPP },
-	{ NVME_SC_INVALID_FIELD,		-EINVAL },
-	{ NVME_SC_CMD_SEQ_ERROR,		-EPROTO },
-	{ NVME_LM_SC_INVALID_CNTLID,		-ENXIO },
-	{ NVME_LM_SC_NOT_ENOUGH_RESOURCES,	-ENOSPC },
-	{ NVME_LM_SC_SUSPENDED,			-EBUSY },
-	{ NVME_LM_SC_NOT_SUSPENDED,		-EREMOTEIO },
-};
-
-static int nvmevf_status_to_errno(int status)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(nvmevf_errnos); i++)
-		if (nvmevf_errnos[i].status == status)
-			return nvmevf_errnos[i].err;
-
-	return -EIO;
-}
-
 /* Send @cmd; a positive status ends here */
 static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
 		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
@@ -96,11 +70,7 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmevf_buf *buf,
 			   unsigned int flags)
 {
-	struct nvme_command cmd = {
-		.identify.opcode = nvme_admin_identify,
-		.identify.cns = cns,
-		.identify.ctrlid = cpu_to_le16(cntid),
-	};
+	struct nvme_command cmd = nvmevf_encode_identify(cns, cntid);
 	int ret;
 
 	/* Identify has no length field: the device always moves 4096 bytes */
@@ -109,54 +79,28 @@ static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmev
 	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 }
 
-static void nvmevf_put_offset(struct nvme_command *cmd, u64 offset)
-{
-	cmd->common.cdw12 = cpu_to_le32(lower_32_bits(offset));
-	cmd->common.cdw13 = cpu_to_le32(upper_32_bits(offset));
-}
-
-/* Migration Send, Suspend: Fig 351 and 352; a UDMQ would be kept */
 static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
-	struct nvme_command cmd = {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SUSPEND),
-		.common.cdw11 = cpu_to_le32(lm->cntlid | NVME_LM_STYPE_SUSPEND <<
-					    NVME_LM_SUSPEND_STYPE_SHIFT),
-	};
+	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
 
 	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
 			  flags | NVMEVF_EXEC_SUSPEND);
 }
 
-/* Migration Send, Resume: Fig 353 */
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
 {
-	struct nvme_command cmd = {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_RESUME),
-		.common.cdw11 = cpu_to_le32(lm->cntlid),
-	};
+	struct nvme_command cmd = nvmevf_encode_resume(lm->cntlid);
 
 	return nvmevf_cmd(lm, "Resume", &cmd, NULL, 0, NULL, data_timeout_ms, flags);
 }
 
-/* Migration Receive, Get Controller State: Fig 341 to 347; NUMDL is 0's based */
 static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
 			 bool *csup, unsigned int flags)
 {
-	struct nvme_command cmd = {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_RECEIVE,
-		.common.cdw10 = cpu_to_le32(NVME_LM_RECEIVE_GET_STATE |
-					    lm->csvi << NVME_LM_GET_CSVI_SHIFT),
-		.common.cdw11 = cpu_to_le32(lm->cntlid |
-					    lm->csuuidi << NVME_LM_GET_CSUUIDI_SHIFT),
-		.common.cdw15 = cpu_to_le32(len / sizeof(__le32) - 1),
-	};
+	struct nvme_command cmd = nvmevf_encode_get(lm, offset, len);
 	u32 dw0;
 	int ret;
 
-	nvmevf_put_offset(&cmd, offset);
 	ret = nvmevf_cmd(lm, "Get Controller State", &cmd, buf, len, &dw0, data_timeout_ms, flags);
 	if (!ret)
 		*csup = dw0 & NVME_LM_GET_CSUP;
@@ -275,23 +219,11 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 	return 0;
 }
 
-/* Migration Send, Set Controller State: Fig 354 to 357; NUMD is a plain count */
 static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
 				 size_t len, bool last, unsigned int flags)
 {
-	u32 seqind = (offset ? 0 : NVME_LM_SEQIND_FIRST) | (last ? NVME_LM_SEQIND_LAST : 0);
-	struct nvme_command cmd = {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SET_STATE |
-					    seqind << NVME_LM_SEND_SEQIND_SHIFT),
-		.common.cdw11 = cpu_to_le32(lm->cntlid | lm->csvi << NVME_LM_SET_CSVI_SHIFT |
-					    (u32)lm->load_csuuidi << NVME_LM_SET_CSUUIDI_SHIFT),
-		.common.cdw15 = cpu_to_le32(len / sizeof(__le32)),
-	};
+	struct nvme_command cmd = nvmevf_encode_set(lm, offset, len, last);
 
-	static_assert((NVME_LM_SEQIND_FIRST | NVME_LM_SEQIND_LAST) == NVME_LM_SEQIND_ONLY);
-
-	nvmevf_put_offset(&cmd, offset);
 	return nvmevf_cmd(lm, "Set Controller State", &cmd, buf, len, NULL, data_timeout_ms,
 			  flags | NVMEVF_EXEC_LOAD);
 }
@@ -374,8 +306,8 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.check_suspended = nvmevf_tp_check,
 };
 
-/* The vendor set names a VF by its number, counted from 1, in CDW10[15:0] */
-static u32 nvmevf_vs_index(const struct nvmevf_lm *lm)
+/* Devices count VFs from 1 */
+static u16 nvmevf_vfn(const struct nvmevf_lm *lm)
 {
 	return pci_iov_vf_id(lm->vf) + 1;
 }
@@ -384,11 +316,7 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 			 struct nvmevf_buf *buf, size_t len, u32 *dw0,
 			 unsigned int timeout_ms, unsigned int flags)
 {
-	struct nvme_command cmd = {
-		.common.opcode = opcode,
-		.common.cdw10 = cpu_to_le32(nvmevf_vs_index(lm)),
-		.common.cdw11 = cpu_to_le32(cdw11),
-	};
+	struct nvme_command cmd = nvmevf_encode_vs(opcode, nvmevf_vfn(lm), cdw11);
 
 	return nvmevf_cmd(lm, what, &cmd, buf, len, dw0, timeout_ms, flags);
 }
@@ -594,7 +522,7 @@ nvmevf_find_entry(struct nvmevf_lm *lm, const struct nvme_lm_secondary_list *lis
 	unsigned int i, n = min_t(unsigned int, list->nument, NVME_LM_SECONDARY_MAX);
 
 	for (i = 0; i < n; i++)
-		if (le16_to_cpu(list->entry[i].vfn) == pci_iov_vf_id(lm->vf) + 1 &&
+		if (le16_to_cpu(list->entry[i].vfn) == nvmevf_vfn(lm) &&
 		    le16_to_cpu(list->entry[i].pcid) == nvmevf_pf_cntlid(lm->pf))
 			return &list->entry[i];
 

@@ -157,6 +157,15 @@ void nvmevf_lm_free(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hello);
 
+int nvmevf_status_to_errno(u16 status);
+struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid);
+struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype);
+struct nvme_command nvmevf_encode_resume(u16 cntlid);
+struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len);
+struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
+				      bool last);
+struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
+
 /**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
  * @core: what every vfio-pci device is

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bytes of both command sets: how a command is encoded, and how what a
+ * device returned is read. Nothing here asks a device.
+ */
+
+#include <kunit/visibility.h>
+#include <linux/nvme.h>
+
+#include "nvme.h"
+
+struct nvmevf_status_errno {
+	u16 status;
+	int err;
+};
+
+static const struct nvmevf_status_errno nvmevf_errnos[] = {
+	{ NVME_SC_INVALID_OPCODE,		-EOPNOTSUPP },
+	{ NVME_SC_INVALID_FIELD,		-EINVAL },
+	{ NVME_SC_CMD_SEQ_ERROR,		-EPROTO },
+	{ NVME_LM_SC_INVALID_CNTLID,		-ENXIO },
+	{ NVME_LM_SC_NOT_ENOUGH_RESOURCES,	-ENOSPC },
+	{ NVME_LM_SC_SUSPENDED,			-EBUSY },
+	{ NVME_LM_SC_NOT_SUSPENDED,		-EREMOTEIO },
+};
+
+/**
+ * nvmevf_status_to_errno - what an NVMe status becomes for the user
+ * @status: SCT and SC
+ *
+ * Context: Any.
+ * Return: a negative errno, whatever the status.
+ */
+int nvmevf_status_to_errno(u16 status)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(nvmevf_errnos); i++)
+		if (nvmevf_errnos[i].status == status)
+			return nvmevf_errnos[i].err;
+
+	return -EIO;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_status_to_errno);
+
+/**
+ * nvmevf_encode_identify - Identify
+ * @cns: which data structure
+ * @cntid: lowest controller id of a list
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid)
+{
+	return (struct nvme_command) {
+		.identify.opcode = nvme_admin_identify,
+		.identify.cns = cns,
+		.identify.ctrlid = cpu_to_le16(cntid),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_identify);
+
+/**
+ * nvmevf_encode_suspend - Migration Send, Suspend: Fig 351 and 352
+ * @cntlid: the controller
+ * @stype: NVME_LM_STYPE_SUSPEND or NVME_LM_STYPE_NOTIFICATION
+ *
+ * A UDMQ would be kept.
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype)
+{
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SUSPEND),
+		.common.cdw11 = cpu_to_le32(cntlid | stype << NVME_LM_SUSPEND_STYPE_SHIFT),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_suspend);
+
+/**
+ * nvmevf_encode_resume - Migration Send, Resume: Fig 353
+ * @cntlid: the controller
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_resume(u16 cntlid)
+{
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_RESUME),
+		.common.cdw11 = cpu_to_le32(cntlid),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_resume);
+
+/**
+ * nvmevf_encode_get - Migration Receive, Get Controller State: Fig 341 to 347
+ * @lm: the VF; its formats to save with
+ * @offset: where in the state to begin
+ * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len)
+{
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_RECEIVE,
+		.common.cdw10 = cpu_to_le32(NVME_LM_RECEIVE_GET_STATE |
+					    lm->csvi << NVME_LM_GET_CSVI_SHIFT),
+		.common.cdw11 = cpu_to_le32(lm->cntlid |
+					    lm->csuuidi << NVME_LM_GET_CSUUIDI_SHIFT),
+		.common.cdw12 = cpu_to_le32(lower_32_bits(offset)),
+		.common.cdw13 = cpu_to_le32(upper_32_bits(offset)),
+		.common.cdw15 = cpu_to_le32(len / sizeof(__le32) - 1),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_get);
+
+/**
+ * nvmevf_encode_set - Migration Send, Set Controller State: Fig 354 to 357
+ * @lm: the VF; its formats of the stream being loaded
+ * @offset: where in the state the data belongs; 0 begins a sequence
+ * @len: bytes of data, a multiple of 4: NUMD is a plain count
+ * @last: the device commits
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
+				      bool last)
+{
+	u32 seqind = (offset ? 0 : NVME_LM_SEQIND_FIRST) | (last ? NVME_LM_SEQIND_LAST : 0);
+
+	static_assert((NVME_LM_SEQIND_FIRST | NVME_LM_SEQIND_LAST) == NVME_LM_SEQIND_ONLY);
+
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SET_STATE |
+					    seqind << NVME_LM_SEND_SEQIND_SHIFT),
+		.common.cdw11 = cpu_to_le32(lm->cntlid | lm->csvi << NVME_LM_SET_CSVI_SHIFT |
+					    (u32)lm->load_csuuidi << NVME_LM_SET_CSUUIDI_SHIFT),
+		.common.cdw12 = cpu_to_le32(lower_32_bits(offset)),
+		.common.cdw13 = cpu_to_le32(upper_32_bits(offset)),
+		.common.cdw15 = cpu_to_le32(len / sizeof(__le32)),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_set);
+
+/**
+ * nvmevf_encode_vs - a command of the vendor specific set
+ * @opcode: NVME_LM_VS_*
+ * @vfn: number of the VF, counted from 1
+ * @cdw11: bytes of state with NVME_LM_VS_LOAD_DATA, else 0
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11)
+{
+	return (struct nvme_command) {
+		.common.opcode = opcode,
+		.common.cdw10 = cpu_to_le32(vfn),
+		.common.cdw11 = cpu_to_le32(cdw11),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_vs);

@@ -107,21 +107,14 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 	return ret;
 }
 
-/* Bytes of the whole container, Fig 358; its sizes are 128 bits of dwords each */
 static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
 {
-	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]), vss = le64_to_cpu(hdr->vss[0]), dwords;
+	if (nvmevf_container_len(hdr, size))
+		return 0;
 
-	if (hdr->ver || hdr->nvmecss[1] || hdr->vss[1] ||
-	    check_add_overflow(nvmecss, vss, &dwords) ||
-	    check_mul_overflow(dwords, (u64)sizeof(__le32), size) ||
-	    check_add_overflow(*size, (u64)sizeof(*hdr), size)) {
-		pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
-			le16_to_cpu(hdr->ver));
-		return -EIO;
-	}
-
-	return 0;
+	pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
+		le16_to_cpu(hdr->ver));
+	return -EIO;
 }
 
 /* The first 48 bytes tell the size of the rest, and whether the VF is suspended */

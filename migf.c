@@ -231,18 +231,15 @@ static void nvmevf_save_hello(struct nvmevf_session *s)
 	s->stage = NVMEVF_STAGE_DATA;
 }
 
-/* Whether the sizes that the container itself states, Fig 358, make up the total */
+/* Whether the sizes that the container itself states make up the total */
 static bool nvmevf_sizes_add_up(const struct nvmevf_session *s)
 {
-	const struct nvme_lm_state_header *hdr = s->buf->data;
-	u64 dwords = (s->total - sizeof(*hdr)) / sizeof(__le32);
-	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]);
+	u64 len;
 
 	if (s->vf->lm->ops->cmdset != NVME_LM_CMDSET_TP4159)
 		return true;
 
-	return !hdr->ver && !hdr->nvmecss[1] && !hdr->vss[1] && nvmecss <= dwords &&
-	       le64_to_cpu(hdr->vss[0]) == dwords - nvmecss;
+	return nvmevf_container_len(s->buf->data, &len) && len == s->total;
 }
 
 static int nvmevf_save_piece(struct nvmevf_session *s)

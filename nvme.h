@@ -165,6 +165,7 @@ struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, si
 struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
 				      bool last);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
+bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
 
 /**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver

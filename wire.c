@@ -6,6 +6,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/nvme.h>
+#include <linux/overflow.h>
 
 #include "nvme.h"
 
@@ -170,3 +171,22 @@ struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11)
 	};
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_vs);
+
+/**
+ * nvmevf_container_len - how long a controller state is: Fig 358
+ * @hdr: its head; the sizes in it are 128 bits of dwords each
+ * @len: bytes of the whole, the head included
+ *
+ * Context: Any.
+ * Return: whether the version is known and the sizes are possible.
+ */
+bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len)
+{
+	u64 nvmecss = le64_to_cpu(hdr->nvmecss[0]), vss = le64_to_cpu(hdr->vss[0]), dwords;
+
+	return !hdr->ver && !hdr->nvmecss[1] && !hdr->vss[1] &&
+	       !check_add_overflow(nvmecss, vss, &dwords) &&
+	       !check_mul_overflow(dwords, (u64)sizeof(__le32), len) &&
+	       !check_add_overflow(*len, (u64)sizeof(*hdr), len);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);

@@ -13,7 +13,6 @@
 #include <linux/nvme.h>
 #include <linux/pci_ids.h>
 #include <linux/slab.h>
-#include <linux/unaligned.h>
 
 #include "nvme.h"
 
@@ -221,35 +220,6 @@ static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 			  flags | NVMEVF_EXEC_LOAD);
 }
 
-/* Indexes of the formats, Fig 329: they count from 1 */
-static int nvmevf_tp_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f)
-{
-	size_t uuids = f->nv * sizeof(__le16);
-	unsigned int i;
-
-	if (uuids + f->nuuid * sizeof(uuid_t) > sizeof(f->entries)) {
-		pci_info(lm->vf, "no migration: list of state formats exceeds its 4096 bytes\n");
-		return -EPROTO;
-	}
-
-	for (i = 0; i < f->nv && !lm->csvi; i++)
-		if (get_unaligned_le16(&f->entries[i * sizeof(__le16)]) == NVME_LM_STATE_VERSION)
-			lm->csvi = i + 1;
-
-	if (!f->nuuid)
-		return 0;
-
-	lm->uuids = kmemdup(&f->entries[uuids], f->nuuid * sizeof(uuid_t), GFP_KERNEL);
-	if (!lm->uuids)
-		return -ENOMEM;
-
-	lm->nuuid = f->nuuid;
-	for (i = 0; i < lm->nuuid && !lm->csuuidi; i++)
-		if (!uuid_is_null(&lm->uuids[i]))
-			lm->csuuidi = i + 1;
-	return 0;
-}
-
 static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 {
 	if (!lm->csuuidi && !io_queues_only) {
@@ -268,6 +238,22 @@ static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 	return 0;
 }
 
+static int nvmevf_tp_read_formats(struct nvmevf_lm *lm, struct nvmevf_buf *buf)
+{
+	int ret;
+
+	ret = nvmevf_identify(lm, NVME_LM_CNS_STATE_FORMATS, 0, buf, 0);
+	if (ret) {
+		pci_info(lm->vf, "no migration: cannot read the list of state formats\n");
+		return ret;
+	}
+
+	ret = nvmevf_parse_formats(lm, buf->data);
+	if (ret == -EPROTO)
+		pci_info(lm->vf, "no migration: list of state formats exceeds its 4096 bytes\n");
+	return ret;
+}
+
 static int nvmevf_tp_probe(struct nvmevf_lm *lm)
 {
 	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
@@ -276,11 +262,7 @@ static int nvmevf_tp_probe(struct nvmevf_lm *lm)
 	if (!buf)
 		return -ENOMEM;
 
-	ret = nvmevf_identify(lm, NVME_LM_CNS_STATE_FORMATS, 0, buf, 0);
-	if (ret)
-		pci_info(lm->vf, "no migration: cannot read the list of state formats\n");
-	else
-		ret = nvmevf_tp_parse_formats(lm, buf->data);
+	ret = nvmevf_tp_read_formats(lm, buf);
 	nvmevf_buf_put(buf);
 
 	return ret ?: nvmevf_tp_choose_format(lm);
@@ -441,11 +423,14 @@ static const struct nvmevf_lm_ops nvmevf_vs_ops = {
 static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
 						     const struct nvme_id_ctrl *id)
 {
-	if (le16_to_cpu(id->oacs) & NVME_LM_OACS_HMLMS)
+	switch (nvmevf_find_cmdset(id)) {
+	case NVME_LM_CMDSET_TP4159:
 		return &nvmevf_tp_ops;
-	if (id->vs[0] == NVME_LM_VS_SUPPORTED && pci_match_id(nvmevf_vs_ids, vf))
-		return &nvmevf_vs_ops;
-	return NULL;
+	case NVME_LM_CMDSET_VENDOR:
+		return pci_match_id(nvmevf_vs_ids, vf) ? &nvmevf_vs_ops : NULL;
+	default:
+		return NULL;
+	}
 }
 
 static void nvmevf_fill_hello(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
@@ -468,8 +453,7 @@ static int nvmevf_check_identity(struct nvmevf_lm *lm, const struct nvme_id_ctrl
 {
 	struct pci_dev *pf = pci_physfn(lm->vf);
 
-	if (le16_to_cpu(id->vid) == pf->vendor && le16_to_cpu(id->ssvid) == pf->subsystem_vendor &&
-	    le16_to_cpu(id->cntlid) == nvmevf_pf_cntlid(lm->pf))
+	if (nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_pf_cntlid(lm->pf)))
 		return 0;
 
 	pci_info(lm->vf, "no migration: Identify data is not that of the PF\n");
@@ -509,51 +493,29 @@ out:
 	return ret;
 }
 
-static const struct nvme_lm_secondary_entry *
-nvmevf_find_entry(struct nvmevf_lm *lm, const struct nvme_lm_secondary_list *list)
-{
-	unsigned int i, n = min_t(unsigned int, list->nument, NVME_LM_SECONDARY_MAX);
-
-	for (i = 0; i < n; i++)
-		if (le16_to_cpu(list->entry[i].vfn) == nvmevf_vfn(lm) &&
-		    le16_to_cpu(list->entry[i].pcid) == nvmevf_pf_cntlid(lm->pf))
-			return &list->entry[i];
-
-	return NULL;
-}
-
-/* Find the VF in the Secondary Controller List (CNS 15h): 127 entries a page */
+/* Find the VF in the Secondary Controller List (CNS 15h), page by page */
 static int nvmevf_read_entry(struct nvmevf_lm *lm, struct nvme_lm_secondary_entry *entry,
 			     unsigned int flags)
 {
 	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
 	const struct nvme_lm_secondary_entry *found;
-	const struct nvme_lm_secondary_list *list;
-	unsigned int cntid = 0, last;
-	int ret;
+	int ret, cntid = 0;
 
 	if (!buf)
 		return -ENOMEM;
-	list = buf->data;
 
-	for (;;) {
+	do {
 		ret = nvmevf_identify(lm, NVME_ID_CNS_SCNDRY_CTRL_LIST, cntid, buf, flags);
 		if (ret)
 			break;
-		found = nvmevf_find_entry(lm, list);
+		found = nvmevf_find_secondary(buf->data, nvmevf_vfn(lm), nvmevf_pf_cntlid(lm->pf));
 		if (found) {
 			*entry = *found;
 			break;
 		}
-		ret = -ENXIO;
-		if (list->nument < NVME_LM_SECONDARY_MAX)
-			break;
-		last = le16_to_cpu(list->entry[NVME_LM_SECONDARY_MAX - 1].scid);
-		/* ids ascend: a device that says otherwise would be asked for ever */
-		if (last < cntid || last == U16_MAX)
-			break;
-		cntid = last + 1;
-	}
+		cntid = nvmevf_next_secondary(buf->data, cntid);
+		ret = cntid < 0 ? cntid : 0;
+	} while (!ret);
 
 	nvmevf_buf_put(buf);
 	return ret;
@@ -598,9 +560,9 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 	int ret;
 
 	ret = nvmevf_read_entry(lm, &entry, 0);
-	if (ret || le16_to_cpu(entry.scid) == nvmevf_pf_cntlid(lm->pf)) {
+	if (ret) {
 		pci_info(lm->vf, "no migration: PF does not list this VF as a secondary controller\n");
-		return ret ?: -ENXIO;
+		return ret;
 	}
 
 	lm->cntlid = le16_to_cpu(entry.scid);

@@ -18,6 +18,7 @@
 #include "nvme_lm.h"
 
 struct nvme_command;
+struct nvme_id_ctrl;
 union nvme_result;
 
 struct nvmevf_device;
@@ -166,6 +167,12 @@ struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, si
 				      bool last);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
+bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
+u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id);
+int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f);
+const struct nvme_lm_secondary_entry *
+nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pcid);
+int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid);
 
 /**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver

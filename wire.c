@@ -7,6 +7,9 @@
 #include <kunit/visibility.h>
 #include <linux/nvme.h>
 #include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/unaligned.h>
+#include <linux/uuid.h>
 
 #include "nvme.h"
 
@@ -190,3 +193,138 @@ bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len)
 	       !check_add_overflow(*len, (u64)sizeof(*hdr), len);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);
+
+/**
+ * nvmevf_is_identity - whether Identify data is that of a certain PF
+ * @id: Identify Controller data
+ * @vid: PCI Vendor ID of the PF
+ * @ssvid: PCI Subsystem Vendor ID of the PF
+ * @cntlid: controller id of the PF
+ *
+ * Context: Any.
+ * Return: true where it is.
+ */
+bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid)
+{
+	return le16_to_cpu(id->vid) == vid && le16_to_cpu(id->ssvid) == ssvid &&
+	       le16_to_cpu(id->cntlid) == cntlid;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_is_identity);
+
+/**
+ * nvmevf_find_cmdset - what a PF says it can migrate by
+ * @id: its Identify Controller data
+ *
+ * Byte 3072 means something in the data of certain devices only.
+ *
+ * Context: Any.
+ * Return: enum nvme_lm_cmdset, or 0.
+ */
+u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id)
+{
+	if (le16_to_cpu(id->oacs) & NVME_LM_OACS_HMLMS)
+		return NVME_LM_CMDSET_TP4159;
+	if (id->vs[0] == NVME_LM_VS_SUPPORTED)
+		return NVME_LM_CMDSET_VENDOR;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_cmdset);
+
+static u8 nvmevf_find_version(const struct nvme_lm_state_formats *f, u16 version)
+{
+	unsigned int i;
+
+	for (i = 0; i < f->nv; i++)
+		if (get_unaligned_le16(&f->entries[i * sizeof(__le16)]) == version)
+			return i + 1;
+
+	return 0;
+}
+
+static u8 nvmevf_first_uuid(const uuid_t *uuids, u8 nuuid)
+{
+	unsigned int i;
+
+	for (i = 0; i < nuuid; i++)
+		if (!uuid_is_null(&uuids[i]))
+			return i + 1;
+
+	return 0;
+}
+
+/**
+ * nvmevf_parse_formats - find the formats to save with: Fig 329
+ * @lm: the VF; gets @csvi, @csuuidi, @nuuid and @uuids
+ * @f: the formats that the device lists; their indexes count from 1
+ *
+ * Context: Process; sleeps.
+ * Return: 0; -EPROTO where the list does not fit in its own 4096 bytes; -ENOMEM.
+ */
+int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f)
+{
+	size_t uuids = f->nv * sizeof(__le16), len = f->nuuid * sizeof(uuid_t);
+
+	if (uuids + len > sizeof(f->entries))
+		return -EPROTO;
+
+	lm->csvi = nvmevf_find_version(f, NVME_LM_STATE_VERSION);
+	if (!len)
+		return 0;
+
+	lm->uuids = kmemdup(&f->entries[uuids], len, GFP_KERNEL);
+	if (!lm->uuids)
+		return -ENOMEM;
+
+	lm->nuuid = f->nuuid;
+	lm->csuuidi = nvmevf_first_uuid(lm->uuids, lm->nuuid);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_parse_formats);
+
+/**
+ * nvmevf_find_secondary - find a VF in a Secondary Controller List: Fig 331
+ * @list: one page of the list
+ * @vfn: number of the VF, counted from 1
+ * @pcid: controller id of its PF
+ *
+ * Context: Any.
+ * Return: the entry, or NULL. The PF itself is never the VF.
+ */
+const struct nvme_lm_secondary_entry *
+nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pcid)
+{
+	unsigned int i, n = min_t(unsigned int, list->nument, NVME_LM_SECONDARY_MAX);
+	const struct nvme_lm_secondary_entry *entry;
+
+	for (i = 0; i < n; i++) {
+		entry = &list->entry[i];
+		if (le16_to_cpu(entry->vfn) == vfn && le16_to_cpu(entry->pcid) == pcid &&
+		    le16_to_cpu(entry->scid) != pcid)
+			return entry;
+	}
+
+	return NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_secondary);
+
+/**
+ * nvmevf_next_secondary - where the list goes on that @list is a page of
+ * @list: the page
+ * @cntid: lowest controller id that it was asked for
+ *
+ * Context: Any.
+ * Return: lowest controller id to ask for next, or -ENXIO at the end.
+ */
+int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid)
+{
+	u16 last = le16_to_cpu(list->entry[NVME_LM_SECONDARY_MAX - 1].scid);
+
+	if (list->nument < NVME_LM_SECONDARY_MAX)
+		return -ENXIO;
+	/* ids ascend: a device that says otherwise would be asked for ever */
+	if (last < cntid || last == U16_MAX)
+		return -ENXIO;
+
+	return last + 1;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_next_secondary);

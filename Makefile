@@ -6,9 +6,11 @@ obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 
 nvme-vfio-pci-y := \
 	cmds.o		\
+	hello.o		\
 	main.o		\
 	migf.o		\
 	pf.o		\
+	stream.o	\
 	wire.o
 
 # The PF is reached through nvme's private header

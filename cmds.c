@@ -433,21 +433,6 @@ static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
 	}
 }
 
-static void nvmevf_fill_hello(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
-{
-	hello->magic = cpu_to_le64(NVME_LM_STREAM_MAGIC);
-	hello->version = cpu_to_le16(NVME_LM_STREAM_VERSION);
-	hello->vid = id->vid;
-	hello->ssvid = id->ssvid;
-	hello->oncs = id->oncs;
-	hello->mdts = id->mdts;
-	hello->aerl = id->aerl;
-	hello->sgls = id->sgls;
-	memcpy(hello->sn, id->sn, sizeof(hello->sn));
-	memcpy(hello->mn, id->mn, sizeof(hello->mn));
-	memcpy(hello->subnqn, id->subnqn, sizeof(hello->subnqn));
-}
-
 /* What answered must be this PF, or the queue was not its admin queue */
 static int nvmevf_check_identity(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
@@ -486,7 +471,7 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 		goto out;
 	}
 
-	nvmevf_fill_hello(&lm->hello, id);
+	nvmevf_hello_fill(&lm->hello, id);
 	lm->hello.cmdset = lm->ops->cmdset;
 out:
 	nvmevf_buf_put(buf);
@@ -568,40 +553,6 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 	lm->cntlid = le16_to_cpu(entry.scid);
 	nvmevf_store_entry(lm, &entry);
 	return 0;
-}
-
-/**
- * nvmevf_lm_match_format - choose the format indexes for a stream to load
- * @lm: the VF
- * @hello: what the stream says of itself
- *
- * Indexes are local to a device: a format is found by version and UUID.
- *
- * Context: Process, state mutex held.
- * Return: 0, or -EOPNOTSUPP where this device does not know the format.
- */
-int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hello)
-{
-	unsigned int i;
-	uuid_t uuid;
-
-	if (hello->state_ver != lm->hello.state_ver)
-		return -EOPNOTSUPP;
-
-	import_uuid(&uuid, hello->uuid);
-	if (uuid_is_null(&uuid)) {
-		lm->load_csuuidi = 0;
-		return lm->csuuidi ? -EOPNOTSUPP : 0;
-	}
-
-	for (i = 0; i < lm->nuuid; i++) {
-		if (uuid_equal(&uuid, &lm->uuids[i])) {
-			lm->load_csuuidi = i + 1;
-			return 0;
-		}
-	}
-
-	return -EOPNOTSUPP;
 }
 
 static const char *nvmevf_pf_get_reason(long err)

@@ -330,7 +330,7 @@ static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 		return;
 
 	if (!vf->lm->ops->state_size(vf->lm, &size, NVMEVF_EXEC_KILLABLE))
-		vf->data_size = nvmevf_stream_size(vf->lm, size);
+		vf->data_size = nvmevf_stream_size(size, nvmevf_pf_max_xfer(vf->lm->pf));
 	else if (running)
 		vf->lm->lost = false;	/* a VF that is not suspended has nothing to lose */
 }
@@ -589,7 +589,7 @@ static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev)
 static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *lm)
 {
 	vf->lm = lm;
-	vf->data_size = nvmevf_stream_size(lm, NVMEVF_DATA_SIZE_GUESS);
+	vf->data_size = nvmevf_stream_size(NVMEVF_DATA_SIZE_GUESS, nvmevf_pf_max_xfer(lm->pf));
 	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);

@@ -156,7 +156,6 @@ struct nvmevf_lm {
 struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
-int nvmevf_lm_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *hello);
 
 int nvmevf_status_to_errno(u16 status);
 struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid);
@@ -173,6 +172,76 @@ int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_format
 const struct nvme_lm_secondary_entry *
 nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pcid);
 int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid);
+
+/**
+ * enum nvmevf_stage - what comes next in a stream
+ * @NVMEVF_STAGE_RECORD: resume: the head of a record; save: not used
+ * @NVMEVF_STAGE_HELLO: HELLO's payload; save: the whole record
+ * @NVMEVF_STAGE_CHECK: resume: HELLO arrived, does it fit this VF?
+ * @NVMEVF_STAGE_PIECE: resume: the head of STATE's payload
+ * @NVMEVF_STAGE_DATA: controller state; save: a whole STATE record
+ * @NVMEVF_STAGE_SKIP: resume: payload of an unknown record
+ * @NVMEVF_STAGE_END: END's payload; save: the whole record
+ * @NVMEVF_STAGE_COMMIT: resume: END is right, the device gets the last piece
+ * @NVMEVF_STAGE_DONE: the stream is complete
+ */
+enum nvmevf_stage {
+	NVMEVF_STAGE_RECORD,
+	NVMEVF_STAGE_HELLO,
+	NVMEVF_STAGE_CHECK,
+	NVMEVF_STAGE_PIECE,
+	NVMEVF_STAGE_DATA,
+	NVMEVF_STAGE_SKIP,
+	NVMEVF_STAGE_END,
+	NVMEVF_STAGE_COMMIT,
+	NVMEVF_STAGE_DONE,
+};
+
+/**
+ * struct nvmevf_stream - a stream being made by a save, or taken apart by a resume
+ * @stage: what comes next
+ * @hello_seen: resume: a HELLO was accepted
+ * @crc: running CRC32C
+ * @total: bytes of controller state
+ * @offset: save: bytes of it in records so far; resume: bytes that arrived
+ * @sent: resume: bytes given to the device
+ * @rec_left: resume: payload bytes of the record still to come
+ * @data: memory for controller state on its way
+ * @size: bytes of @data
+ * @data_len: save: bytes of @data to be read behind @head
+ * @head_len: bytes in @head; save: to be read; resume: arrived so far
+ * @head: record head and payload other than controller state
+ * @why: resume: why the stream is refused
+ */
+struct nvmevf_stream {
+	enum nvmevf_stage stage;
+	bool hello_seen;
+	u32 crc;
+	u64 total;
+	u64 offset;
+	u64 sent;
+	u64 rec_left;
+	void *data;
+	size_t size;
+	size_t data_len;
+	size_t head_len;
+	u8 head[sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello)] __aligned(8);
+	char why[512];
+};
+
+u64 nvmevf_stream_size(u64 state_len, size_t piece);
+void nvmevf_stream_make_hello(struct nvmevf_stream *st, const struct nvme_lm_hello *hello);
+size_t nvmevf_stream_piece_len(const struct nvmevf_stream *st);
+void nvmevf_stream_make_piece(struct nvmevf_stream *st);
+void nvmevf_stream_make_end(struct nvmevf_stream *st);
+bool nvmevf_stream_full(const struct nvmevf_stream *st);
+void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len);
+int nvmevf_stream_take(struct nvmevf_stream *st, size_t len);
+void nvmevf_stream_accept_hello(struct nvmevf_stream *st);
+__printf(3, 4) int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...);
+
+void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
+int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
 
 /**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
@@ -206,6 +275,5 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
 struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
 int nvmevf_resume_finish_locked(struct nvmevf_device *vf);
 void nvmevf_session_end_locked(struct nvmevf_device *vf);
-u64 nvmevf_stream_size(const struct nvmevf_lm *lm, u64 state_len);
 
 #endif /* NVMEVF_NVME_H */

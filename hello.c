@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * HELLO, the record that says what a stream is of: filled on the source, held
+ * against the VF on the destination.
+ */
+
+#include <kunit/visibility.h>
+#include <linux/nvme.h>
+#include <linux/string.h>
+#include <linux/uuid.h>
+
+#include "nvme.h"
+
+/**
+ * nvmevf_hello_fill - begin a HELLO with what the PF says of itself
+ * @hello: the payload; what depends on the VF is filled in elsewhere
+ * @id: Identify Controller data of the PF
+ *
+ * Context: Any.
+ */
+void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
+{
+	hello->magic = cpu_to_le64(NVME_LM_STREAM_MAGIC);
+	hello->version = cpu_to_le16(NVME_LM_STREAM_VERSION);
+	hello->vid = id->vid;
+	hello->ssvid = id->ssvid;
+	hello->oncs = id->oncs;
+	hello->mdts = id->mdts;
+	hello->aerl = id->aerl;
+	hello->sgls = id->sgls;
+	memcpy(hello->sn, id->sn, sizeof(hello->sn));
+	memcpy(hello->mn, id->mn, sizeof(hello->mn));
+	memcpy(hello->subnqn, id->subnqn, sizeof(hello->subnqn));
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_fill);
+
+/* What must be the same on both sides: the guest has seen it */
+static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+				 const struct nvme_lm_hello *own)
+{
+	if (in->vid != own->vid || in->ssvid != own->ssvid)
+		return nvmevf_refuse(st, -EXDEV, "vendor %04x:%04x, here %04x:%04x",
+				     le16_to_cpu(in->vid), le16_to_cpu(in->ssvid),
+				     le16_to_cpu(own->vid), le16_to_cpu(own->ssvid));
+	if (memcmp(in->sn, own->sn, sizeof(in->sn)))
+		return nvmevf_refuse(st, -EXDEV, "serial number %*pE, here %*pE",
+				     (int)sizeof(in->sn), in->sn, (int)sizeof(own->sn), own->sn);
+	if (memcmp(in->mn, own->mn, sizeof(in->mn)))
+		return nvmevf_refuse(st, -EXDEV, "model %*pE, here %*pE",
+				     (int)sizeof(in->mn), in->mn, (int)sizeof(own->mn), own->mn);
+	if (memcmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
+		return nvmevf_refuse(st, -EXDEV, "subsystem %*pE, here %*pE",
+				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
+				     (int)strnlen(own->subnqn, sizeof(own->subnqn)), own->subnqn);
+	return 0;
+}
+
+static unsigned int nvmevf_mdts(const struct nvme_lm_hello *hello)
+{
+	return hello->mdts ?: U8_MAX;
+}
+
+static int nvmevf_check_limits(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+			       const struct nvme_lm_hello *own)
+{
+	if (in->msix != own->msix)
+		return nvmevf_refuse(st, -ERANGE, "%u MSI-X vectors, here %u",
+				     le16_to_cpu(in->msix), le16_to_cpu(own->msix));
+	if (le16_to_cpu(in->nvq) > le16_to_cpu(own->nvq))
+		return nvmevf_refuse(st, -ERANGE, "NVQ %u, here %u",
+				     le16_to_cpu(in->nvq), le16_to_cpu(own->nvq));
+	if (nvmevf_mdts(in) > nvmevf_mdts(own))
+		return nvmevf_refuse(st, -ERANGE, "MDTS %u, here %u", in->mdts, own->mdts);
+	if (in->aerl > own->aerl)
+		return nvmevf_refuse(st, -ERANGE, "AERL %u, here %u", in->aerl, own->aerl);
+	if (le16_to_cpu(in->oncs) & ~le16_to_cpu(own->oncs))
+		return nvmevf_refuse(st, -ERANGE, "ONCS %#x, here %#x",
+				     le16_to_cpu(in->oncs), le16_to_cpu(own->oncs));
+	if (in->sgls != own->sgls)
+		return nvmevf_refuse(st, -ERANGE, "SGLS %#x, here %#x",
+				     le32_to_cpu(in->sgls), le32_to_cpu(own->sgls));
+	if (le32_to_cpu(in->vs) > le32_to_cpu(own->vs))
+		return nvmevf_refuse(st, -ERANGE, "VS %#x, here %#x",
+				     le32_to_cpu(in->vs), le32_to_cpu(own->vs));
+	return 0;
+}
+
+#define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
+#define NVMEVF_CAP_AMS(cap)	(((cap) >> 17) & 0x3)
+
+static int nvmevf_check_cap(struct nvmevf_stream *st, u64 in, u64 own)
+{
+	if (!in || !own)
+		return nvmevf_refuse(st, -ERANGE, "CAP %#llx, here %#llx", in, own);
+	if (NVME_CAP_MQES(in) > NVME_CAP_MQES(own))
+		return nvmevf_refuse(st, -ERANGE, "CAP.MQES %llu, here %llu",
+				     (u64)NVME_CAP_MQES(in), (u64)NVME_CAP_MQES(own));
+	if (NVMEVF_CAP_CQR(own) > NVMEVF_CAP_CQR(in))
+		return nvmevf_refuse(st, -ERANGE, "CAP.CQR 0, here 1");
+	if (NVMEVF_CAP_AMS(in) & ~NVMEVF_CAP_AMS(own))
+		return nvmevf_refuse(st, -ERANGE, "CAP.AMS %llu, here %llu",
+				     NVMEVF_CAP_AMS(in), NVMEVF_CAP_AMS(own));
+	if (NVME_CAP_STRIDE(in) != NVME_CAP_STRIDE(own))
+		return nvmevf_refuse(st, -ERANGE, "CAP.DSTRD %llu, here %llu",
+				     (u64)NVME_CAP_STRIDE(in), (u64)NVME_CAP_STRIDE(own));
+	if (NVME_CAP_CSS(in) & ~NVME_CAP_CSS(own))
+		return nvmevf_refuse(st, -ERANGE, "CAP.CSS %#llx, here %#llx",
+				     (u64)NVME_CAP_CSS(in), (u64)NVME_CAP_CSS(own));
+	if (NVME_CAP_MPSMIN(in) < NVME_CAP_MPSMIN(own) ||
+	    NVME_CAP_MPSMAX(in) > NVME_CAP_MPSMAX(own))
+		return nvmevf_refuse(st, -ERANGE, "CAP.MPSMIN..MPSMAX %llu..%llu, here %llu..%llu",
+				     (u64)NVME_CAP_MPSMIN(in), (u64)NVME_CAP_MPSMAX(in),
+				     (u64)NVME_CAP_MPSMIN(own), (u64)NVME_CAP_MPSMAX(own));
+	return 0;
+}
+
+/* Indexes are local to a device: a format is found by version and UUID */
+static bool nvmevf_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *in)
+{
+	unsigned int i;
+	uuid_t uuid;
+
+	if (in->state_ver != lm->hello.state_ver)
+		return false;
+
+	import_uuid(&uuid, in->uuid);
+	lm->load_csuuidi = 0;
+	if (uuid_is_null(&uuid))
+		return !lm->csuuidi;
+
+	for (i = 0; i < lm->nuuid && !lm->load_csuuidi; i++)
+		if (uuid_equal(&uuid, &lm->uuids[i]))
+			lm->load_csuuidi = i + 1;
+
+	return lm->load_csuuidi;
+}
+
+static int nvmevf_check_format(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+			       struct nvmevf_lm *lm)
+{
+	u64 total = le64_to_cpu(in->state_len);
+
+	if (in->cmdset != lm->hello.cmdset)
+		return nvmevf_refuse(st, -EOPNOTSUPP, "command set %u, here %u (%s)",
+				     in->cmdset, lm->hello.cmdset, lm->ops->name);
+	if (!nvmevf_match_format(lm, in))
+		return nvmevf_refuse(st, -EOPNOTSUPP,
+				     "state version %#x with UUID %pUb is not known here",
+				     le16_to_cpu(in->state_ver), in->uuid);
+	if (!total || (in->cmdset == NVME_LM_CMDSET_TP4159 &&
+		       (!IS_ALIGNED(total, sizeof(__le32)) ||
+			total < sizeof(struct nvme_lm_state_header))))
+		return nvmevf_refuse(st, -EPROTO, "state of %llu bytes", total);
+	if (in->cmdset == NVME_LM_CMDSET_VENDOR && total > st->size)
+		return nvmevf_refuse(st, -EFBIG, "state of %llu bytes, one transfer here is %zu",
+				     total, st->size);
+	return 0;
+}
+
+/**
+ * nvmevf_hello_check - see whether a VF can take over what a stream is of
+ * @st: the stream, in NVMEVF_STAGE_CHECK
+ * @lm: the VF; gets the index of the stream's format
+ *
+ * Context: Any; the caller holds what protects @lm.
+ * Return: 0, or a negative errno with the reason in the stream.
+ */
+int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm)
+{
+	const struct nvme_lm_hello *in = (void *)st->head, *own = &lm->hello;
+	int ret;
+
+	ret = nvmevf_check_format(st, in, lm);
+	if (!ret)
+		ret = nvmevf_check_identity(st, in, own);
+	if (!ret)
+		ret = nvmevf_check_limits(st, in, own);
+	if (!ret)
+		ret = nvmevf_check_cap(st, le64_to_cpu(in->cap), le64_to_cpu(own->cap));
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_check);

@@ -7,6 +7,7 @@
 #define NVMEVF_NVME_H
 
 #include <linux/bits.h>
+#include <linux/blk_types.h>
 #include <linux/err.h>
 #include <linux/kref.h>
 #include <linux/lockdep.h>
@@ -158,6 +159,7 @@ void nvmevf_lm_free(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
 int nvmevf_status_to_errno(u16 status);
+int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err);
 struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid);
 struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype);
 struct nvme_command nvmevf_encode_resume(u16 cntlid);

@@ -457,17 +457,6 @@ static void nvmevf_req_late(struct work_struct *work)
 		wake_up(&nvmevf_exit_wait);
 }
 
-static int nvmevf_req_error(struct request *rq, blk_status_t err)
-{
-	u16 status = nvme_req(rq)->status & NVME_SCT_SC_MASK;
-
-	if ((nvme_req(rq)->flags & NVME_REQ_CANCELLED) ||
-	    status == NVME_SC_HOST_PATH_ERROR || status == NVME_SC_HOST_ABORTED_CMD)
-		return -ENOTCONN;
-
-	return status ?: blk_status_to_errno(err);
-}
-
 static struct nvmevf_req **nvmevf_slot_of(struct nvmevf_ctrl *ctrl, const struct nvmevf_req *req)
 {
 	unsigned int i;
@@ -497,7 +486,8 @@ static enum rq_end_io_ret nvmevf_end_io(NVMEVF_END_IO_ARGS)
 	guard(rcu)();
 
 	spin_lock_irqsave(&ctrl->lock, irqflags);
-	req->err = nvmevf_req_error(rq, err);
+	req->err = nvmevf_answer_error(nvme_req(rq)->status,
+				       nvme_req(rq)->flags & NVME_REQ_CANCELLED, err);
 	req->result = nvme_req(rq)->result;
 	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
 	if (req->given_up)

@@ -5,6 +5,7 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/blkdev.h>
 #include <linux/nvme.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
@@ -46,6 +47,27 @@ int nvmevf_status_to_errno(u16 status)
 	return -EIO;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_status_to_errno);
+
+/**
+ * nvmevf_answer_error - what the answer to a command means
+ * @status: the NVMe status as the completion has it, or as the host made it up
+ * @cancelled: the nvme driver ended the command, not the device
+ * @err: what the block layer says
+ *
+ * Context: Any.
+ * Return: 0, or an NVMe status (SCT and SC, greater than 0), or a negative errno:
+ * -ENOTCONN where the device never answered.
+ */
+int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err)
+{
+	status &= NVME_SCT_SC_MASK;
+
+	if (cancelled || status == NVME_SC_HOST_PATH_ERROR || status == NVME_SC_HOST_ABORTED_CMD)
+		return -ENOTCONN;
+
+	return status ?: blk_status_to_errno(err);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_answer_error);
 
 /**
  * nvmevf_encode_identify - Identify

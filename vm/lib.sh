@@ -129,6 +129,23 @@ stage()
 	exec {lock}>&-
 }
 
+# check_config FRAGMENT CONFIG: every line of a fragment has made it into the kernel's configuration.
+check_config()
+{
+	local line
+
+	while read -r line; do
+		case $line in
+		CONFIG_*=n)
+			! grep -q "^${line%=n}=" "$2" || die "the kernel configuration keeps ${line%=n}"
+			;;
+		CONFIG_*)
+			grep -qxF "$line" "$2" || die "the kernel configuration drops $line"
+			;;
+		esac
+	done < "$1"
+}
+
 # in_tree TREE DIR COMMAND...: run it as root inside TREE with DIR on /mnt, and the directory
 # $kernel_source, if that is set, on /srv.
 in_tree()

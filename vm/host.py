@@ -31,13 +31,15 @@ import time
 import uuid
 
 VM = os.path.dirname(os.path.abspath(__file__))
-BOOT_TIMEOUT = 300
-KERNELS = ("stable", "backports")
+BOOT_TIMEOUT = 900
+KERNELS = ("stable", "backports", "debug")
 
 PROBLEM = re.compile(r"WARNING: |\bBUG\b|nobody cared|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
-                     r"KCSAN: |lockdep|possible (recursive|circular) locking|inconsistent lock state|suspicious RCU|"
-                     r"general protection fault|Kernel panic|soft lockup|sleeping function called|DMAR: .*fault|"
-                     r"DMAR: \[|DMAR: ERROR|lines were lost")
+                     r"KCSAN: |ODEBUG|DEBUG_LOCKS|lockdep(?! checking is enabled)|locking correctness|possible (recursive|circular) locking|"
+                     r"inconsistent lock state|suspicious RCU|detected stall|general protection fault|Kernel panic|soft lockup|"
+                     r"sleeping function called|detected buffer overflow|(list_add|list_del) corruption|"
+                     r"DMA-API: (?!preallocated|debugging enabled|.*grown)|kmemleak: .*(suspected|disabled|Cannot)|"
+                     r"DMAR: .*fault|DMAR: \[|DMAR: ERROR|lines were lost")
 NVME_TIMEOUT = re.compile(r"nvme\d*.*(timeout|timed out|abort|resetting controller|reset controller|not ready)", re.I)
 
 
@@ -130,6 +132,16 @@ def setup(*parts):
     if subprocess.run([os.path.join(VM, "setup"), *parts], check=False).returncode:
         raise HostError("vm/setup failed")
     _paths = None
+
+
+def modules_part(kernel):
+    """The part of the set-up that is the driver for a kernel."""
+    return "debug-modules" if kernel == "debug" else "modules"
+
+
+def setup_host(kernel, *more):
+    """Run vm/setup for what a host with this kernel needs, and for more parts."""
+    setup("image", "qemu", modules_part(kernel), *more)
 
 
 # QEMU must end with this program. That is tied to the thread that starts it, so one that lives on does.
@@ -460,15 +472,15 @@ class Host:
         return "\n".join(parts)
 
     def _copy_modules(self):
-        source = paths().get("modules")
-        if not source:
+        kernel = self.spec.kernel
+        if modules_part(kernel) not in paths():
             return
-        for kver in os.listdir(source):
-            target = os.path.join(self.share, "modules", kver)
-            os.makedirs(target, exist_ok=True)
-            for name in os.listdir(os.path.join(source, kver)):
-                shutil.copyfile(os.path.join(source, kver, name), os.path.join(target, name + ".tmp"))
-                os.replace(os.path.join(target, name + ".tmp"), os.path.join(target, name))
+        kver = path(f"kver-{kernel}")
+        source, target = os.path.join(path(modules_part(kernel)), kver), os.path.join(self.share, "modules", kver)
+        os.makedirs(target, exist_ok=True)
+        for name in os.listdir(source):
+            shutil.copyfile(os.path.join(source, name), os.path.join(target, name + ".tmp"))
+            os.replace(os.path.join(target, name + ".tmp"), os.path.join(target, name))
 
     def _argv(self, control, monitor):
         tree, spec = path("tree"), self.spec

@@ -36,6 +36,8 @@ struct mig {
 	struct vdev dev;
 	struct arena arena;
 	u64 flags;		/* VFIO_MIGRATION_*, 0 where there is no migration */
+	u32 states[ST_NR];	/* that it has, RUNNING first */
+	unsigned int nr_states;
 	bool nvme;
 	struct unvme u;		/* its user's driver after mig_start() */
 	struct stream fresh;	/* what a reset device saves, after mig_save_fresh() */
@@ -57,6 +59,7 @@ static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *
 	err = vdev_mig_flags(&m->dev, &m->flags);
 	if (err)
 		ASSERT_EQ(-ENOTTY, err);
+	m->nr_states = err ? 0 : mig_states(m->flags, m->states);
 }
 
 /* Setup of a fixture: tests of migration, or tests of a device without. */

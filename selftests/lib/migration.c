@@ -48,7 +48,8 @@ int vdev_mig_state(struct vdev *d)
 
 int vdev_mig_set_state(struct vdev *d, u32 state, int *data_fd)
 {
-	struct vfio_device_feature_mig_state mig = { .device_state = state, .data_fd = -1 };
+	/* a number that the kernel does not answer, so that its -1 can be told */
+	struct vfio_device_feature_mig_state mig = { .device_state = state, .data_fd = -2 };
 	int err;
 
 	err = vdev_feature(d, F_SET | F_STATE, &mig, sizeof(mig));

@@ -222,14 +222,13 @@ static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 
 static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 {
-	if (!lm->csuuidi && !io_queues_only) {
-		pci_info(lm->vf, "no migration: device lists no vendor state format, so its state lacks the admin queue (see io_queues_only)\n");
+	lm->why_not = "no vendor state format: its state lacks the admin queue (io_queues_only)";
+	if (!lm->csuuidi && !io_queues_only)
 		return -EOPNOTSUPP;
-	}
-	if (!lm->csvi && !lm->csuuidi) {
-		pci_info(lm->vf, "no migration: device lists no known state format\n");
+
+	lm->why_not = "device lists no known state format";
+	if (!lm->csvi && !lm->csuuidi)
 		return -EOPNOTSUPP;
-	}
 
 	lm->hello.state_ver = cpu_to_le16(lm->csvi ? NVME_LM_STATE_VERSION :
 						     NVME_LM_STATE_VERSION_NONE);
@@ -242,16 +241,13 @@ static int nvmevf_tp_read_formats(struct nvmevf_lm *lm, struct nvmevf_buf *buf)
 {
 	int ret;
 
+	lm->why_not = "cannot read the list of state formats";
 	ret = nvmevf_identify(lm, NVME_LM_CNS_STATE_FORMATS, 0, buf, 0);
-	if (ret) {
-		pci_info(lm->vf, "no migration: cannot read the list of state formats\n");
+	if (ret)
 		return ret;
-	}
 
-	ret = nvmevf_parse_formats(lm, buf->data);
-	if (ret == -EPROTO)
-		pci_info(lm->vf, "no migration: list of state formats exceeds its 4096 bytes\n");
-	return ret;
+	lm->why_not = "list of state formats exceeds its 4096 bytes";
+	return nvmevf_parse_formats(lm, buf->data);
 }
 
 static int nvmevf_tp_probe(struct nvmevf_lm *lm)
@@ -434,15 +430,11 @@ static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
 }
 
 /* What answered must be this PF, or the queue was not its admin queue */
-static int nvmevf_check_identity(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
+static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
-	struct pci_dev *pf = pci_physfn(lm->vf);
+	const struct pci_dev *pf = pci_physfn(lm->vf);
 
-	if (nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_pf_cntlid(lm->pf)))
-		return 0;
-
-	pci_info(lm->vf, "no migration: Identify data is not that of the PF\n");
-	return -ENXIO;
+	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_pf_cntlid(lm->pf));
 }
 
 static int nvmevf_probe_identify(struct nvmevf_lm *lm)
@@ -453,26 +445,27 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 
 	if (!buf)
 		return -ENOMEM;
-
 	id = buf->data;
+
+	lm->why_not = "cannot identify the PF";
 	ret = nvmevf_identify(lm, NVME_ID_CNS_CTRL, 0, buf, 0);
-	if (ret) {
-		pci_info(lm->vf, "no migration: cannot identify the PF\n");
-		goto out;
-	}
-	ret = nvmevf_check_identity(lm, id);
 	if (ret)
 		goto out;
 
-	lm->ops = nvmevf_choose_ops(lm->vf, id);
-	if (!lm->ops) {
-		pci_info(lm->vf, "no migration: PF does not support host managed live migration\n");
-		ret = -EOPNOTSUPP;
+	ret = -ENXIO;
+	lm->why_not = "Identify data is not that of the PF";
+	if (!nvmevf_is_pf(lm, id))
 		goto out;
-	}
+
+	ret = -EOPNOTSUPP;
+	lm->why_not = "PF does not support host managed live migration";
+	lm->ops = nvmevf_choose_ops(lm->vf, id);
+	if (!lm->ops)
+		goto out;
 
 	nvmevf_hello_fill(&lm->hello, id);
 	lm->hello.cmdset = lm->ops->cmdset;
+	ret = 0;
 out:
 	nvmevf_buf_put(buf);
 	return ret;
@@ -544,11 +537,10 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 	struct nvme_lm_secondary_entry entry;
 	int ret;
 
+	lm->why_not = "PF does not list this VF as a secondary controller";
 	ret = nvmevf_read_entry(lm, &entry, 0);
-	if (ret) {
-		pci_info(lm->vf, "no migration: PF does not list this VF as a secondary controller\n");
+	if (ret)
 		return ret;
-	}
 
 	lm->cntlid = le16_to_cpu(entry.scid);
 	nvmevf_store_entry(lm, &entry);
@@ -569,6 +561,11 @@ static const char *nvmevf_pf_get_reason(long err)
 	}
 }
 
+static void nvmevf_no_migration(struct pci_dev *vf, int err, const char *why)
+{
+	pci_info(vf, "no migration: %s\n", err == -ENOMEM ? "out of memory" : why);
+}
+
 /**
  * nvmevf_lm_probe - find out whether and how a VF can be migrated
  * @vf: the virtual function
@@ -584,14 +581,16 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
 	int ret;
 
 	lm = kzalloc_obj(*lm);
-	if (!lm)
+	if (!lm) {
+		nvmevf_no_migration(vf, -ENOMEM, NULL);
 		return ERR_PTR(-ENOMEM);
+	}
 
 	lm->vf = vf;
 	lm->pf = nvmevf_pf_get(vf);
 	if (IS_ERR(lm->pf)) {
 		ret = PTR_ERR(lm->pf);
-		pci_info(vf, "no migration: %s\n", nvmevf_pf_get_reason(ret));
+		nvmevf_no_migration(vf, ret, nvmevf_pf_get_reason(ret));
 		kfree(lm);
 		return ERR_PTR(ret);
 	}
@@ -602,6 +601,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
 	if (!ret)
 		ret = lm->ops->probe(lm);
 	if (ret) {
+		nvmevf_no_migration(vf, ret, lm->why_not);
 		nvmevf_lm_free(lm);
 		return ERR_PTR(ret);
 	}

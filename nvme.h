@@ -119,6 +119,7 @@ struct nvmevf_lm_ops {
  * @vf: the VF
  * @pf: the way to its PF
  * @ops: the command set
+ * @why_not: probe: why there is no migration if the step under way fails
  * @cntlid: controller id of the VF
  * @online: the secondary controller was online when last asked
  * @lost: the PF or the VF was reset behind our back, or foreign state may be in
@@ -140,6 +141,7 @@ struct nvmevf_lm {
 	struct pci_dev *vf;
 	struct nvmevf_pf *pf;
 	const struct nvmevf_lm_ops *ops;
+	const char *why_not;
 	u16 cntlid;
 	bool online;
 	bool lost;

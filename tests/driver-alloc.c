@@ -22,7 +22,13 @@
 /* More than any operation needs */
 #define MAX_NTH		200
 
-static const char *const injectors[] = { "failslab", "fail_page_alloc" };
+/* The first two fail allocations; no other shall see the thread's counter. */
+static const char *const injectors[] = {
+	"failslab", "fail_page_alloc", "fail_usercopy", "fail_futex", "fail_make_request",
+	"fail_io_timeout", "fail_function",
+};
+
+#define NR_ALLOC	2
 
 static bool set_injector(const char *injector, const char *name, const char *value)
 {
@@ -64,26 +70,38 @@ static bool find_text(const char *symbol, u64 *start, u64 *end)
 	return EXPECT(*start && *start < *end, "no text of %s", symbol ? symbol : MODULE);
 }
 
+/* Failures only where the call trace goes through this range. */
+static bool aim_at(const char *injector, u64 start, u64 end)
+{
+	char value[32];
+
+	snprintf(value, sizeof(value), "%#llx", (unsigned long long)start);
+	if (!set_injector(injector, "require-start", value))
+		return false;
+	snprintf(value, sizeof(value), "%#llx", (unsigned long long)end);
+	return set_injector(injector, "require-end", value) &&
+	       set_injector(injector, "stacktrace-depth", "32") &&
+	       set_injector(injector, "verbose", "0");
+}
+
 /* Failures only under this symbol of the module, or anywhere in it. */
 static bool aim(const char *symbol)
 {
 	u64 start, end;
-	char value[32];
+	char path[64];
 	size_t i;
 
 	if (!find_text(symbol, &start, &end))
 		return false;
-	for (i = 0; i < ARRAY_SIZE(injectors); i++) {
-		snprintf(value, sizeof(value), "%#llx", (unsigned long long)start);
-		if (!set_injector(injectors[i], "require-start", value))
-			return false;
-		snprintf(value, sizeof(value), "%#llx", (unsigned long long)end);
-		if (!set_injector(injectors[i], "require-end", value) ||
-		    !set_injector(injectors[i], "stacktrace-depth", "32") ||
-		    !set_injector(injectors[i], "ignore-gfp-wait", "N") ||
-		    !set_injector(injectors[i], "verbose", "0"))
+	for (i = NR_ALLOC; i < ARRAY_SIZE(injectors); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s", injectors[i]);
+		if (!access(path, F_OK) && !aim_at(injectors[i], 1, 2))
 			return false;
 	}
+	for (i = 0; i < NR_ALLOC; i++)
+		if (!aim_at(injectors[i], start, end) ||
+		    !set_injector(injectors[i], "ignore-gfp-wait", "N"))
+			return false;
 	return set_injector("failslab", "cache-filter", "N") &&
 	       set_injector("fail_page_alloc", "ignore-gfp-highmem", "N") &&
 	       set_injector("fail_page_alloc", "min-order", "0");
@@ -94,7 +112,7 @@ static void fail_all(bool on)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(injectors); i++) {
+	for (i = 0; i < NR_ALLOC; i++) {
 		set_injector(injectors[i], "times", "-1");
 		set_injector(injectors[i], "probability", on ? "100" : "0");
 	}

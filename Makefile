@@ -72,7 +72,6 @@ check: setup
 	@tests/run
 
 check-debug: setup
-	@vm/setup debug debug-modules
 	@tests/run --debug
 
 static: setup

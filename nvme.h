@@ -209,6 +209,7 @@ enum nvmevf_stage {
  * @total: bytes of controller state
  * @offset: save: bytes of it in records so far; resume: bytes that arrived
  * @sent: resume: bytes given to the device
+ * @extra: resume: bytes of HELLOs and of records that are skipped
  * @rec_left: resume: payload bytes of the record still to come
  * @data: memory for controller state on its way
  * @size: bytes of @data
@@ -224,6 +225,7 @@ struct nvmevf_stream {
 	u64 total;
 	u64 offset;
 	u64 sent;
+	u64 extra;
 	u64 rec_left;
 	void *data;
 	size_t size;

@@ -11,6 +11,7 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/sizes.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
@@ -152,6 +153,9 @@ struct nvme_lm_state_header {
 
 /* A reader that does not know the tag refuses the stream */
 #define NVME_LM_REC_MANDATORY		BIT(0)
+
+/* Bytes that HELLO and records of other tags may have in all */
+#define NVME_LM_EXTRA_MAX		SZ_1M
 
 /**
  * struct nvme_lm_rec - head of a stream record

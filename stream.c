@@ -215,6 +215,20 @@ static int nvmevf_take_piece(struct nvmevf_stream *st)
 	return 0;
 }
 
+/* Whatever is not the state is limited, or a stream would never have to end */
+static int nvmevf_count_extra(struct nvmevf_stream *st)
+{
+	if (st->rec_left < NVME_LM_EXTRA_MAX)
+		st->extra += sizeof(struct nvme_lm_rec) + st->rec_left;
+	else
+		st->extra = NVME_LM_EXTRA_MAX;
+
+	if (st->extra >= NVME_LM_EXTRA_MAX)
+		return nvmevf_refuse(st, -EFBIG, "%u bytes or more besides the state",
+				     NVME_LM_EXTRA_MAX);
+	return 0;
+}
+
 /* A HELLO may replace an earlier one until the first STATE */
 static int nvmevf_begin_hello(struct nvmevf_stream *st)
 {
@@ -224,7 +238,7 @@ static int nvmevf_begin_hello(struct nvmevf_stream *st)
 		return nvmevf_refuse(st, -EPROTO, "HELLO of %llu bytes", st->rec_left);
 
 	nvmevf_want(st, NVMEVF_STAGE_HELLO);
-	return 0;
+	return nvmevf_count_extra(st);
 }
 
 static int nvmevf_begin_state(struct nvmevf_stream *st)
@@ -257,7 +271,7 @@ static int nvmevf_begin_unknown(struct nvmevf_stream *st, u32 tag, u32 flags)
 				     tag);
 
 	nvmevf_want(st, st->rec_left ? NVMEVF_STAGE_SKIP : NVMEVF_STAGE_RECORD);
-	return 0;
+	return nvmevf_count_extra(st);
 }
 
 static int nvmevf_take_record(struct nvmevf_stream *st)

@@ -382,6 +382,38 @@ static void test_unknown(void)
 	end();
 }
 
+/* What is not state is limited, in one record or in many. */
+static void test_extra(void)
+{
+	const size_t most = (1 << 20) - 1 - REC_SECOND - REC_HEAD;
+	struct stream s;
+	unsigned int i;
+
+	if (!start())
+		return;
+	s = stream_copy(&good, good.size, 2 << 20);
+	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 0x11, most);
+	st_fix_crc(&s);
+	accept_stream(&s, "as much besides the state as there may be");
+	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 0x22, 0);
+	refuse(&s, EFBIG, "besides the state", "one record more");
+	stream_free(&s);
+
+	s = stream_copy(&good, good.size, 2 << 20);
+	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 0x33, most + 1);
+	refuse(&s, EFBIG, "besides the state", "a record that is too long");
+	memset(s.data + REC_SECOND + 8, 0xff, 8);
+	refuse(&s, EFBIG, "besides the state", "a record without end");
+	stream_free(&s);
+
+	s = stream_copy(&good, 0, 2 << 20);
+	for (i = 0; i <= (1 << 20) / REC_SECOND; i++)
+		st_insert(&s, s.size, good.data, REC_SECOND);
+	refuse(&s, EFBIG, "besides the state", "HELLO again and again");
+	stream_free(&s);
+	end();
+}
+
 /* The last HELLO before the state counts. */
 static void test_second_hello(void)
 {
@@ -689,6 +721,7 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: records", test_records, ON_BOTH },
 	{ "refused: END", test_end_record, ON_BOTH },
 	{ "refused: unknown records, if mandatory", test_unknown, ON_BOTH },
+	{ "refused: too much besides the state", test_extra, ON_BOTH },
 	{ "refused: not a second HELLO", test_second_hello, ON_BOTH },
 	{ "refused: not many STATE records", test_many_states, ON_BOTH },
 	{ "refused: truncated", test_truncated, ON_BOTH },

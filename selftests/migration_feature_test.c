@@ -140,22 +140,10 @@ MIG_TEST(feature, s06_argsz_and_flags)
 	EXPECT_STATE(d, ST_RUNNING);
 }
 
-/* A page with one behind it that cannot be touched. */
-static void *page_at_edge(struct __test_metadata *_metadata)
-{
-	size_t page = getpagesize();
-	void *p;
-
-	p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, mprotect(p + page, page, PROT_NONE));
-	return p;
-}
-
 MIG_TEST(feature, s07_bad_pointer)
 {
 	size_t page = getpagesize(), head = sizeof(struct vfio_device_feature);
-	void *p = page_at_edge(_metadata);
+	void *p = mig_page_at_edge(_metadata);
 	struct vfio_device_feature *f = p + page - head;
 	struct vdev *d = &self->m.dev;
 
@@ -186,7 +174,7 @@ MIG_TEST(feature, s07_answer_unwritable)
 	struct vfio_device_feature_mig_state *mig;
 	size_t page = getpagesize();
 	struct vdev *d = &self->m.dev;
-	struct vfio_device_feature *f = page_at_edge(_metadata);
+	struct vfio_device_feature *f = mig_page_at_edge(_metadata);
 	struct stream s;
 	int before;
 

@@ -502,21 +502,15 @@ static bool truncated(size_t size)
 
 static void test_truncated(void)
 {
-	static const int near[] = { -1, 0, 1 };
-	unsigned int i, j;
-	size_t at;
+	unsigned int i;
 
 	if (!start())
 		return;
-	for (at = 0; at < good.size && truncated(at); at += 1 + good.size / 16)
-		;
-	for (i = 1; i < view.records; i++)
-		for (j = 0; j < ARRAY_SIZE(near); j++) {
-			truncated(view.record_at[i] + near[j]);
-			truncated(view.record_at[i] + REC_HEAD + near[j]);
-		}
-	truncated(1);
-	truncated(REC_HEAD);
+	truncated(0);
+	for (i = 1; i < view.records; i++) {
+		truncated(view.record_at[i]);
+		truncated(view.record_at[i] + REC_HEAD);
+	}
 	truncated(good.size - 1);
 	end();
 }
@@ -630,18 +624,6 @@ static void test_device(void)
 
 /* ---- the wrong time or place ---- */
 
-static void test_nothing(void)
-{
-	struct vf *v = &vf_a;
-
-	if (!vf_open(v, tap_arg(), 1) || !go(v, ST_RESUMING))
-		return;
-	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENODATA, "nothing written");
-	vf_expect_state(v, ST_RESUMING);
-	vf_reset(v);
-	vf_check_usable(v);
-}
-
 static void test_enabled(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
@@ -728,7 +710,6 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: single bits", test_bits, ON_TP },
 	{ "refused: sizes in the container", test_container, ON_TP },
 	{ "refused: by the device", test_device, ON_BOTH },
-	{ "refused: nothing written", test_nothing, ON_BOTH },
 	{ "refused: VF that ran", test_enabled, ON_BOTH },
 	{ "refused: VF with fewer queues", test_smaller_vf, ON_BOTH },
 	{ "refused: offline VF", test_offline, ON_BOTH },

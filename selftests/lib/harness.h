@@ -40,6 +40,7 @@ struct mig {
 	unsigned int nr_states;
 	bool nvme;
 	struct unvme u;		/* its user's driver after mig_start() */
+	u32 events;		/* a feature that mig_make_busy() changed, as it was */
 	struct stream fresh;	/* what a reset device saves, after mig_save_fresh() */
 };
 
@@ -77,13 +78,19 @@ static inline void mig_setup_plain(struct __test_metadata *_metadata, struct mig
 		SKIP(return, "%s is migratable", mig_bdf);
 }
 
+/* The user's driver goes; it saw nothing that it must not. */
+static inline void mig_end_user(struct __test_metadata *_metadata, struct mig *m)
+{
+	if (!m->u.dev)
+		return;
+	EXPECT_EQ(0, m->u.faults)
+		TH_LOG("%s", m->u.fault);
+	unvme_fini(&m->u);
+}
+
 static inline void mig_teardown(struct __test_metadata *_metadata, struct mig *m)
 {
-	if (m->u.dev) {
-		EXPECT_EQ(0, m->u.faults)
-			TH_LOG("%s", m->u.fault);
-		unvme_fini(&m->u);
-	}
+	mig_end_user(_metadata, m);
 	if (m->dev.pci)
 		vdev_close(&m->dev);
 	stream_free(&m->fresh);
@@ -108,6 +115,9 @@ static inline bool mig_offers_logging(struct __test_metadata *_metadata, struct 
 {
 	if (vdev_feature(&m->dev, F_PROBE | F_SET | F_LOG_START, NULL, 0))
 		SKIP(return false, "device does not offer DMA logging");
+	/* the core's bitmaps for reports come with it */
+	if (access("/dev/iommu", F_OK))
+		SKIP(return false, "kernel without iommufd");
 	return true;
 }
 
@@ -133,6 +143,25 @@ static inline bool mig_start(struct __test_metadata *_metadata, struct mig *m,
 	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, opts));
 	return true;
 }
+
+/* ---- calls that fail ---- */
+
+/* A page with one behind it that cannot be touched. */
+static inline void *mig_page_at_edge(struct __test_metadata *_metadata)
+{
+	size_t page = getpagesize();
+	void *p;
+
+	p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p + page, page, PROT_NONE));
+	return p;
+}
+
+#define EXPECT_ERRNO(err, call) do {						\
+	EXPECT_EQ(-1, (call));							\
+	EXPECT_EQ((err), errno);						\
+} while (0)
 
 /* ---- states ---- */
 
@@ -205,6 +234,90 @@ static inline int mig_reach(struct __test_metadata *_metadata, struct mig *m, u3
 	if (state == ST_RESUMING)
 		ASSERT_EQ(0, stream_write(fd, &m->fresh, 0));
 	return fd;
+}
+
+/* ---- a device at work; nothing to do where there is no driver for it ---- */
+
+static const struct unvme_opts mig_busy_opts = { .queues = 3, .irq = true };
+
+/* Use it in a way that leaves traces in its state. */
+static inline void mig_make_busy(struct __test_metadata *_metadata, struct mig *m)
+{
+	u16 q;
+
+	if (!m->nvme)
+		return;
+	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &mig_busy_opts));
+	for (q = 1; q <= mig_busy_opts.queues; q++)
+		ASSERT_EQ(0, unvme_rw(&m->u, q, q % 2, 8 * q, 8));
+	ASSERT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_ASYNC, 0, &m->events));
+	ASSERT_EQ(0, unvme_set_features(&m->u, NVME_FEAT_ASYNC, m->events ^ 0x1f, NULL));
+	/* requests that nothing answers yet; the device has them when the next one is answered */
+	unvme_aer(&m->u, NULL, NULL);
+	unvme_aer(&m->u, NULL, NULL);
+	ASSERT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_QUEUES, 0, NULL));
+}
+
+/* The user of mig_make_busy() goes on, where its state is now, with all it had. */
+static inline void mig_continue(struct __test_metadata *_metadata, struct mig *m)
+{
+	u16 q;
+
+	if (!m->u.dev)
+		return;
+	for (q = 1; q <= mig_busy_opts.queues; q++)
+		EXPECT_EQ(0, unvme_rw(&m->u, q, q % 2, 8 * q, 8));
+	EXPECT_EQ(2, m->u.sqs[0].inflight);
+	/* any temperature is above this threshold: an event */
+	EXPECT_EQ(0, unvme_set_features(&m->u, NVME_FEAT_TEMP, 1, NULL));
+	EXPECT_EQ(0, unvme_drain(&m->u, 0, 1));
+	unvme_check_idle(&m->u, 1);
+}
+
+/* Nobody's queues are in it. */
+static inline void mig_expect_off(struct __test_metadata *_metadata, struct mig *m, struct vdev *d)
+{
+	if (!m->nvme)
+		return;
+	EXPECT_EQ(0, vdev_read32(d, NVME_REG_CC) & NVME_CC_EN);
+	EXPECT_EQ(0, vdev_read32(d, NVME_REG_CSTS) & NVME_CSTS_RDY);
+}
+
+/* It can be used from the beginning. */
+static inline void mig_expect_usable(struct __test_metadata *_metadata, struct mig *m,
+				     struct vdev *d)
+{
+	EXPECT_STATE(d, ST_RUNNING);
+	if (!m->nvme)
+		return;
+	mig_end_user(_metadata, m);
+	vdev_bus_master(d, true);
+	ASSERT_EQ(0, unvme_init(&m->u, d, &m->arena, &mig_busy_opts));
+	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
+	EXPECT_EQ(0, unvme_rw(&m->u, 2, false, 0, 8));
+	unvme_check_idle(&m->u, 0);
+}
+
+/*
+ * As a reset leaves it, and usable: nothing is there of who used it, or was loaded. A clock may go
+ * on in the state, so it is only as long as m->fresh.
+ */
+static inline void mig_expect_fresh(struct __test_metadata *_metadata, struct mig *m)
+{
+	struct vdev *d = &m->dev;
+	struct stream s;
+	u32 events;
+
+	mig_expect_off(_metadata, m, d);
+	ASSERT_EQ(0, mig_save(d, &s));
+	EXPECT_EQ(m->fresh.size, s.size);
+	stream_free(&s);
+	ASSERT_SET(d, ST_RUNNING);
+	mig_expect_usable(_metadata, m, d);
+	if (m->u.dev) {
+		EXPECT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_ASYNC, 0, &events));
+		EXPECT_EQ(m->events, events);
+	}
 }
 
 /* All that main() does. */

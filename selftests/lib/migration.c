@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -249,27 +250,34 @@ bool mig_gives_file(u64 flags, u32 from, u32 to)
 
 /* ---- streams ---- */
 
-int stream_read(int fd, struct stream *s, size_t step)
+int stream_append(int fd, struct stream *s, size_t step)
 {
-	size_t room = 1 << 16;
+	const size_t chunk = step ?: 1 << 16;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t room = s->size;
 	ssize_t n;
 
-	s->data = malloc_assert(room);
-	s->size = 0;
 	for (;;) {
-		if (s->size == room) {
-			room *= 2;
+		if (room - s->size < chunk) {
+			room = 2 * room + chunk;
 			s->data = realloc(s->data, room);
 			VFIO_ASSERT_NOT_NULL(s->data);
 		}
-		n = room - s->size;
-		if (step && (size_t)n > step)
-			n = step;
-		n = read(fd, s->data + s->size, n);
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		s->size += n;
+		n = read(fd, s->data + s->size, chunk);
+		if (!n)
+			return 0;
+		if (n > 0)
+			s->size += n;
+		else if (errno != EAGAIN || poll(&p, 1, -1) < 0)
+			return -errno;
 	}
+}
+
+int stream_read(int fd, struct stream *s, size_t step)
+{
+	s->data = NULL;
+	s->size = 0;
+	return stream_append(fd, s, step);
 }
 
 int stream_write(int fd, const struct stream *s, size_t step)
@@ -289,6 +297,11 @@ int stream_write(int fd, const struct stream *s, size_t step)
 		at += n;
 	}
 	return 0;
+}
+
+size_t stream_step(const struct stream *s, size_t step)
+{
+	return step + (s->size >> 16);
 }
 
 bool stream_same(const struct stream *a, const struct stream *b)
@@ -334,6 +347,14 @@ int mig_load(struct vdev *d, const struct stream *s)
 	err = stream_write(fd, s, 0);
 	close(fd);
 	return err ? err : vdev_mig_set_state(d, ST_STOP, NULL);
+}
+
+u32 mig_rnd(u32 *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 17;
+	*seed ^= *seed << 5;
+	return *seed;
 }
 
 bool mig_file_dead(int fd)

@@ -92,11 +92,17 @@ struct stream {
 	size_t size;
 };
 
-/* Read to the end, @step bytes at a time (0: all at once). 0 or -errno. */
+/* Read to the end, @step bytes at a time (0: many). 0 or -errno, @s has what came before. */
 int stream_read(int fd, struct stream *s, size_t step);
+
+/* The same, behind what @s has already. Data that takes time is waited for. */
+int stream_append(int fd, struct stream *s, size_t step);
 
 /* Write all, at most @step bytes at a time. 0 or -errno. */
 int stream_write(int fd, const struct stream *s, size_t step);
+
+/* @step, or what gets through a long stream with not many more than 64 Ki calls. */
+size_t stream_step(const struct stream *s, size_t step);
 
 bool stream_same(const struct stream *a, const struct stream *b);
 void stream_free(struct stream *s);
@@ -109,6 +115,9 @@ int mig_save_fresh(struct vdev *d, struct stream *s);
 
 /* Go to RESUMING, write it, close the file, go to STOP. 0 or -errno. */
 int mig_load(struct vdev *d, const struct stream *s);
+
+/* The next number of a row that its seed (not 0) decides. */
+u32 mig_rnd(u32 *seed);
 
 /* Whether a file has ended: the transfer that it is for gives an error or, in reading, nothing. */
 bool mig_file_dead(int fd);

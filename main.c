@@ -128,6 +128,8 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 	int ret;
 
 	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (ret == -ENOTCONN)
+		vf->lm->lost = true;	/* the VF is suspended, or was until then */
 	if (ret) {
 		dev_err_ratelimited(&vf->core.pdev->dev,
 				    "load refused: secondary controller not found: %pe\n",

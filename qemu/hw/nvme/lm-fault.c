@@ -391,11 +391,13 @@ static uint32_t nvme_lm_fault_held(NvmeCtrl *n, uint32_t release)
     uint32_t count = 0;
 
     QTAILQ_FOREACH(h, &n->lm_faults->held, entry) {
-        if (h->timer || h->released) {
+        if (h->timer) {
             continue;
         }
-        if (count++ < release) {
+        count++;
+        if (!h->released && release) {
             nvme_lm_hold_release(h);
+            release--;
         }
     }
 

@@ -226,12 +226,11 @@ static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 	if (!lm->csuuidi && !io_queues_only)
 		return -EOPNOTSUPP;
 
-	lm->why_not = "device lists no known state format";
-	if (!lm->csvi && !lm->csuuidi)
+	lm->why_not = "device lists no known version of the controller state";
+	if (!lm->csvi)
 		return -EOPNOTSUPP;
 
-	lm->hello.state_ver = cpu_to_le16(lm->csvi ? NVME_LM_STATE_VERSION :
-						     NVME_LM_STATE_VERSION_NONE);
+	lm->hello.state_ver = cpu_to_le16(NVME_LM_STATE_VERSION);
 	if (lm->csuuidi)
 		export_uuid(lm->hello.uuid, &lm->uuids[lm->csuuidi - 1]);
 	return 0;

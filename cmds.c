@@ -346,10 +346,12 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 				*size, nvmevf_pf_max_xfer(lm->pf));
 			return ERR_PTR(-EFBIG);
 		}
-		buf = nvmevf_buf_alloc(ALIGN(*size, sizeof(__le32)));
+		/* no length goes out: a device that moves more must not reach other memory */
+		buf = nvmevf_buf_alloc(PAGE_ALIGN(*size));
 		if (!buf)
 			return ERR_PTR(-ENOMEM);
-		ret = nvmevf_vs_cmd(lm, "SAVE_DATA", NVME_LM_VS_SAVE_DATA, 0, buf, buf->len, NULL,
+		ret = nvmevf_vs_cmd(lm, "SAVE_DATA", NVME_LM_VS_SAVE_DATA, 0, buf,
+				    ALIGN(*size, sizeof(__le32)), NULL,
 				    suspend_timeout_ms,
 				    flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_LOAD);
 		if (ret) {

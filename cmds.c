@@ -108,12 +108,19 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 
 static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
 {
-	if (nvmevf_container_len(hdr, size))
-		return 0;
+	if (!nvmevf_container_len(hdr, size)) {
+		pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
+			le16_to_cpu(hdr->ver));
+		return -EIO;
+	}
 
-	pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
-		le16_to_cpu(hdr->ver));
-	return -EIO;
+	/* a VM would go on without it, and not know */
+	if (!hdr->nvmecss[0] || (lm->csuuidi && !hdr->vss[0])) {
+		pci_err(lm->vf, "controller state lacks a part that was asked for\n");
+		return -EIO;
+	}
+
+	return 0;
 }
 
 /* The first 48 bytes tell the size of the rest, and whether the VF is suspended */

@@ -304,10 +304,14 @@ static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 			     suspend_timeout_ms, flags | NVMEVF_EXEC_SUSPEND);
 }
 
+/* A VF that is not suspended has no status of its own in this set */
 static int nvmevf_vs_resume(struct nvmevf_lm *lm, unsigned int flags)
 {
-	return nvmevf_vs_cmd(lm, "RESUME", NVME_LM_VS_RESUME, 0, NULL, 0, NULL,
-			     data_timeout_ms, flags);
+	int ret;
+
+	ret = nvmevf_vs_cmd(lm, "RESUME", NVME_LM_VS_RESUME, 0, NULL, 0, NULL, data_timeout_ms,
+			    flags);
+	return ret == -EPROTO ? -EREMOTEIO : ret;
 }
 
 static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)

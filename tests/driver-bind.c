@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver.h"
@@ -34,7 +33,7 @@ static void test_bind(void)
 }
 
 /* Nothing of migration, and not an error but an answer. */
-static void check_plain(struct vdev *d)
+void check_plain(struct vdev *d)
 {
 	u64 flags, size;
 
@@ -46,7 +45,7 @@ static void check_plain(struct vdev *d)
 			       VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0), -ENOTTY, "probe");
 }
 
-static void bind_plain(const char *bdf, const char *why)
+void bind_plain(const char *bdf, const char *why)
 {
 	klog_mark();
 	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind %s", bdf);
@@ -167,11 +166,6 @@ out:
 }
 
 /* ---- the module ---- */
-
-static int remove_module(void)
-{
-	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
-}
 
 static int refs(const char *module)
 {

@@ -11,29 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "driver.h"
 
 static const struct unvme_opts small_opts = { .queues = 1, .irq = true };
-
-/* ---- ERROR ---- */
-
-static void check_error_state(struct vf *v)
-{
-	u64 size = 0;
-	int i;
-
-	vf_expect_state(v, ST_ERROR);
-	for (i = 0; i < NR_STATES; i++)
-		refuse_set(v, all_states[i], EIO);
-	refuse_set(v, ST_ERROR, EINVAL);
-	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "data size in ERROR");
-	EXPECT(size, "data size 0 in ERROR");
-}
 
 /* ---- a reset against everything ---- */
 
@@ -406,18 +389,6 @@ static void test_pf_reset_running(void)
 
 /* ---- the PF is taken away ---- */
 
-static int pf_unbind(int nr)
-{
-	pf_forget(nr);
-	return write_file("/sys/bus/pci/drivers/nvme/unbind", pf_bdf(nr));
-}
-
-static bool pf_bind(int nr)
-{
-	return EXPECT_EQ(bind_to(pf_bdf(nr), "nvme"), 0, "bind the PF to nvme") &&
-	       pf_provision(nr);
-}
-
 static void test_pf_unbind(void)
 {
 	const char *bdf = vf_bdf(tap_arg(), 1);
@@ -457,23 +428,6 @@ static void *unbind_thread(void *arg)
 	u->err = pf_unbind(u->pf);
 	__atomic_store_n(&u->done, true, __ATOMIC_RELEASE);
 	return NULL;
-}
-
-static int request_eventfd(struct vf *v)
-{
-	union {
-		struct vfio_irq_set set;
-		u8 room[sizeof(struct vfio_irq_set) + sizeof(int)];
-	} arg = { .set = {
-		.argsz = sizeof(arg), .index = VFIO_PCI_REQ_IRQ_INDEX, .count = 1,
-		.flags = VFIO_IRQ_SET_ACTION_TRIGGER | VFIO_IRQ_SET_DATA_EVENTFD,
-	} };
-	int fd = eventfd(0, EFD_CLOEXEC);
-
-	memcpy(arg.set.data, &fd, sizeof(fd));
-	if (ioctl(v->dev.fd, VFIO_DEVICE_SET_IRQS, &arg))
-		EXPECT_EQ(errno, 0, "request eventfd");
-	return fd;
 }
 
 /* The owner is asked to let go; until it does all works, afterwards its files are dead. */
@@ -727,25 +681,6 @@ static void *set_thread(void *arg)
 	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
 	s->err = vdev_mig_set_state(&s->v->dev, s->state, NULL);
 	return NULL;
-}
-
-/* Wait until a thread sleeps in the kernel. */
-static bool wait_blocked(pid_t pid, pid_t tid)
-{
-	u64 end = now_ms() + UNVME_TIMEOUT_MS;
-	char path[64], stat[256];
-	const char *p;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	do {
-		if (read_file(path, stat, sizeof(stat)))
-			break;
-		p = strrchr(stat, ')');
-		if (p && p[2] == 'D')
-			return true;
-		sched_yield();
-	} while (now_ms() < end);
-	return EXPECT(0, "thread %d does not wait", tid);
 }
 
 static bool start_setter(struct setter *s, pthread_t *t)

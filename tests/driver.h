@@ -10,6 +10,8 @@
 #ifndef TESTS_DRIVER_H
 #define TESTS_DRIVER_H
 
+#include <sys/types.h>
+
 #include "lm.h"
 #include "migration.h"
 #include "stream.h"
@@ -33,16 +35,22 @@ enum {
 	ON_ALLOC	= 1 << 4,	/* only where the kernel can make allocations fail */
 };
 
+struct scene;
+
 struct drv_test {
 	const char *name;
 	void (*run)(void);
 	unsigned int on;
 	int pf;
+	const struct scene *scene;
 };
 
-/* PFs of the special machine, with two VFs each. */
+/* The scene of the running test. */
+const struct scene *test_scene(void);
+
+/* PFs of the special machine; only the first has fault points. */
 enum {
-	SP_SMALL,		/* TP4159, transfers of 8 KiB */
+	SP_SMALL,		/* TP4159, transfers of 8 KiB, five VFs */
 	SP_SMALL2,		/* the same, in its subsystem */
 	SP_ENDLESS,		/* TP4159, a full completion queue keeps a Suspend waiting */
 	SP_ENDLESS_VS,		/* the same, vendor set */
@@ -84,6 +92,13 @@ bool pf_reset(int nr);
 /* The PF works: an admin command and a read from its namespace. */
 void pf_check(int nr);
 
+/* If it has fault points: disarm them and release what is held. */
+void pf_end_faults(int nr);
+
+/* Unbind it from nvme (0 or -errno); bind it again and provision its VFs. */
+int pf_unbind(int nr);
+bool pf_bind(int nr);
+
 /* Since the mark of the log no PF was reset, and no command of one timed out. */
 void pf_check_no_reset(int nr);
 
@@ -103,11 +118,19 @@ const char *bound_to(const char *bdf);
 /* Bind by driver_override; NULL: only unbind. 0 or -errno. */
 int bind_to(const char *bdf, const char *driver);
 
+/* Nothing of migration is there, and asking for it is answered. */
+void check_plain(struct vdev *d);
+
+/* Bind to the driver: one line, which says why there is no migration. */
+void bind_plain(const char *bdf, const char *why);
+
 /* A module parameter of the driver. */
 bool set_param(const char *name, const char *value);
 
-/* Load the driver if it is not. */
+/* Load the driver if it is not; unload it (0 or -errno); both, for fresh parameters and limits. */
 bool load_module(void);
+int remove_module(void);
+bool reload_module(void);
 
 /* ---- the kernel log ---- */
 
@@ -122,6 +145,9 @@ unsigned int klog_count_any(const char *text);
 
 /* Print the lines of the driver since the mark. */
 void klog_show(void);
+
+/* Wait until klog_count() is not 0. */
+bool klog_wait(const char *bdf, const char *text);
 
 /* ---- VFs ---- */
 
@@ -153,6 +179,12 @@ int go_fd(struct vf *v, u32 state);
 
 /* SET must fail with this errno and leave the state alone. */
 void refuse_set(struct vf *v, u32 state, int err);
+
+/* ERROR: every state is refused, questions are answered. */
+void check_error_state(struct vf *v);
+
+/* An eventfd that tells when the VF is asked back. */
+int request_eventfd(struct vf *v);
 
 /* ---- streams ---- */
 
@@ -190,9 +222,68 @@ void make_dirty(struct unvme *u);
 #define NR_FEATURES	5
 void read_features(struct unvme *u, u32 *f);
 
+/* ---- the commands that the driver sends, and how to get it to send each ---- */
+
+struct scene {
+	const char *what[2];	/* the command in the log: TP4159, vendor set; NULL: not in it */
+	struct lm_fault cmd[2];	/* how a slot knows it */
+	bool (*begin)(struct vf *v);
+	int (*act)(struct vf *v);	/* sends it; 0 or -errno */
+	u32 from;		/* the state before, and after a refusal */
+};
+
+extern const struct scene scene_suspend, scene_size_running, scene_size, scene_save, scene_read,
+	scene_save_data, scene_list, scene_write, scene_undo, scene_resume;
+
+/* The file of the scene that is being played, or -1. */
+extern int scene_fd;
+
+/* A slot of the PF that meets the scene's command. */
+struct lm_fault scene_fault(const struct scene *sc, int pf, u8 act, u32 times);
+bool fault_arm(int pf, unsigned int slot, struct lm_fault f);
+bool fault_clear(int pf);
+
+/* Slot 0 keeps the scene's next command; wait until so many are kept; let them go. */
+bool fault_hold(const struct scene *sc, int pf, bool execute);
+bool fault_held(int pf, int nr);
+bool fault_release(int pf);
+
+const char *scene_what(const struct scene *sc, int pf);
+
+/* VF 1 of the PF, with nothing armed. */
+bool scene_open(struct vf *v, int pf);
+
+/* Up to the command; the VF has to be in RUNNING, just reset. */
+bool scene_begin(const struct scene *sc, struct vf *v);
+
+/* A reset for the next scene. */
+bool scene_again(struct vf *v);
+
+/* The command again, with success, and on to RUNNING and I/O. */
+void scene_finish(const struct scene *sc, struct vf *v);
+
+/* What makes a stream to load; vf_open() of VF 3. */
+bool scene_init(int pf);
+
+/* Wait until a thread sleeps in the kernel. */
+bool wait_blocked(pid_t pid, pid_t tid);
+
+/* Send it in a thread; wait for that thread's error. */
+bool actor_start(const struct scene *sc, struct vf *v);
+bool actor_waits(void);
+int actor_end(void);
+
+/* All timeouts of the driver; scene_end() puts them back. */
+bool set_timeouts(const char *ms);
+
+/* Whatever a test did: nothing is armed, held or open. */
+void scene_end(void);
+
 extern const struct drv_test bind_tests[], arcs_tests[], stream_tests[], refuse_tests[],
-	move_tests[], fault_tests[], alloc_tests[], special_tests[], end_tests[];
+	move_tests[], fault_tests[], alloc_tests[], status_tests[],
+	special_tests[], end_tests[];
 extern const size_t nr_bind_tests, nr_arcs_tests, nr_stream_tests, nr_refuse_tests,
-	nr_move_tests, nr_fault_tests, nr_alloc_tests, nr_special_tests, nr_end_tests;
+	nr_move_tests, nr_fault_tests, nr_alloc_tests, nr_status_tests,
+	 nr_special_tests, nr_end_tests;
 
 #endif /* TESTS_DRIVER_H */

@@ -1,0 +1,730 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands that the device does not answer, each that the driver sends: they are given up after
+ * their time, cut by a reset, a close, a fatal signal, a reset or the loss of the PF; what is given
+ * up is in nobody's way but its own VF's, and its late answer does no harm.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+#define SHORT_MS	"100"
+#define LONG_MS		"600000"
+
+static const struct unvme_opts opts = { .queues = 1, .irq = true };
+
+static bool is_size(const struct scene *sc)
+{
+	return sc == &scene_size || sc == &scene_size_running;
+}
+
+static bool vendor(void)
+{
+	return pf_get(tap_arg())->vendor;
+}
+
+/* What the call answers when the command ended with an error; a size is the last one known. */
+static int wanted(const struct scene *sc, int err)
+{
+	return is_size(sc) ? 0 : -err;
+}
+
+static int nr_held(void)
+{
+	return lm_fault_count(pf_get(tap_arg()), LM_FAULT_HELD, 0);
+}
+
+/* ---- given up after their time ---- */
+
+/* Commands that only ask leave a state that is known. */
+static u32 state_after(const struct scene *sc)
+{
+	if (is_size(sc) || sc == &scene_list || sc == &scene_read || sc == &scene_write ||
+	    (sc == &scene_save && !vendor()))
+		return sc->from;
+	return ST_ERROR;
+}
+
+static void check_line(const struct scene *sc, struct vf *v, const char *err)
+{
+	char line[128];
+
+	if (sc == &scene_list)
+		snprintf(line, sizeof(line), "%s: %s", scene_what(sc, v->pf), err);
+	else
+		snprintf(line, sizeof(line), "%s of controller %d: %s", scene_what(sc, v->pf),
+			 lm_cntlid(pf_get(v->pf), v->vfn), err);
+	EXPECT_EQ(klog_count(v->bdf, line), 1, "'%s'", line);
+}
+
+/* Until it is answered the VF gets no other command. */
+static void check_orphan(const struct scene *sc, struct vf *v)
+{
+	u64 size = 0;
+	char byte;
+
+	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "size");
+	if (sc == &scene_size_running) {
+		refuse_set(v, ST_P2P, EBUSY);
+		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write meanwhile");
+	} else if (sc == &scene_write) {
+		EXPECT(write(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "write again");
+		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ETIMEDOUT, "SET");
+		vf_expect_state(v, ST_ERROR);
+	} else {
+		if (sc == &scene_read) {
+			EXPECT(read(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "read again");
+			go(v, ST_STOP);
+			close(scene_fd);
+			scene_fd = -1;
+		}
+		refuse_set(v, ST_STOP_COPY, EBUSY);
+		refuse_set(v, ST_RESUMING, EBUSY);
+	}
+}
+
+static void check_other(unsigned int vfn)
+{
+	struct vf *v = &vf_b;
+
+	if (vf_open(v, tap_arg(), vfn) && vf_up(v, &opts) && go(v, ST_STOP_COPY) &&
+	    go(v, ST_RUNNING))
+		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write on another VF");
+	vf_close(v);
+}
+
+static void check_works(struct vf *v)
+{
+	vf_check_usable(v);
+	if (go(v, ST_STOP_COPY) && go(v, ST_RUNNING))
+		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write after a stop");
+}
+
+static bool give_up(const struct scene *sc, struct vf *v)
+{
+	if (!scene_begin(sc, v) || !fault_hold(sc, tap_arg(), false) || !set_timeouts(SHORT_MS))
+		return false;
+	klog_mark();
+	EXPECT_EQ(sc->act(v), wanted(sc, ETIMEDOUT), "%s", scene_what(sc, v->pf));
+	vf_expect_state(v, state_after(sc));
+	return set_timeouts(LONG_MS) && EXPECT_EQ(nr_held(), 1, "held");
+}
+
+static void test_timeout(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+	struct lm_pf *pf;
+
+	/* a fresh limit of lines in the log */
+	if (!reload_module() || !scene_open(v, tap_arg()) || !give_up(sc, v))
+		return;
+	check_line(sc, v, "-ETIMEDOUT");
+	pf = pf_get(tap_arg());
+	if (state_after(sc) == ST_ERROR)
+		check_error_state(v);
+	else
+		check_orphan(sc, v);
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 1, "commands");
+	check_other(2);
+	pf_check(tap_arg());
+	EXPECT_EQ(nr_held(), 1, "held");
+	fault_release(tap_arg());
+	if (vf_state(v) == ST_ERROR) {
+		if (scene_again(v))
+			check_works(v);
+	} else {
+		if (sc == &scene_read)
+			scene_fd = go_fd(v, ST_STOP_COPY);
+		scene_finish(sc, v);
+	}
+	pf_check_no_reset(tap_arg());
+}
+
+/* ---- cut ---- */
+
+/* What is done about an answer that comes after the VF was reset. */
+enum late { LATE_NOTHING, LATE_RESUME, LATE_CHANGED };
+
+/*
+ * A Suspend is undone. What loads or disables has changed the VF if the device did it only then,
+ * and nobody can tell if it did it before.
+ */
+static enum late late_effect(const struct scene *sc, bool execute)
+{
+	if (sc == &scene_suspend)
+		return LATE_RESUME;
+	if (sc == &scene_undo || (sc == &scene_write && (vendor() || execute)) ||
+	    (sc == &scene_save_data && execute))
+		return LATE_CHANGED;
+	return LATE_NOTHING;
+}
+
+/* The VF was reset with a command on its way that is answered now; it is open, and off. */
+static void check_late(const struct scene *sc, struct vf *v, bool execute)
+{
+	enum late late = late_effect(sc, execute);
+	struct lm_pf *pf = pf_get(tap_arg());
+
+	EXPECT_EQ(nr_held(), 1, "held");
+	refuse_set(v, ST_STOP, EBUSY);
+	klog_mark();
+	fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0));
+	fault_release(tap_arg());
+	if (late == LATE_RESUME)
+		lm_fault_wait_matched(pf, 1, 1);
+	else if (late == LATE_CHANGED && klog_wait(v->bdf, "was changed after its reset"))
+		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
+	if (late == LATE_CHANGED) {
+		check_error_state(v);
+		vf_reset(v);
+		vf_check_off(v);
+	}
+	check_works(v);
+	EXPECT_EQ(klog_count(v->bdf, "was changed after its reset"), late == LATE_CHANGED,
+		  "lines in the log");
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 1 + (late == LATE_RESUME), "Resumes");
+	pf_check_no_reset(tap_arg());
+}
+
+static bool begin_held(const struct scene *sc, struct vf *v, bool execute)
+{
+	return scene_open(v, tap_arg()) && scene_begin(sc, v) &&
+	       fault_hold(sc, tap_arg(), execute) && set_timeouts(LONG_MS) &&
+	       actor_start(sc, v) && fault_held(tap_arg(), 1);
+}
+
+static void check_dead_file(const struct scene *sc)
+{
+	char byte;
+
+	if (sc == &scene_read)
+		EXPECT(read(scene_fd, &byte, 1) == -1 && errno == ENODEV, "read");
+	if (sc == &scene_write)
+		EXPECT(write(scene_fd, &byte, 1) == -1 && errno == ENODEV, "write");
+}
+
+/* The reset is over before the command is. */
+static void check_reset(const struct scene *sc, bool execute)
+{
+	struct vf *v = &vf_a;
+
+	if (!begin_held(sc, v, execute) || !vf_reset(v))
+		return;
+	EXPECT_EQ(actor_end(), wanted(sc, ECANCELED), "%s", scene_what(sc, v->pf));
+	v->u.faults = 0;
+	check_dead_file(sc);
+	vf_check_off(v);
+	check_late(sc, v, execute);
+}
+
+/* The same when the owner lets go of the VF, but not yet of the file. */
+static void test_close(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+
+	if (!begin_held(sc, v, false))
+		return;
+	v->u.faults = 0;
+	vf_close(v);
+	EXPECT_EQ(actor_end(), -ECANCELED, "%s", scene_what(sc, v->pf));
+	check_dead_file(sc);
+	if (!vf_open(v, tap_arg(), 1) || !vf_expect_state(v, ST_RUNNING))
+		return;
+	vf_check_off(v);
+	check_late(sc, v, false);
+}
+
+static pid_t start_child(const struct scene *sc, int *ready, int *go_on)
+{
+	int to[2], from[2];
+	pid_t pid;
+	char byte;
+
+	if (pipe(to) || pipe(from))
+		return -1;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		close(to[1]);
+		if (scene_open(&vf_a, tap_arg()) && scene_begin(sc, &vf_a) &&
+		    write(from[1], "x", 1) == 1 && read(to[0], &byte, 1) == 1)
+			sc->act(&vf_a);
+		_exit(1);
+	}
+	close(to[0]);
+	close(from[1]);
+	*ready = from[0];
+	*go_on = to[1];
+	return pid;
+}
+
+/* A fatal signal ends the wait, and the process; its VF is like new for the next one. */
+static void test_killed(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+	int ready = -1, go_on = -1;
+	char byte;
+	pid_t pid;
+
+	if (!load_module() || !pf_get(tap_arg()) || !scene_init(tap_arg()))
+		return;
+	pid = start_child(sc, &ready, &go_on);
+	if (EXPECT_EQ(read(ready, &byte, 1), 1, "the owner did not get far") &&
+	    fault_hold(sc, tap_arg(), false) && set_timeouts(LONG_MS) &&
+	    EXPECT_EQ(write(go_on, "x", 1), 1, "go on"))
+		fault_held(tap_arg(), 1);
+	close(ready);
+	close(go_on);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (tap_failed() || !vf_open(v, tap_arg(), 1) || !vf_expect_state(v, ST_RUNNING))
+		return;
+	vf_check_off(v);
+	check_late(sc, v, false);
+}
+
+/* ---- the PF goes ---- */
+
+static void test_pf_reset(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+
+	if (!begin_held(sc, v, false) || !pf_reset(tap_arg()))
+		return;
+	EXPECT_EQ(actor_end(), wanted(sc, ENOTCONN), "%s", scene_what(sc, v->pf));
+	if (sc == &scene_size || sc == &scene_read || sc == &scene_write)
+		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
+	check_error_state(v);
+	EXPECT_EQ(nr_held(), 0, "held");
+	v->u.faults = 0;
+	scene_again(v);
+	vf_close(v);
+	pf_provision(tap_arg());
+	if (vf_open(v, tap_arg(), 1))
+		check_works(v);
+	pf_check(tap_arg());
+}
+
+/* The PF is unbound with a command on its way that was given up. */
+static void test_pf_unbind(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+
+	if (!scene_open(v, tap_arg()) || !give_up(sc, v))
+		return;
+	v->u.faults = 0;
+	vf_close(v);
+	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF");
+	EXPECT(!*bound_to(v->bdf), "the VF is still bound to %s", bound_to(v->bdf));
+	if (!pf_bind(tap_arg()) || !vf_open(v, tap_arg(), 1))
+		return;
+	vf_expect_state(v, ST_RUNNING);
+	check_works(v);
+	pf_check(tap_arg());
+}
+
+static void *unbind_thread(void *arg)
+{
+	*(int *)arg = pf_unbind(tap_arg());
+	return NULL;
+}
+
+/* The PF is unbound while a command is waited for: that is for its owner to end. */
+static void test_pf_unbind_wait(void)
+{
+	const struct scene *sc = test_scene();
+	struct vf *v = &vf_a;
+	struct lm_pf pf;
+	struct pollfd pfd;
+	pthread_t t;
+	int err = 1;
+
+	/* an own file of the PF, as the thread closes the common one */
+	if (!begin_held(sc, v, false) ||
+	    !EXPECT_EQ(lm_open(&pf, pf_bdf(tap_arg())), 0, "open the PF"))
+		return;
+	pfd = (struct pollfd){ .fd = request_eventfd(v), .events = POLLIN };
+	EXPECT_EQ(pthread_create(&t, NULL, unbind_thread, &err), 0, "thread");
+	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
+	EXPECT_EQ(lm_fault_count(&pf, LM_FAULT_HELD, 0), 1, "held");
+	EXPECT_EQ(lm_fault_release(&pf, 0), 1, "release");
+	EXPECT_EQ(actor_end(), 0, "%s", scene_what(sc, v->pf));
+	lm_close(&pf);
+	vf_close(v);
+	pthread_join(t, NULL);
+	close(pfd.fd);
+	EXPECT_EQ(err, 0, "unbind the PF");
+	if (pf_bind(tap_arg()) && vf_open(v, tap_arg(), 1))
+		check_works(v);
+}
+
+/* ---- several VFs ---- */
+
+static void suspend_given_up(struct vf *v)
+{
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_P2P, NULL), -ETIMEDOUT, "Suspend of %s", v->bdf);
+}
+
+/* Half of what a PF takes may be Suspends; the next one waits for its turn, others do not. */
+static void test_two_suspends(void)
+{
+	struct lm_fault f;
+	struct lm_pf *pf;
+	u64 size = 0;
+
+	if (!scene_open(&vf_a, tap_arg()) || !vf_open(&vf_b, tap_arg(), 2) ||
+	    !vf_open(&vf_c, tap_arg(), 3) || !vf_up(&vf_a, &opts) || !vf_up(&vf_b, &opts) ||
+	    !vf_up(&vf_c, &opts))
+		return;
+	pf = pf_get(tap_arg());
+	f = scene_fault(&scene_suspend, tap_arg(), LM_ACT_HOLD, 2);
+	if (!fault_arm(tap_arg(), 0, f) || !set_timeouts(SHORT_MS))
+		return;
+	suspend_given_up(&vf_a);
+	suspend_given_up(&vf_b);
+	refuse_set(&vf_c, ST_P2P, EBUSY);
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 2, "Suspends");
+	fault_arm(tap_arg(), 1, scene_fault(&scene_size, tap_arg(), LM_ACT_COUNT, 0));
+	EXPECT_EQ(vdev_mig_data_size(&vf_c.dev, &size), 0, "size");
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 1, "questions for the size");
+	EXPECT_EQ(unvme_rw(&vf_c.u, 1, true, 0, 8), 0, "write");
+	if (!set_timeouts(LONG_MS) || !actor_start(&scene_suspend, &vf_c) || !actor_waits())
+		return;
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 2, "Suspends");
+	EXPECT_EQ(lm_fault_release(pf, 1), 2, "held");
+	EXPECT_EQ(actor_end(), 0, "Suspend whose turn it is");
+	EXPECT_EQ(nr_held(), 1, "held");
+	go(&vf_c, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&vf_c.u, 1, true, 0, 8), 0, "write");
+	fault_release(tap_arg());
+	vf_a.u.faults = 0;
+	vf_b.u.faults = 0;
+	vf_reset(&vf_a);
+	vf_reset(&vf_b);
+	check_works(&vf_a);
+	check_works(&vf_b);
+	pf_check_no_reset(tap_arg());
+}
+
+/* Four commands of any kind: a fifth VF waits. The special machine's PF has that many. */
+static void test_four_commands(void)
+{
+	static struct vf vfs[5];
+	struct vf *last = &vfs[4];
+	struct lm_pf *pf = pf_get(tap_arg());
+	u64 size = 0;
+	unsigned int i;
+
+	if (!pf || !load_module())
+		return;
+	for (i = 0; i < ARRAY_SIZE(vfs); i++)
+		if (!vf_open(&vfs[i], tap_arg(), i + 1))
+			goto out;
+	if (!vf_up(last, &opts) || !set_timeouts(SHORT_MS) ||
+	    !fault_arm(tap_arg(), 0, scene_fault(&scene_size, tap_arg(), LM_ACT_HOLD, 4)) ||
+	    !fault_arm(tap_arg(), 1, scene_fault(&scene_suspend, tap_arg(), LM_ACT_COUNT, 0)))
+		goto out;
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(vdev_mig_data_size(&vfs[i].dev, &size), 0, "size");
+	EXPECT_EQ(nr_held(), 4, "held");
+	EXPECT_EQ(vdev_mig_data_size(&last->dev, &size), 0, "size");
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 4, "commands");
+	refuse_set(last, ST_P2P, EBUSY);
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 0, "Suspends");
+	EXPECT_EQ(unvme_rw(&last->u, 1, true, 0, 8), 0, "write");
+	pf_check(tap_arg());
+	if (!set_timeouts(LONG_MS) || !actor_start(&scene_suspend, last) || !actor_waits())
+		goto out;
+	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 0, "Suspends");
+	lm_fault_release(pf, 1);
+	EXPECT_EQ(actor_end(), 0, "Suspend whose turn it is");
+	EXPECT_EQ(nr_held(), 3, "held");
+	fault_release(tap_arg());
+	go(last, ST_RUNNING);
+	for (i = 0; i < ARRAY_SIZE(vfs); i++)
+		check_works(&vfs[i]);
+	pf_check_no_reset(tap_arg());
+out:
+	fault_clear(tap_arg());
+	actor_end();
+	for (i = 0; i < ARRAY_SIZE(vfs); i++)
+		vf_close(&vfs[i]);
+}
+
+/* ---- no tag: the host itself has as many commands on the admin queue as it takes ---- */
+
+#define NR_BUSY	40
+
+static struct lm_async busy[NR_BUSY];
+
+static bool fill_admin_queue(void)
+{
+	/* the number of queues: no data, and the kernel does not ask for it */
+	struct lm_cmd cmd = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
+	struct lm_fault f = { .opcode = cmd.opcode, .act = LM_ACT_HOLD };
+	unsigned int i;
+
+	if (!fault_arm(tap_arg(), 0, f))
+		return false;
+	for (i = 0; i < NR_BUSY; i++)
+		EXPECT_EQ(lm_async_start(&busy[i], pf_get(tap_arg()), cmd), 0, "thread %u", i);
+	return !tap_failed();
+}
+
+/* Nothing can be sent any more, not even what lets go: only a reset of the PF helps. */
+static void empty_admin_queue(void)
+{
+	unsigned int i;
+
+	pf_reset(tap_arg());
+	fault_clear(tap_arg());
+	for (i = 0; i < NR_BUSY; i++)
+		if (lm_async_wait(&busy[i], UNVME_TIMEOUT_MS) == -ETIMEDOUT)
+			exit(2);
+}
+
+static void test_no_tag(void)
+{
+	int ready = -1, go_on = -1;
+	struct vf *v = &vf_b;
+	char byte;
+	pid_t pid;
+
+	if (!load_module() || !pf_get(tap_arg()) || !scene_init(tap_arg()) ||
+	    !fault_clear(tap_arg()))
+		return;
+	pid = start_child(&scene_suspend, &ready, &go_on);
+	EXPECT_EQ(read(ready, &byte, 1), 1, "the owner did not get far");
+	if (!tap_failed() && vf_open(v, tap_arg(), 2) && vf_up(v, &opts) && fill_admin_queue()) {
+		set_timeouts(SHORT_MS);
+		refuse_set(v, ST_P2P, EBUSY);
+		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write");
+		set_timeouts(LONG_MS);
+		if (actor_start(&scene_suspend, v) && actor_waits() && vf_reset(v))
+			EXPECT_EQ(actor_end(), -ECANCELED, "Suspend");
+		v->u.faults = 0;
+		EXPECT_EQ(write(go_on, "x", 1), 1, "go on");
+		wait_blocked(pid, pid);
+		kill(pid, SIGKILL);
+		EXPECT_EQ(waitpid(pid, NULL, 0), pid, "killed");
+		vf_check_usable(v);
+		empty_admin_queue();
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ready);
+	close(go_on);
+	vf_close(v);
+	pf_provision(tap_arg());
+	if (vf_open(v, tap_arg(), 2))
+		check_works(v);
+}
+
+/* ---- Identify ---- */
+
+/* The list of secondary controllers is asked for at open, which goes on without it. */
+static void test_open(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!scene_open(v, tap_arg()))
+		return;
+	vf_close(v);
+	if (!fault_hold(&scene_list, tap_arg(), false) || !set_timeouts(SHORT_MS) ||
+	    !vf_open(v, tap_arg(), 1))
+		return;
+	set_timeouts(LONG_MS);
+	vf_expect_state(v, ST_RUNNING);
+	vf_check_usable(v);
+	EXPECT_EQ(nr_held(), 1, "held");
+	refuse_set(v, ST_STOP, EBUSY);
+	fault_release(tap_arg());
+	check_works(v);
+	go(v, ST_STOP);
+	go(v, ST_RESUMING);
+	vf_reset(v);
+}
+
+/* The VF is bound without migration; what is on its way does not keep it from a second try. */
+static void check_probe(u8 cns, const char *why)
+{
+	struct lm_fault f = {
+		.opcode = NVME_ADM_IDENTIFY, .dw10 = cns, .dw10_mask = 0xff,
+		.act = LM_ACT_HOLD, .times = 1,
+	};
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+
+	if (!load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+	    !set_timeouts(SHORT_MS) || !fault_arm(tap_arg(), 0, f))
+		return;
+	bind_plain(bdf, why);
+	EXPECT_EQ(nr_held(), 1, "held");
+	if (vf_open(v, tap_arg(), 1)) {
+		check_plain(&v->dev);
+		vf_check_usable(v);
+	}
+	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	bind_plain(bdf, "cannot identify the PF");
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	fault_release(tap_arg());
+	set_timeouts(LONG_MS);
+	if (vf_open(v, tap_arg(), 1))
+		check_works(v);
+	vf_close(v);
+}
+
+static void test_probe(void)
+{
+	if (!pf_get(tap_arg()) || !fault_clear(tap_arg()))
+		return;
+	check_probe(0x01, "cannot identify the PF");
+	check_probe(0x15, "does not list this VF");
+	if (!vendor())
+		check_probe(0x20, "cannot read the list of state formats");
+}
+
+/* ---- the module ---- */
+
+struct remover {
+	pid_t tid;
+	int err;
+};
+
+static void *remove_thread(void *arg)
+{
+	struct remover *r = arg;
+
+	__atomic_store_n(&r->tid, gettid(), __ATOMIC_RELEASE);
+	r->err = remove_module();
+	return NULL;
+}
+
+/* It stays as long as an answer may come to it. */
+static void test_unload(void)
+{
+	struct remover r = { 0 };
+	struct vf *v = &vf_a;
+	pthread_t t;
+
+	if (!scene_open(v, tap_arg()) || !give_up(&scene_read, v))
+		return;
+	v->u.faults = 0;
+	vf_close(v);
+	close(scene_fd);
+	scene_fd = -1;
+	EXPECT_EQ(pthread_create(&t, NULL, remove_thread, &r), 0, "thread");
+	while (!__atomic_load_n(&r.tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	wait_blocked(getpid(), r.tid);
+	EXPECT_EQ(nr_held(), 1, "held");
+	fault_release(tap_arg());
+	pthread_join(t, NULL);
+	EXPECT_EQ(r.err, 0, "unload");
+	if (vf_open(v, tap_arg(), 1))
+		check_works(v);
+}
+
+static void test_reset(void)
+{
+	check_reset(test_scene(), false);
+}
+
+static void test_reset_executed(void)
+{
+	check_reset(test_scene(), true);
+}
+
+const struct drv_test hang_tests[] = {
+	{ "hang: given up, Suspend", test_timeout, ON_BOTH, .scene = &scene_suspend },
+	{ "hang: given up, size", test_timeout, ON_BOTH, .scene = &scene_size },
+	{ "hang: given up, begin of a save", test_timeout, ON_BOTH, .scene = &scene_save },
+	{ "hang: given up, read", test_timeout, ON_TP, .scene = &scene_read },
+	{ "hang: given up, SAVE_DATA", test_timeout, ON_VS, .scene = &scene_save_data },
+	{ "hang: given up, list", test_timeout, ON_BOTH, .scene = &scene_list },
+	{ "hang: given up, write", test_timeout, ON_BOTH, .scene = &scene_write },
+	{ "hang: given up, state loaded back", test_timeout, ON_VS, .scene = &scene_undo },
+	{ "hang: given up, Resume", test_timeout, ON_BOTH, .scene = &scene_resume },
+	{ "hang: given up, size of a VF that runs", test_timeout, ON_BOTH,
+	  .scene = &scene_size_running },
+	{ "hang: cut by a reset, Suspend", test_reset, ON_BOTH, .scene = &scene_suspend },
+	{ "hang: cut by a reset, size", test_reset, ON_BOTH, .scene = &scene_size },
+	{ "hang: cut by a reset, begin of a save", test_reset, ON_BOTH, .scene = &scene_save },
+	{ "hang: cut by a reset, read", test_reset, ON_TP, .scene = &scene_read },
+	{ "hang: cut by a reset, SAVE_DATA", test_reset, ON_VS, .scene = &scene_save_data },
+	{ "hang: cut by a reset, list", test_reset, ON_BOTH, .scene = &scene_list },
+	{ "hang: cut by a reset, write", test_reset, ON_BOTH, .scene = &scene_write },
+	{ "hang: cut by a reset, state loaded back", test_reset, ON_VS, .scene = &scene_undo },
+	{ "hang: cut by a reset, Resume", test_reset, ON_BOTH, .scene = &scene_resume },
+	{ "hang: cut by a reset, size of a VF that runs", test_reset, ON_BOTH,
+	  .scene = &scene_size_running },
+	{ "hang: answer cut by a reset, Suspend", test_reset_executed, ON_BOTH,
+	  .scene = &scene_suspend },
+	{ "hang: answer cut by a reset, SAVE_DATA", test_reset_executed, ON_VS,
+	  .scene = &scene_save_data },
+	{ "hang: answer cut by a reset, write", test_reset_executed, ON_BOTH,
+	  .scene = &scene_write },
+	{ "hang: answer cut by a reset, state loaded back", test_reset_executed, ON_VS,
+	  .scene = &scene_undo },
+	{ "hang: answer cut by a reset, Resume", test_reset_executed, ON_BOTH,
+	  .scene = &scene_resume },
+	{ "hang: cut by close, read", test_close, ON_TP, .scene = &scene_read },
+	{ "hang: cut by close, write", test_close, ON_BOTH, .scene = &scene_write },
+	{ "hang: owner killed, Suspend", test_killed, ON_BOTH, .scene = &scene_suspend },
+	{ "hang: owner killed, size", test_killed, ON_BOTH, .scene = &scene_size },
+	{ "hang: owner killed, begin of a save", test_killed, ON_BOTH, .scene = &scene_save },
+	{ "hang: owner killed, read", test_killed, ON_TP, .scene = &scene_read },
+	{ "hang: owner killed, SAVE_DATA", test_killed, ON_VS, .scene = &scene_save_data },
+	{ "hang: owner killed, list", test_killed, ON_BOTH, .scene = &scene_list },
+	{ "hang: owner killed, write", test_killed, ON_BOTH, .scene = &scene_write },
+	{ "hang: owner killed, state loaded back", test_killed, ON_VS, .scene = &scene_undo },
+	{ "hang: owner killed, Resume", test_killed, ON_BOTH, .scene = &scene_resume },
+	{ "hang: owner killed, size of a VF that runs", test_killed, ON_BOTH,
+	  .scene = &scene_size_running },
+	{ "hang: PF reset, Suspend", test_pf_reset, ON_BOTH, .scene = &scene_suspend },
+	{ "hang: PF reset, size", test_pf_reset, ON_BOTH, .scene = &scene_size },
+	{ "hang: PF reset, begin of a save", test_pf_reset, ON_BOTH, .scene = &scene_save },
+	{ "hang: PF reset, read", test_pf_reset, ON_TP, .scene = &scene_read },
+	{ "hang: PF reset, SAVE_DATA", test_pf_reset, ON_VS, .scene = &scene_save_data },
+	{ "hang: PF reset, list", test_pf_reset, ON_BOTH, .scene = &scene_list },
+	{ "hang: PF reset, write", test_pf_reset, ON_BOTH, .scene = &scene_write },
+	{ "hang: PF reset, state loaded back", test_pf_reset, ON_VS, .scene = &scene_undo },
+	{ "hang: PF reset, Resume", test_pf_reset, ON_BOTH, .scene = &scene_resume },
+	{ "hang: PF unbound, Suspend", test_pf_unbind, ON_BOTH, .scene = &scene_suspend },
+	{ "hang: PF unbound, size", test_pf_unbind, ON_BOTH, .scene = &scene_size },
+	{ "hang: PF unbound, begin of a save", test_pf_unbind, ON_BOTH, .scene = &scene_save },
+	{ "hang: PF unbound, read", test_pf_unbind, ON_TP, .scene = &scene_read },
+	{ "hang: PF unbound, SAVE_DATA", test_pf_unbind, ON_VS, .scene = &scene_save_data },
+	{ "hang: PF unbound, list", test_pf_unbind, ON_BOTH, .scene = &scene_list },
+	{ "hang: PF unbound, write", test_pf_unbind, ON_BOTH, .scene = &scene_write },
+	{ "hang: PF unbound, state loaded back", test_pf_unbind, ON_VS, .scene = &scene_undo },
+	{ "hang: PF unbound, Resume", test_pf_unbind, ON_BOTH, .scene = &scene_resume },
+	{ "hang: PF unbound under it, Suspend", test_pf_unbind_wait, ON_BOTH,
+	  .scene = &scene_suspend },
+	{ "hang: PF unbound under it, read", test_pf_unbind_wait, ON_TP, .scene = &scene_read },
+	{ "hang: PF unbound under it, write", test_pf_unbind_wait, ON_BOTH, .scene = &scene_write },
+	{ "hang: two Suspends", test_two_suspends, ON_BOTH },
+	{ "hang: four commands", test_four_commands, ON_SPECIAL, SP_SMALL },
+	{ "hang: full admin queue", test_no_tag, ON_BOTH },
+	{ "hang: open", test_open, ON_BOTH },
+	{ "hang: probe", test_probe, ON_BOTH },
+	{ "hang: module unloaded", test_unload, ON_TP },
+};
+
+const size_t nr_hang_tests = ARRAY_SIZE(hang_tests);

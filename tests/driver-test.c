@@ -746,6 +746,7 @@ int main(int argc, char **argv)
 	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
 		add_all(status_tests, nr_status_tests);
 		add_all(hang_tests, nr_hang_tests);
+		add_all(lie_tests, nr_lie_tests);
 	}
 	return tap_main(all, nr_all, argc, argv, before, after);
 }

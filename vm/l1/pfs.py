@@ -99,6 +99,26 @@ def give_up_flexible(uevents, bdf, ctrl):
     uevents.wait(f"{bdf} after its reset", lambda: find_ctrl(bdf))
 
 
+def find_vf(bdf, n):
+    """Address of the n-th VF of a PF."""
+    return os.path.basename(os.readlink(f"/sys/bus/pci/devices/{bdf}/virtfn{n - 1}"))
+
+
+def provide_vfs(bdf, dev, vfs, vq, vi):
+    """Give a PF its VFs, each with its resources and online; their controller ids by number."""
+    numvfs = f"/sys/bus/pci/devices/{bdf}/sriov_numvfs"
+    if int(read(numvfs)) != vfs:
+        write(f"/sys/bus/pci/devices/{bdf}/sriov_drivers_autoprobe", 0)
+        write(numvfs, vfs)
+    cntlids = secondary(dev)
+    for n in range(1, vfs + 1):
+        virt_mgmt(dev, cntlids[n], 7)
+        virt_mgmt(dev, cntlids[n], 8, VQ, vq)
+        virt_mgmt(dev, cntlids[n], 8, VI, vi)
+        virt_mgmt(dev, cntlids[n], 9)
+    return cntlids
+
+
 def setup_pf(uevents, number, bdf, vfs, vq, vi):
     """Bring up one PF and its VFs; returns what commands find in their environment."""
     ctrl = uevents.wait(f"the controller at {bdf}", lambda: find_ctrl(bdf))
@@ -106,18 +126,19 @@ def setup_pf(uevents, number, bdf, vfs, vq, vi):
     env = {f"LM_PF{number}": bdf, f"LM_CTRL{number}": dev}
     env[f"LM_NS{number}"] = "/dev/" + uevents.wait(f"the namespace of {bdf}", lambda: find_namespace(ctrl))
     if vfs:
+        env[f"LM_VFS{number}"] = f"{vfs} {vq} {vi}"
         give_up_flexible(uevents, bdf, ctrl)
-        write(f"/sys/bus/pci/devices/{bdf}/sriov_drivers_autoprobe", 0)
-        write(f"/sys/bus/pci/devices/{bdf}/sriov_numvfs", vfs)
-        cntlids = secondary(dev)
-        for n in range(1, vfs + 1):
-            virt_mgmt(dev, cntlids[n], 8, VQ, vq)
-            virt_mgmt(dev, cntlids[n], 8, VI, vi)
-            virt_mgmt(dev, cntlids[n], 9)
-            vf = os.path.basename(os.readlink(f"/sys/bus/pci/devices/{bdf}/virtfn{n - 1}"))
-            env[f"LM_VF{number}_{n}"] = vf
-            env[f"LM_CNTLID{number}_{n}"] = str(cntlids[n])
+        for n, cntlid in sorted(provide_vfs(bdf, dev, vfs, vq, vi).items())[:vfs]:
+            env[f"LM_VF{number}_{n}"] = find_vf(bdf, n)
+            env[f"LM_CNTLID{number}_{n}"] = str(cntlid)
     return env
+
+
+def restore_pf(bdf, vfs, vq, vi):
+    """The VFs again, after the PF was reset, bound anew or found anew; their addresses."""
+    ctrl = Uevents().wait(f"the controller at {bdf}", lambda: find_ctrl(bdf))
+    provide_vfs(bdf, f"/dev/{ctrl}", vfs, vq, vi)
+    return [find_vf(bdf, n) for n in range(1, vfs + 1)]
 
 
 def setup(ip, functions):

@@ -7,18 +7,22 @@
  * VFIO_SELFTESTS_BDF_SIBLING	another behind the same physical function
  * VFIO_SELFTESTS_BDF_OTHER	one of another model, which has to refuse its streams
  * VFIO_SELFTESTS_IOMMU_MODE	libvfio's name of how DMA is mapped
+ * VFIO_SELFTESTS_PF_RESTORE	command that brings the functions back where the physical one was
+ *				reset, unbound or removed
  */
 #ifndef SELFTESTS_VFIO_MIGRATION_HARNESS_H
 #define SELFTESTS_VFIO_MIGRATION_HARNESS_H
 
 #include "kselftest_harness.h"
 
+#include "function.h"
 #include "migration.h"
 #include "unvme.h"
 
 #define MIG_PEER	"VFIO_SELFTESTS_BDF_PEER"
 #define MIG_SIBLING	"VFIO_SELFTESTS_BDF_SIBLING"
 #define MIG_OTHER	"VFIO_SELFTESTS_BDF_OTHER"
+#define MIG_PF_RESTORE	"VFIO_SELFTESTS_PF_RESTORE"
 
 /* Only against hanging for ever: devices may be emulated, and the kernel may check a lot. */
 #define MIG_TIMEOUT	600
@@ -30,6 +34,7 @@
 #define NVME_CLASS	0x010802
 
 static const char *mig_bdf;
+static const char *mig_driver;	/* what it is bound to before the first test */
 
 /* The function under test, newly opened and therefore reset, with memory mapped. */
 struct mig {
@@ -53,6 +58,9 @@ static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *
 {
 	int err;
 
+	/* a test that came to a bad end may have left it elsewhere */
+	if (strcmp(function_driver(mig_bdf), mig_driver))
+		ASSERT_EQ(0, function_bind(mig_bdf, mig_driver));
 	ASSERT_EQ(0, arena_init(&m->arena, -1, MIG_ARENA_SIZE, ARENA_IOVA));
 	vdev_open(&m->dev, mig_bdf);
 	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
@@ -291,6 +299,7 @@ static inline void mig_expect_usable(struct __test_metadata *_metadata, struct m
 	if (!m->nvme)
 		return;
 	mig_end_user(_metadata, m);
+	arena_reset(&m->arena);
 	vdev_bus_master(d, true);
 	ASSERT_EQ(0, unvme_init(&m->u, d, &m->arena, &mig_busy_opts));
 	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
@@ -320,10 +329,42 @@ static inline void mig_expect_fresh(struct __test_metadata *_metadata, struct mi
 	}
 }
 
+/* ---- after a reset ---- */
+
+/* A new user; false where there is none for such a device. */
+static inline bool mig_start_user(struct __test_metadata *_metadata, struct mig *m)
+{
+	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+
+	if (!m->nvme)
+		return false;
+	mig_end_user(_metadata, m);
+	arena_reset(&m->arena);
+	vdev_bus_master(&m->dev, true);
+	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &opts));
+	return true;
+}
+
+/* It is in RUNNING, and its state is that of a device that nobody used: m->fresh. */
+static inline void mig_expect_like_new(struct __test_metadata *_metadata, struct mig *m)
+{
+	struct stream s;
+
+	EXPECT_STATE(&m->dev, ST_RUNNING);
+	mig_expect_off(_metadata, m, &m->dev);
+	ASSERT_EQ(0, mig_save(&m->dev, &s));
+	EXPECT_TRUE(stream_alike(&s, &m->fresh));
+	stream_free(&s);
+	EXPECT_RESET(&m->dev);
+}
+
 /* All that main() does. */
 static inline int mig_harness_run(int argc, char *argv[])
 {
 	mig_bdf = vfio_selftests_get_bdf(&argc, argv);
+	mig_driver = sysfs_driver_get(mig_bdf);
+	if (!mig_driver)
+		VFIO_LOG_AND_EXIT("%s has no driver", mig_bdf);
 	return test_harness_run(argc, argv);
 }
 

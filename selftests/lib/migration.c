@@ -309,6 +309,17 @@ bool stream_same(const struct stream *a, const struct stream *b)
 	return a->size == b->size && !memcmp(a->data, b->data, a->size);
 }
 
+bool stream_alike(const struct stream *a, const struct stream *b)
+{
+	size_t i, differ = 0;
+
+	if (a->size != b->size)
+		return false;
+	for (i = 0; i < a->size; i++)
+		differ += a->data[i] != b->data[i];
+	return differ <= 16;
+}
+
 void stream_free(struct stream *s)
 {
 	free(s->data);

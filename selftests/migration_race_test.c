@@ -816,12 +816,6 @@ static void race_to(struct __test_metadata *_metadata, struct mig *m, u32 states
 	EXPECT_SET(&m->dev, ST_RUNNING);
 }
 
-MIG_TEST(race, s28_two_threads)
-{
-	race_to(_metadata, &self->m, 1 << ST_STOP | 1 << ST_RUNNING);
-	mig_expect_usable(_metadata, &self->m, &self->m.dev);
-}
-
 /* With work in flight, none of which is lost; what is to be loaded has to be idle. */
 MIG_TEST(race, s19_s28_all_states_at_work)
 {

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -206,37 +205,6 @@ MIG_TEST(reset, s16_s41_s79_close_in_each_state)
 		close(fd);
 	}
 	mig_expect_usable(_metadata, m, &m->dev);
-}
-
-/* The file is with somebody else when the device is closed. */
-MIG_TEST(reset, s46_file_of_another_process)
-{
-	struct mig *m = &self->m;
-	int fd, status, fds[2];
-	char byte = 0;
-	pid_t pid;
-
-	fd = enter(_metadata, m, ST_STOP_COPY);
-	mig_end_user(_metadata, m);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
-	fflush(NULL);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		vdev_close(&m->dev);
-		_exit(write(fds[0], &byte, 1) != 1 || read(fds[0], &byte, 1) != 1 ||
-		      !mig_file_dead(fd) || errno != ENODEV);
-	}
-	EXPECT_EQ(1, read(fds[1], &byte, 1));
-	close(fd);
-	shut(_metadata, m);
-	reopen(_metadata, m);
-	EXPECT_EQ(1, write(fds[1], &byte, 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
-	mig_expect_like_new(_metadata, m);
-	close(fds[0]);
-	close(fds[1]);
 }
 
 /* Nothing of a session is left in a function that another driver takes over. */

@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The size of the state; resets and closes in every state.
+ * The size of the state.
  */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "driver.h"
-
-static void done(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-/* ---- the size ---- */
 
 static u64 data_size(struct vf *v)
 {
@@ -76,107 +64,8 @@ static void test_size(void)
 	data_size(v);
 }
 
-/* ---- resets and closes ---- */
-
-/* Files of a session that ended: an error, again and again, for whatever size. */
-static void check_dead(int *fd, u32 state, const char *by)
-{
-	char buf[64] = { 0 };
-	ssize_t n;
-	int i;
-
-	for (i = 0; *fd >= 0 && i < 2; i++) {
-		n = state == ST_STOP_COPY ? read(*fd, buf, sizeof(buf)) :
-					    write(*fd, buf, sizeof(buf));
-		EXPECT(n < 0 && errno == ENODEV, "file of %s ended by %s: %zd, errno %d",
-		       mig_state_name(state), by, n, errno);
-	}
-	done(fd);
-}
-
-/* In a controller that is enabled; RESUMING without anything written. */
-static bool reach_enabled(struct vf *v, u32 state, int *fd)
-{
-	static const struct unvme_opts opts = { .queues = 1, .irq = true };
-
-	*fd = -1;
-	if (!vf_up(v, &opts))
-		return false;
-	if (state == ST_STOP_COPY || state == ST_RESUMING) {
-		*fd = go_fd(v, state);
-		return *fd >= 0;
-	}
-	return state == ST_RUNNING || go(v, state);
-}
-
-static void test_reset(void)
-{
-	struct vf *v = &vf_a;
-	u32 state;
-	int i, fd;
-
-	if (!vf_open(v, tap_arg(), 1))
-		return;
-	for (i = 0; i < NR_STATES; i++) {
-		state = all_states[i];
-		if (!reach_enabled(v, state, &fd) || !vf_reset(v))
-			return;
-		check_dead(&fd, state, "a reset");
-		vf_check_off(v);
-		vdev_bus_master(&v->dev, true);
-	}
-	vf_check_usable(v);
-}
-
-/* A reset through sysfs is one as well. */
-static void test_sysfs_reset(void)
-{
-	struct vf *v = &vf_a;
-	char path[64];
-	u32 state;
-	int i, fd;
-
-	if (!vf_open(v, tap_arg(), 1))
-		return;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.15s/reset", v->bdf);
-	for (i = 0; i < NR_STATES; i++) {
-		state = all_states[i];
-		if (!reach_enabled(v, state, &fd) ||
-		    !EXPECT_EQ(write_file(path, "1"), 0, "reset") ||
-		    !vf_expect_state(v, ST_RUNNING))
-			return;
-		check_dead(&fd, state, "a reset");
-		vdev_bus_master(&v->dev, true);
-	}
-	vf_check_usable(v);
-}
-
-static void test_close(void)
-{
-	struct vf *v = &vf_a;
-	u32 state;
-	int i, fd;
-
-	for (i = 0; i < NR_STATES; i++) {
-		state = all_states[i];
-		if (!vf_open(v, tap_arg(), 1) || !reach_enabled(v, state, &fd))
-			return;
-		vf_close(v);
-		check_dead(&fd, state, "close");
-		if (!vf_open(v, tap_arg(), 1))
-			return;
-		vf_expect_state(v, ST_RUNNING);
-		vf_check_off(v);
-		vf_check_usable(v);
-		vf_close(v);
-	}
-}
-
 const struct drv_test arcs_tests[] = {
 	{ "states: data size", test_size, ON_BOTH },
-	{ "states: reset in each state", test_reset, ON_BOTH },
-	{ "states: reset through sysfs in each state", test_sysfs_reset, ON_BOTH },
-	{ "states: close in each state", test_close, ON_BOTH },
 };
 
 const size_t nr_arcs_tests = ARRAY_SIZE(arcs_tests);

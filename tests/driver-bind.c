@@ -3,11 +3,9 @@
  * Binding: what can be migrated, what cannot and says why, the module and its references.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "driver.h"
 
@@ -167,74 +165,16 @@ out:
 
 /* ---- the module ---- */
 
-static int refs(const char *module)
-{
-	char path[64], text[16];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", module);
-	EXPECT_EQ(read_file(path, text, sizeof(text)), 0, "%s", path);
-	return atoi(text);
-}
-
-static void test_module_use(void)
-{
-	struct vf *v = &vf_a;
-	int fd;
-
-	if (!vf_open(v, tap_arg(), 1))
-		return;
-	EXPECT_EQ(remove_module(), -EAGAIN, "unload with an open VF");
-	fd = go_fd(v, ST_STOP_COPY);
-	vf_close(v);
-	EXPECT_EQ(remove_module(), -EAGAIN, "unload with an open migration file");
-	close(fd);
-	EXPECT_EQ(remove_module(), 0, "unload");
-	EXPECT_EQ(*bound_to(v->bdf), 0, "VF is bound to something");
-	if (vf_open(v, tap_arg(), 1))
-		vf_check_usable(v);
-}
-
-static bool one_session(struct vf *v)
-{
-	struct stream s;
-
-	if (!vf_open(v, tap_arg(), 1) || !vf_save(v, &s))
-		return false;
-	vf_reset(v);
-	vf_load(v, &s);
-	stream_free(&s);
-	vf_close(v);
-	return !tap_failed();
-}
-
-static void test_module_refs(void)
-{
-	int own, core, i;
-
-	if (!one_session(&vf_a))
-		return;
-	own = refs(MODULE);
-	core = refs("nvme_core");
-	for (i = 0; i < 5 && one_session(&vf_a); i++)
-		;
-	EXPECT_EQ(refs(MODULE), own, "references of the driver");
-	EXPECT_EQ(refs("nvme_core"), core, "references of nvme_core");
-	for (i = 0; i < 5; i++) {
-		EXPECT_EQ(bind_to(vf_a.bdf, NULL), 0, "unbind");
-		EXPECT_EQ(bind_to(vf_a.bdf, DRIVER), 0, "bind");
-	}
-	EXPECT_EQ(refs(MODULE), own, "references of the driver");
-	EXPECT_EQ(refs("nvme_core"), core, "references of nvme_core");
-}
-
 /* Without the driver the VFs are as good as before it came. */
 static void test_module_end(void)
 {
 	const char *bdf = vf_bdf(tap_arg(), 1);
 	struct vf *v = &vf_a;
 
-	if (!bdf || !load_module() || !EXPECT_EQ(remove_module(), 0, "unload"))
+	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind") ||
+	    !EXPECT_EQ(remove_module(), 0, "unload"))
 		return;
+	EXPECT_EQ(*bound_to(bdf), 0, "VF is bound to something");
 	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
 		return;
 	memset(v, 0, sizeof(*v));
@@ -251,8 +191,6 @@ const struct drv_test bind_tests[] = {
 	{ "bind: PF", test_plain_pf, ON_PLAIN },
 	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
-	{ "bind: module in use", test_module_use, ON_BOTH },
-	{ "bind: references", test_module_refs, ON_BOTH },
 };
 
 const struct drv_test end_tests[] = {

@@ -4,7 +4,6 @@
  * the worst moment.
  */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,275 +16,6 @@
 #include "driver.h"
 
 static const struct unvme_opts small_opts = { .queues = 1, .irq = true };
-
-/* ---- a reset against everything ---- */
-
-struct stress {
-	struct vf *v;
-	struct stream *s;
-	bool stop;
-	unsigned int rounds[3];
-};
-
-static void *stress_save(void *arg)
-{
-	struct stress *st = arg;
-	struct stream s;
-	int fd;
-
-	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
-		fd = -1;
-		vdev_mig_set_state(&st->v->dev, ST_STOP_COPY, &fd);
-		if (fd >= 0) {
-			stream_read(fd, &s, 100);
-			stream_free(&s);
-			close(fd);
-			st->rounds[0]++;
-		}
-		sched_yield();
-	}
-	return NULL;
-}
-
-static void *stress_load(void *arg)
-{
-	struct stress *st = arg;
-	int fd;
-
-	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
-		fd = -1;
-		vdev_mig_set_state(&st->v->dev, ST_RESUMING, &fd);
-		if (fd >= 0) {
-			stream_write(fd, st->s, 64);
-			close(fd);
-			st->rounds[1]++;
-		}
-		vdev_mig_set_state(&st->v->dev, ST_RUNNING, NULL);
-		sched_yield();
-	}
-	return NULL;
-}
-
-static void *stress_get(void *arg)
-{
-	struct stress *st = arg;
-	u64 size;
-
-	while (!__atomic_load_n(&st->stop, __ATOMIC_RELAXED)) {
-		vdev_mig_state(&st->v->dev);
-		vdev_mig_data_size(&st->v->dev, &size);
-		st->rounds[2]++;
-		sched_yield();
-	}
-	return NULL;
-}
-
-static bool idle(struct stress *st)
-{
-	int i;
-
-	for (i = 0; i < 3; i++)
-		if (!__atomic_load_n(&st->rounds[i], __ATOMIC_RELAXED))
-			return true;
-	return false;
-}
-
-static void test_reset_race(void)
-{
-	void *(*const run[])(void *) = { stress_save, stress_load, stress_get };
-	struct vf *v = &vf_a;
-	struct stress st = { .v = v };
-	struct stream s;
-	pthread_t t[3];
-	int i;
-
-	if (!firmware_stream(tap_arg(), &s) || !vf_open(v, tap_arg(), 1))
-		return;
-	st.s = &s;
-	for (i = 0; i < 3; i++)
-		EXPECT_EQ(pthread_create(&t[i], NULL, run[i], &st), 0, "thread");
-	for (i = 0; i < 25 || (i < 500 && idle(&st)); i++)
-		EXPECT_EQ(vdev_reset(&v->dev), 0, "reset %d", i);
-	__atomic_store_n(&st.stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < 3; i++)
-		pthread_join(t[i], NULL);
-	tap_note("%u saves, %u loads, %u questions", st.rounds[0], st.rounds[1], st.rounds[2]);
-	EXPECT(!idle(&st), "a thread did nothing");
-	vf_reset(v);
-	vf_check_off(v);
-	vf_check_usable(v);
-	stream_free(&s);
-	pf_check_no_reset(tap_arg());
-}
-
-/* A read into the VF's own BAR: a fault under a lock of the reset would be a deadlock. */
-static void test_bar_buffer(void)
-{
-	struct vf *v = &vf_a;
-	struct stream s;
-	ssize_t n;
-	int fd;
-
-	if (!vf_open(v, tap_arg(), 1))
-		return;
-	fd = go_fd(v, ST_STOP_COPY);
-	if (fd < 0)
-		return;
-	/* behind the doorbells nobody minds */
-	n = read(fd, v->dev.bar + 0x1800, 64);
-	EXPECT(n == 64 || (n < 0 && errno == EFAULT), "%zd, errno %d", n, errno);
-	EXPECT_EQ(stream_read(fd, &s, 0), 0, "the rest");
-	stream_free(&s);
-	close(fd);
-	vf_reset(v);
-	vf_check_usable(v);
-}
-
-/* ---- two VFs ---- */
-
-struct closer {
-	struct vf *v;
-	pthread_barrier_t *barrier;
-};
-
-static void *close_one(void *arg)
-{
-	struct closer *c = arg;
-
-	pthread_barrier_wait(c->barrier);
-	vf_close(c->v);
-	return NULL;
-}
-
-static void close_together(void)
-{
-	pthread_barrier_t barrier;
-	struct closer c[2] = { { &vf_a, &barrier }, { &vf_b, &barrier } };
-	pthread_t t;
-
-	pthread_barrier_init(&barrier, NULL, 2);
-	EXPECT_EQ(pthread_create(&t, NULL, close_one, &c[0]), 0, "thread");
-	close_one(&c[1]);
-	pthread_join(t, NULL);
-	pthread_barrier_destroy(&barrier);
-}
-
-static bool open_off(struct vf *v, unsigned int vfn)
-{
-	if (!vf_open(v, tap_arg(), vfn))
-		return false;
-	vf_check_off(v);
-	return vf_expect_state(v, ST_RUNNING);
-}
-
-static void test_two_closes(void)
-{
-	static const u32 states[] = { ST_RUNNING, ST_STOP, ST_STOP_COPY, ST_RESUMING };
-	unsigned int i;
-
-	for (i = 0; i < 16 && !tap_failed(); i++) {
-		arena_reset(&arena);
-		if (!open_off(&vf_a, 1) || !open_off(&vf_b, 2) || !vf_up(&vf_a, &small_opts) ||
-		    !vf_up(&vf_b, &small_opts))
-			return;
-		go(&vf_a, states[i % 4]);
-		go(&vf_b, states[i / 4]);
-		close_together();
-	}
-	if (open_off(&vf_a, 1) && open_off(&vf_b, 2)) {
-		vf_check_usable(&vf_a);
-		vf_check_usable(&vf_b);
-	}
-}
-
-static void check_tenant(struct vf *v, const u32 *fresh)
-{
-	static const struct unvme_opts opts = { .irq = true };
-	u32 f[NR_FEATURES];
-	int i;
-
-	vf_check_off(v);
-	if (!vf_up(v, &opts))
-		return;
-	read_features(&v->u, f);
-	for (i = 0; i < NR_FEATURES; i++)
-		EXPECT_EQ(f[i], fresh[i], "feature value %d", i);
-	/* no queue is left, and their number can be chosen again */
-	EXPECT_EQ(unvme_set_features(&v->u, 7, 0x10001, NULL), 0, "number of queues");
-	/* no event request is left: all of them are free */
-	for (i = 0; i <= v->u.id_ctrl[259]; i++)
-		unvme_aer(&v->u, NULL, NULL);
-	EXPECT_EQ(unvme_get_features(&v->u, 7, 0, NULL), 0, "barrier");
-	EXPECT_EQ(v->u.sqs[0].inflight, v->u.id_ctrl[259] + 1, "event requests outstanding");
-}
-
-/* VF 4 is used for nothing else: its features are the defaults. */
-static bool fresh_features(u32 *fresh)
-{
-	struct vf *v = &vf_b;
-
-	if (!vf_open(v, tap_arg(), 4) || !vf_up(v, &small_opts))
-		return false;
-	read_features(&v->u, fresh);
-	vf_close(v);
-	return true;
-}
-
-/* The last one left at work, or suspended, or with a state that was loaded and never ran. */
-static void test_tenant(void)
-{
-	static const u32 left_in[] = { ST_RUNNING, ST_STOP_COPY, ST_RESUMING };
-	static const struct unvme_opts opts = { .queues = 2, .irq = true };
-	struct vf *v = &vf_a;
-	u32 fresh[NR_FEATURES];
-	struct stream s;
-	unsigned int i;
-
-	if (!fresh_features(fresh) || !vf_open(v, tap_arg(), 1) || !vf_up(v, &opts))
-		return;
-	make_dirty(&v->u);
-	if (!vf_save(v, &s))
-		return;
-	for (i = 0; i < ARRAY_SIZE(left_in) && !tap_failed(); i++) {
-		vf_reset(v);
-		if (left_in[i] == ST_RESUMING) {
-			vf_load(v, &s);
-		} else if (vf_up(v, &opts)) {
-			make_dirty(&v->u);
-			go(v, left_in[i]);
-		}
-		vf_close(v);
-		arena_reset(&arena);
-		if (!vf_open(v, tap_arg(), 1))
-			break;
-		check_tenant(v, fresh);
-	}
-	stream_free(&s);
-}
-
-/* Unbind with the state of a tenant in it, then another driver. */
-static void test_tenant_driver(void)
-{
-	struct vf *v = &vf_a;
-	char bdf[16];
-
-	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP))
-		return;
-	memcpy(bdf, v->bdf, sizeof(bdf));
-	vf_close(v);
-	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
-		return;
-	memset(v, 0, sizeof(*v));
-	memcpy(v->bdf, bdf, sizeof(bdf));
-	vdev_open(&v->dev, bdf);
-	v->open = true;
-	if (EXPECT_EQ(vdev_map(&v->dev, &arena), 0, "map memory")) {
-		vf_check_off(v);
-		vf_check_usable(v);
-	}
-	vf_close(v);
-	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind back");
-}
 
 /* ---- the PF is reset ---- */
 
@@ -389,89 +119,20 @@ static void test_pf_reset_running(void)
 
 /* ---- the PF is taken away ---- */
 
+/* Without its PF a VF is a function like others. */
 static void test_pf_unbind(void)
 {
 	const char *bdf = vf_bdf(tap_arg(), 1);
 	struct vf *v = &vf_a;
-	u64 flags;
 
-	if (!bdf || !vf_open(v, tap_arg(), 1))
+	if (!bdf || !load_module() || !EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF"))
 		return;
-	vf_close(v);
-	EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF");
-	EXPECT(!*bound_to(bdf), "the VF is still bound to %s", bound_to(bdf));
-	/* without its PF it is a function like others */
 	klog_mark();
-	if (vf_open(v, tap_arg(), 1)) {
-		EXPECT_EQ(klog_count(bdf, "PF is not bound to nvme"), 1, "line in the log");
-		EXPECT_EQ(vdev_mig_flags(&v->dev, &flags), -ENOTTY, "MIGRATION");
-	}
-	vf_close(v);
+	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind");
+	EXPECT_EQ(klog_count(bdf, "PF is not bound to nvme"), 1, "line in the log");
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind the VF");
-	if (!pf_bind(tap_arg()) || !vf_open(v, tap_arg(), 1))
-		return;
-	vf_expect_state(v, ST_RUNNING);
-	vf_check_usable(v);
-	go(v, ST_STOP_COPY);
-}
-
-struct unbinder {
-	int pf;
-	int err;
-	bool done;
-};
-
-static void *unbind_thread(void *arg)
-{
-	struct unbinder *u = arg;
-
-	u->err = pf_unbind(u->pf);
-	__atomic_store_n(&u->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-/* The owner is asked to let go; until it does all works, afterwards its files are dead. */
-static void test_pf_unbind_open(void)
-{
-	struct unbinder u = { .pf = tap_arg() };
-	struct vf *v = &vf_a;
-	struct pollfd pfd;
-	struct stream s;
-	char buf[16];
-	pthread_t t;
-	int fd;
-
-	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP))
-		return;
-	pfd = (struct pollfd){ .fd = request_eventfd(v), .events = POLLIN };
-	EXPECT_EQ(pthread_create(&t, NULL, unbind_thread, &u), 0, "thread");
-	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
-	EXPECT(!__atomic_load_n(&u.done, __ATOMIC_ACQUIRE), "the PF is gone under an open VF");
-	if (vf_save(v, &s))
-		stream_free(&s);
-	go(v, ST_STOP);
-	fd = go_fd(v, ST_STOP_COPY);
-	EXPECT_EQ(read(fd, buf, sizeof(buf)), sizeof(buf), "read");
-	vf_close(v);
-	pthread_join(t, NULL);
-	close(pfd.fd);
-	EXPECT_EQ(u.err, 0, "unbind the PF");
-	EXPECT(!*bound_to(v->bdf), "the VF is still bound");
-	EXPECT(read(fd, buf, sizeof(buf)) < 0 && errno == ENODEV, "file of a VF that is gone");
-	close(fd);
-	if (pf_bind(tap_arg()) && vf_open(v, tap_arg(), 1)) {
-		vf_expect_state(v, ST_RUNNING);
-		vf_check_off(v);
+	if (pf_bind(tap_arg()) && vf_open(v, tap_arg(), 1))
 		vf_check_usable(v);
-	}
-}
-
-static void *unbind_vf_thread(void *arg)
-{
-	struct unbinder *u = arg;
-
-	u->err = bind_to(vf_bdf(u->pf, 1), NULL);
-	return NULL;
 }
 
 /* What raw commands of the PF see of a VF that was reset: it runs, and has no queues. */
@@ -491,36 +152,6 @@ static void check_raw_reset(int pf_nr, unsigned int vfn)
 	EXPECT(!lm_parse(s.data, s.size, &v), "parse");
 	EXPECT_EQ(v.nr_sq + v.nr_cq, 0, "queues of a VF that was reset");
 	lm_state_free(&s);
-}
-
-/*
- * Close cannot reset the VF, because unbind holds its lock: then the driver does it before it lets
- * the VF go.
- */
-static void test_vf_unbind_open(void)
-{
-	struct unbinder u = { .pf = tap_arg() };
-	struct vf *v = &vf_a;
-	struct pollfd pfd;
-	char bdf[16];
-	pthread_t t;
-
-	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP_COPY))
-		return;
-	memcpy(bdf, v->bdf, sizeof(bdf));
-	pfd = (struct pollfd){ .fd = request_eventfd(v), .events = POLLIN };
-	EXPECT_EQ(pthread_create(&t, NULL, unbind_vf_thread, &u), 0, "thread");
-	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
-	vf_close(v);
-	pthread_join(t, NULL);
-	close(pfd.fd);
-	EXPECT_EQ(u.err, 0, "unbind the VF");
-	EXPECT(!*bound_to(bdf), "the VF is still bound");
-	check_raw_reset(tap_arg(), 1);
-	if (vf_open(v, tap_arg(), 1)) {
-		vf_check_off(v);
-		vf_check_usable(v);
-	}
 }
 
 /* The same after every way to close, without an open in between, which would reset it as well. */
@@ -889,18 +520,11 @@ static void test_enabled_only(void)
 }
 
 const struct drv_test fault_tests[] = {
-	{ "faults: reset against read, write and SET", test_reset_race, ON_BOTH },
-	{ "faults: BAR as a buffer", test_bar_buffer, ON_TP },
-	{ "faults: two VFs closed together", test_two_closes, ON_BOTH },
-	{ "faults: the next tenant finds nothing", test_tenant, ON_BOTH },
-	{ "faults: the next driver finds nothing", test_tenant_driver, ON_BOTH },
 	{ "faults: close leaves nothing in the device", test_closed_raw, ON_BOTH },
-	{ "faults: VF unbound while open", test_vf_unbind_open, ON_BOTH },
 	{ "faults: PF reset while suspended", test_pf_reset, ON_BOTH },
 	{ "faults: PF reset while suspended, ERROR", test_pf_reset_error, ON_TP },
 	{ "faults: PF reset while running", test_pf_reset_running, ON_BOTH },
 	{ "faults: PF unbound", test_pf_unbind, ON_BOTH },
-	{ "faults: PF unbound under an open VF", test_pf_unbind_open, ON_BOTH },
 };
 
 const struct drv_test special_tests[] = {

@@ -108,6 +108,8 @@ static void check_request(struct __test_metadata *_metadata, struct mig *m, u32 
 	EXPECT_STATE(&m->dev, to);
 	EXPECT_TRUE(mig_gives_file(m->flags, from, to) ? fd >= 0 : fd == -1)
 		TH_LOG("%s -> %s: data_fd is %d", mig_state_name(from), mig_state_name(to), fd);
+	if (old >= 0 && !mig_same_session(from, to))
+		EXPECT_TRUE(mig_file_dead(old));
 	if (fd >= 0)
 		close(fd);
 	if (old >= 0)

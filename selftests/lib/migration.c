@@ -202,10 +202,15 @@ static bool is_saving(u32 state)
 	return state == ST_STOP_COPY || state == ST_PRE_COPY || state == ST_PRE_COPY_P2P;
 }
 
+bool mig_same_session(u32 from, u32 to)
+{
+	return (is_saving(from) && is_saving(to)) || (from == ST_RESUMING && to == from);
+}
+
 /* A session may not begin and end, or end and begin, on the way. */
 static bool may_pass(u32 from, u32 over, u32 to)
 {
-	return !is_saving(over) || (is_saving(from) && is_saving(to));
+	return !is_saving(over) || mig_same_session(from, to);
 }
 
 int mig_path(u64 flags, u32 from, u32 to, u32 *path)

@@ -82,6 +82,9 @@ unsigned int mig_states(u64 flags, u32 *states);
  */
 int mig_path(u64 flags, u32 from, u32 to, u32 *path);
 
+/* Whether the session of the first state goes on in the second, and so does its file. */
+bool mig_same_session(u32 from, u32 to);
+
 /* Whether a request that succeeds gives a file. */
 bool mig_gives_file(u64 flags, u32 from, u32 to);
 

@@ -54,16 +54,16 @@ static u32 state_after(const struct scene *sc)
 	return ST_ERROR;
 }
 
-static void check_line(const struct scene *sc, struct vf *v, const char *err)
+static void check_line(const struct scene *sc, struct vf *v)
 {
 	char line[128];
 
 	if (sc == &scene_list)
-		snprintf(line, sizeof(line), "%s: %s", scene_what(sc, v->pf), err);
+		snprintf(line, sizeof(line), "%s: ", scene_what(sc, v->pf));
 	else
-		snprintf(line, sizeof(line), "%s of controller %d: %s", scene_what(sc, v->pf),
-			 lm_cntlid(pf_get(v->pf), v->vfn), err);
-	EXPECT_EQ(klog_count(v->bdf, line), 1, "'%s'", line);
+		snprintf(line, sizeof(line), "%s of controller %d: ", scene_what(sc, v->pf),
+			 lm_cntlid(pf_get(v->pf), v->vfn));
+	EXPECT_EQ(klog_count_err(v->bdf, line, ETIMEDOUT), 1, "'%s'", line);
 }
 
 /* Until it is answered the VF gets no other command. */
@@ -128,7 +128,7 @@ static void test_timeout(void)
 	/* a fresh limit of lines in the log */
 	if (!reload_module() || !scene_open(v, tap_arg()) || !give_up(sc, v))
 		return;
-	check_line(sc, v, "-ETIMEDOUT");
+	check_line(sc, v);
 	pf = pf_get(tap_arg());
 	if (state_after(sc) == ST_ERROR)
 		check_error_state(v);

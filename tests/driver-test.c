@@ -196,6 +196,15 @@ unsigned int klog_count(const char *bdf, const char *text)
 	return count_lines(prefix, text);
 }
 
+unsigned int klog_count_err(const char *bdf, const char *text, int err)
+{
+	char name[256], number[256];
+
+	snprintf(name, sizeof(name), "%s-%s", text, strerrorname_np(err));
+	snprintf(number, sizeof(number), "%s-%d", text, err);
+	return klog_count(bdf, name) + klog_count(bdf, number);
+}
+
 bool klog_wait(const char *bdf, const char *text)
 {
 	struct pollfd pfd = { .fd = mark_fd, .events = POLLIN };

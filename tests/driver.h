@@ -140,6 +140,9 @@ void klog_mark(void);
 /* Lines since the mark of the driver for this function ("" for any) that contain @text. */
 unsigned int klog_count(const char *bdf, const char *text);
 
+/* The same where @text goes on with an error, by its name or its number. */
+unsigned int klog_count_err(const char *bdf, const char *text, int err);
+
 /* Any line at all. */
 unsigned int klog_count_any(const char *text);
 

@@ -227,7 +227,7 @@ static void check_reset(const struct scene *sc, bool execute)
 	check_late(sc, v, execute);
 }
 
-/* The same when the owner lets go of the VF, but not yet of the file. */
+/* The owner lets go of the VF, but not yet of the file. */
 static void test_close(void)
 {
 	const struct scene *sc = test_scene();

@@ -270,6 +270,28 @@ static void test_no_csup(void)
 	end(v);
 }
 
+/* A piece in the middle came from a VF that ran, as CSUP alone tells. */
+static void test_csup_later(void)
+{
+	struct vf *v = &vf_a;
+	struct stream s;
+	int fd;
+
+	if (!pf_get(tap_arg()) || !fault_clear(tap_arg()) || !start_large(v))
+		return;
+	fill_large();
+	if (!go(v, ST_STOP) || !no_csup(9, 2, 1))
+		return;
+	klog_mark();
+	fd = go_fd(v, ST_STOP_COPY);
+	EXPECT_EQ(stream_read(fd, &s, 0), -ENOTCONN, "second piece");
+	EXPECT_EQ(s.size, REC_SECOND + REC_HEAD + REC_PIECE + 8192, "bytes");
+	stream_free(&s);
+	close(fd);
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
+	check_lost(v, "no longer suspended at offset 8192");
+}
+
 /* ---- the formats: Figure 329 ---- */
 
 #define CNS_FORMATS	0x20
@@ -678,6 +700,7 @@ const struct drv_test lie_tests[] = {
 	{ "lies: sizes that change", test_changed, ON_TP },
 	{ "lies: not suspended", test_csattr, ON_TP },
 	{ "lies: no CSUP", test_no_csup, ON_TP },
+	{ "lies: no CSUP in the middle", test_csup_later, ON_SPECIAL, SP_SMALL },
 	{ "lies: formats", test_formats, ON_TP },
 	{ "lies: order of formats", test_format_order, ON_TP },
 	{ "lies: another format", test_other_uuid, ON_TP },

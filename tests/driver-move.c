@@ -116,8 +116,7 @@ static void test_cost(void)
 
 #define HELD	420
 
-/* Completions that a full queue holds back make a state large. */
-static bool start_large(struct vf *v)
+bool start_large(struct vf *v)
 {
 	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
 	unsigned int q;
@@ -133,7 +132,7 @@ static bool start_large(struct vf *v)
 
 static unsigned int large_done;
 
-static void fill_large(void)
+void fill_large(void)
 {
 	unsigned int i, q;
 
@@ -148,7 +147,7 @@ static void fill_large(void)
 		wait_entries(&drv, q, 3);
 }
 
-static void drain_large(void)
+void drain_large(void)
 {
 	unsigned int q;
 

@@ -206,6 +206,115 @@ static void test_probe(void)
 		vf_check_usable(&vf_a);
 }
 
+/* ---- a state of several transfers ---- */
+
+static struct lm_fault on_set(u8 act, u32 seqind, u32 mask)
+{
+	return (struct lm_fault){
+		.opcode = LM_OP_SEND, .dw10 = 2 | seqind << 16, .dw10_mask = 0xff | mask << 16,
+		.act = act, .arg = 0x002,
+	};
+}
+
+/* The stream of VF 1 in STOP_COPY, in pieces; VF 2 to load it into. */
+static bool start_pieces(struct stream *s, unsigned int *nr)
+{
+	struct st_view view;
+
+	if (!pf_get(tap_arg()) || !fault_clear(tap_arg()) || !start_large(&vf_a))
+		return false;
+	fill_large();
+	if (!vf_save(&vf_a, s) || !EXPECT(!st_parse(s, &view), "parse"))
+		return false;
+	*nr = view.pieces;
+	st_view_free(&view);
+	return EXPECT(*nr >= 4, "%u pieces", *nr) && vf_open(&vf_b, tap_arg(), 2);
+}
+
+/* Which of them is refused: nothing is sent behind it, nothing was committed. */
+static void check_set(const struct stream *s, u32 seqind, unsigned int commands)
+{
+	struct vf *v = &vf_b;
+	int fd;
+
+	if (!fault_arm(tap_arg(), 0, on_set(LM_ACT_COUNT, 0, 0)) ||
+	    !fault_arm(tap_arg(), 1, on_set(LM_ACT_STATUS, seqind, 3)))
+		return;
+	klog_mark();
+	fd = go_fd(v, ST_RESUMING);
+	EXPECT_EQ(stream_write(fd, s, 0), -EINVAL, "write");
+	EXPECT_EQ(write(fd, s->data, 1), -1, "write again");
+	close(fd);
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), commands, "commands");
+	EXPECT_EQ(klog_count(v->bdf, "stream refused: by the device at offset"), 1, "line");
+	refuse_set(v, ST_STOP, EINVAL);
+	vf_check_off(v);
+	vf_reset(v);
+	fault_clear(tap_arg());
+}
+
+static void test_set_pieces(void)
+{
+	struct stream s;
+	unsigned int nr;
+
+	if (!start_pieces(&s, &nr))
+		return;
+	check_set(&s, LM_SEQ_FIRST, 1);
+	check_set(&s, LM_SEQ_MIDDLE, 2);
+	check_set(&s, LM_SEQ_LAST, nr);
+	if (vf_load(&vf_b, &s)) {
+		unvme_move(&vf_a.u, &vf_b.dev);
+		vdev_bus_master(&vf_b.dev, true);
+		go(&vf_b, ST_RUNNING);
+		drain_large();
+	}
+	stream_free(&s);
+}
+
+/* What was read before is good, what comes behind is an error; the next save is complete. */
+static void check_get(const struct stream *all, unsigned int piece)
+{
+	struct lm_fault f = {
+		.opcode = LM_OP_RECV, .skip = 1 + piece, .act = LM_ACT_STATUS, .arg = 0x002,
+	};
+	struct vf *v = &vf_a;
+	struct stream s;
+	int fd;
+
+	if (!go(v, ST_STOP) || !fault_arm(tap_arg(), 0, f))
+		return;
+	fd = go_fd(v, ST_STOP_COPY);
+	EXPECT_EQ(stream_read(fd, &s, 0), -EINVAL, "read");
+	EXPECT_EQ(s.size, REC_SECOND + piece * (REC_HEAD + REC_PIECE + 8192), "bytes");
+	EXPECT(s.size <= all->size && !memcmp(s.data, all->data, s.size), "other bytes");
+	stream_free(&s);
+	EXPECT_EQ(stream_read(fd, &s, 0), -EINVAL, "read again");
+	EXPECT_EQ(s.size, 0, "bytes");
+	stream_free(&s);
+	close(fd);
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), 2 + piece, "commands");
+	fault_clear(tap_arg());
+	go(v, ST_STOP);
+	if (vf_save(v, &s))
+		EXPECT(!st_differ(all, &s), "%s", st_differ(all, &s));
+	stream_free(&s);
+}
+
+static void test_get_pieces(void)
+{
+	unsigned int nr, i;
+	struct stream s;
+
+	if (!start_pieces(&s, &nr))
+		return;
+	for (i = 0; i < nr; i++)
+		check_get(&s, i);
+	stream_free(&s);
+	go(&vf_a, ST_RUNNING);
+	drain_large();
+}
+
 const struct drv_test status_tests[] = {
 	{ "status: Suspend", test_status, ON_BOTH, .scene = &scene_suspend },
 	{ "status: size of a VF that runs", test_status, ON_BOTH, .scene = &scene_size_running },
@@ -218,6 +327,8 @@ const struct drv_test status_tests[] = {
 	{ "status: state loaded back", test_status, ON_VS, .scene = &scene_undo },
 	{ "status: Resume", test_status, ON_BOTH, .scene = &scene_resume },
 	{ "status: probe", test_probe, ON_BOTH },
+	{ "status: pieces that are written", test_set_pieces, ON_SPECIAL, SP_SMALL },
+	{ "status: pieces that are read", test_get_pieces, ON_SPECIAL, SP_SMALL },
 };
 
 const size_t nr_status_tests = ARRAY_SIZE(status_tests);

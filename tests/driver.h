@@ -218,6 +218,14 @@ struct event {
 
 void got_event(struct unvme *u, struct unvme_cmd *c);
 
+/*
+ * A state of several transfers on the PFs that move 8 KiB at a time, by completions that full
+ * queues hold back: open and enable @v, which has to be vf_a; ring the commands; see them done.
+ */
+bool start_large(struct vf *v);
+void fill_large(void);
+void drain_large(void);
+
 /* Set everything that a guest can set and that stays: features, event requests. */
 void make_dirty(struct unvme *u);
 

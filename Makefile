@@ -13,6 +13,13 @@ nvme-vfio-pci-y := \
 	stream.o	\
 	wire.o
 
+obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
+
+nvme-vfio-pci-test-y := \
+	hello_test.o	\
+	stream_test.o	\
+	wire_test.o
+
 # The PF is reached through nvme's private header
 CFLAGS_pf.o := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
 

@@ -25,6 +25,9 @@
 /* Counting of resets came with 7.x: the suspended bit alone tells here */
 #define nvmevf_ctrl_resets(ctrl)	0L
 
+/* A name, not a string, until 6.13 */
+#define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING)
+
 #define NVMEVF_VFIO_OPS_7X
 #define nvmevf_set_pci_ops(core)	do { } while (0)
 
@@ -44,6 +47,8 @@ static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
 #define NVMEVF_MATCH_DATA		const void *
 
 #define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
+
+#define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING")
 
 #define NVMEVF_VFIO_OPS_7X						\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\

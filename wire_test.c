@@ -1,0 +1,759 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of wire.c: what goes to a device and what comes back. What is
+ * expected stands here as numbers, taken from the specifications; none of it
+ * comes from the driver's own definitions.
+ */
+
+#include <kunit/test.h>
+#include <linux/blkdev.h>
+#include <linux/nvme.h>
+#include <linux/unaligned.h>
+
+#include "compat.h"
+#include "nvme.h"
+
+#define SIZE_OF(type, want)		{ #type, sizeof(struct type), want }
+#define OFFSET_OF(type, member, want)	{ #type "." #member, offsetof(struct type, member), want }
+
+static const struct {
+	const char *name;
+	size_t is;
+	size_t want;
+} layout_cases[] = {
+	SIZE_OF(nvme_command, 64),
+	SIZE_OF(nvme_lm_state_formats, 4096),
+	OFFSET_OF(nvme_lm_state_formats, nv, 0),
+	OFFSET_OF(nvme_lm_state_formats, nuuid, 1),
+	OFFSET_OF(nvme_lm_state_formats, entries, 2),
+	SIZE_OF(nvme_lm_secondary_entry, 32),
+	OFFSET_OF(nvme_lm_secondary_entry, scid, 0),
+	OFFSET_OF(nvme_lm_secondary_entry, pcid, 2),
+	OFFSET_OF(nvme_lm_secondary_entry, scs, 4),
+	OFFSET_OF(nvme_lm_secondary_entry, vfn, 8),
+	OFFSET_OF(nvme_lm_secondary_entry, nvq, 10),
+	OFFSET_OF(nvme_lm_secondary_entry, nvi, 12),
+	SIZE_OF(nvme_lm_secondary_list, 4096),
+	OFFSET_OF(nvme_lm_secondary_list, nument, 0),
+	OFFSET_OF(nvme_lm_secondary_list, entry, 32),
+	OFFSET_OF(nvme_lm_secondary_list, entry[126], 4064),
+	SIZE_OF(nvme_lm_state_header, 48),
+	OFFSET_OF(nvme_lm_state_header, ver, 0),
+	OFFSET_OF(nvme_lm_state_header, csattr, 2),
+	OFFSET_OF(nvme_lm_state_header, nvmecss, 16),
+	OFFSET_OF(nvme_lm_state_header, vss, 32),
+	SIZE_OF(nvme_lm_rec, 16),
+	OFFSET_OF(nvme_lm_rec, tag, 0),
+	OFFSET_OF(nvme_lm_rec, flags, 4),
+	OFFSET_OF(nvme_lm_rec, len, 8),
+	SIZE_OF(nvme_lm_hello, 392),
+	OFFSET_OF(nvme_lm_hello, magic, 0),
+	OFFSET_OF(nvme_lm_hello, version, 8),
+	OFFSET_OF(nvme_lm_hello, cmdset, 10),
+	OFFSET_OF(nvme_lm_hello, rsvd11, 11),
+	OFFSET_OF(nvme_lm_hello, state_ver, 12),
+	OFFSET_OF(nvme_lm_hello, msix, 14),
+	OFFSET_OF(nvme_lm_hello, state_len, 16),
+	OFFSET_OF(nvme_lm_hello, uuid, 24),
+	OFFSET_OF(nvme_lm_hello, cap, 40),
+	OFFSET_OF(nvme_lm_hello, vs, 48),
+	OFFSET_OF(nvme_lm_hello, nvq, 52),
+	OFFSET_OF(nvme_lm_hello, nvi, 54),
+	OFFSET_OF(nvme_lm_hello, vid, 56),
+	OFFSET_OF(nvme_lm_hello, ssvid, 58),
+	OFFSET_OF(nvme_lm_hello, oncs, 60),
+	OFFSET_OF(nvme_lm_hello, mdts, 62),
+	OFFSET_OF(nvme_lm_hello, aerl, 63),
+	OFFSET_OF(nvme_lm_hello, sgls, 64),
+	OFFSET_OF(nvme_lm_hello, rsvd68, 68),
+	OFFSET_OF(nvme_lm_hello, sn, 72),
+	OFFSET_OF(nvme_lm_hello, mn, 92),
+	OFFSET_OF(nvme_lm_hello, subnqn, 132),
+	OFFSET_OF(nvme_lm_hello, rsvd388, 388),
+	SIZE_OF(nvme_lm_piece, 8),
+	SIZE_OF(nvme_lm_end, 16),
+	OFFSET_OF(nvme_lm_end, total, 0),
+	OFFSET_OF(nvme_lm_end, crc, 8),
+	OFFSET_OF(nvme_lm_end, rsvd12, 12),
+};
+
+static void test_layout(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(layout_cases); i++)
+		KUNIT_EXPECT_EQ_MSG(test, layout_cases[i].is, layout_cases[i].want, "%s",
+				    layout_cases[i].name);
+}
+
+/*
+ * A command as it stands in the queue. Not named dwords are 0: NSID, the data
+ * pointer (set later) and everything reserved among them.
+ */
+static void expect_dwords(struct kunit *test, const struct nvme_command *cmd, const u32 *want)
+{
+	const u8 *bytes = (const u8 *)cmd;
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_EQ_MSG(test, get_unaligned_le32(bytes + 4 * i), want[i],
+				    "dword %u", i);
+}
+
+static void test_encode_identify(struct kunit *test)
+{
+	static const u32 controller[16] = { [0] = 0x06, [10] = 0x00000001 };
+	static const u32 formats[16] = { [0] = 0x06, [10] = 0x00000020 };
+	static const u32 secondary[16] = { [0] = 0x06, [10] = 0xabcd0015 };
+	struct nvme_command cmd;
+
+	cmd = nvmevf_encode_identify(0x01, 0);
+	expect_dwords(test, &cmd, controller);
+	cmd = nvmevf_encode_identify(0x20, 0);
+	expect_dwords(test, &cmd, formats);
+	cmd = nvmevf_encode_identify(0x15, 0xabcd);
+	expect_dwords(test, &cmd, secondary);
+}
+
+static void test_cns(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, NVME_ID_CNS_CTRL, 0x01);
+	KUNIT_EXPECT_EQ(test, NVME_ID_CNS_SCNDRY_CTRL_LIST, 0x15);
+	KUNIT_EXPECT_EQ(test, NVME_LM_CNS_STATE_FORMATS, 0x20);
+}
+
+struct suspend_case {
+	const char *name;
+	u16 cntlid;
+	u8 stype;
+	u32 want[16];
+};
+
+static const struct suspend_case suspend_cases[] = {
+	{ "notification", 0x0002, NVME_LM_STYPE_NOTIFICATION, { [0] = 0x41, [11] = 0x00000002 } },
+	{ "suspend", 0x0002, NVME_LM_STYPE_SUSPEND, { [0] = 0x41, [11] = 0x00010002 } },
+	{ "highest id", 0xfffe, NVME_LM_STYPE_SUSPEND, { [0] = 0x41, [11] = 0x0001fffe } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(suspend, suspend_cases, name);
+
+static void test_encode_suspend(struct kunit *test)
+{
+	const struct suspend_case *c = test->param_value;
+	struct nvme_command cmd = nvmevf_encode_suspend(c->cntlid, c->stype);
+
+	expect_dwords(test, &cmd, c->want);
+}
+
+static void test_encode_resume(struct kunit *test)
+{
+	static const u32 low[16] = { [0] = 0x41, [10] = 0x00000001, [11] = 0x00000002 };
+	static const u32 high[16] = { [0] = 0x41, [10] = 0x00000001, [11] = 0x0000fedc };
+	struct nvme_command cmd;
+
+	cmd = nvmevf_encode_resume(0x0002);
+	expect_dwords(test, &cmd, low);
+	cmd = nvmevf_encode_resume(0xfedc);
+	expect_dwords(test, &cmd, high);
+}
+
+struct state_case {
+	const char *name;
+	struct nvmevf_lm lm;
+	u64 offset;
+	size_t len;
+	bool last;
+	u32 want[16];
+};
+
+/* Controller 2, version 0 at index 1, no vendor data; as if loading format 5 */
+#define PLAIN_GET	{ .cntlid = 2, .csvi = 1, .load_csuuidi = 5 }
+/* the same, and what a save would use is format 5 */
+#define PLAIN_SET	{ .cntlid = 2, .csvi = 1, .csuuidi = 5 }
+#define FULL		{ .cntlid = 0xfedc, .csvi = 0xf1, .csuuidi = 0xe2, .load_csuuidi = 0xd3 }
+
+static const struct state_case get_cases[] = {
+	{
+		.name = "header", .lm = PLAIN_GET, .len = 48,
+		.want = { [0] = 0x42, [10] = 0x00010000, [11] = 0x00000002, [15] = 0x0000000b },
+	}, {
+		.name = "4 KiB from byte 1000h", .lm = PLAIN_GET, .offset = 0x1000, .len = 4096,
+		.want = { [0] = 0x42, [10] = 0x00010000, [11] = 0x00000002, [12] = 0x00001000,
+			  [15] = 0x000003ff },
+	}, {
+		.name = "one dword", .lm = PLAIN_GET, .offset = 4, .len = 4,
+		.want = { [0] = 0x42, [10] = 0x00010000, [11] = 0x00000002, [12] = 0x00000004 },
+	}, {
+		.name = "1 MiB from beyond 4 GiB", .lm = PLAIN_GET, .offset = 0x123456789abcdef0,
+		.len = 0x100000,
+		.want = { [0] = 0x42, [10] = 0x00010000, [11] = 0x00000002, [12] = 0x9abcdef0,
+			  [13] = 0x12345678, [15] = 0x0003ffff },
+	}, {
+		.name = "vendor data", .lm = { .cntlid = 2, .csuuidi = 3 }, .len = 64,
+		.want = { [0] = 0x42, [11] = 0x00030002, [15] = 0x0000000f },
+	}, {
+		.name = "all fields", .lm = FULL, .offset = 0xfffffffffffffffc, .len = 8,
+		.want = { [0] = 0x42, [10] = 0x00f10000, [11] = 0x00e2fedc, [12] = 0xfffffffc,
+			  [13] = 0xffffffff, [15] = 0x00000001 },
+	},
+};
+
+KUNIT_ARRAY_PARAM_DESC(get, get_cases, name);
+
+static void test_encode_get(struct kunit *test)
+{
+	const struct state_case *c = test->param_value;
+	struct nvme_command cmd = nvmevf_encode_get(&c->lm, c->offset, c->len);
+
+	expect_dwords(test, &cmd, c->want);
+}
+
+static const struct state_case set_cases[] = {
+	{
+		.name = "only", .lm = PLAIN_SET, .len = 104, .last = true,
+		.want = { [0] = 0x41, [10] = 0x00030002, [11] = 0x00010002, [15] = 0x0000001a },
+	}, {
+		.name = "first", .lm = PLAIN_SET, .len = 4096,
+		.want = { [0] = 0x41, [10] = 0x00010002, [11] = 0x00010002, [15] = 0x00000400 },
+	}, {
+		.name = "middle", .lm = PLAIN_SET, .offset = 0x1000, .len = 4096,
+		.want = { [0] = 0x41, [10] = 0x00000002, [11] = 0x00010002, [12] = 0x00001000,
+			  [15] = 0x00000400 },
+	}, {
+		.name = "middle, beyond 4 GiB", .lm = PLAIN_SET, .offset = 0x100000000, .len = 4,
+		.want = { [0] = 0x41, [10] = 0x00000002, [11] = 0x00010002, [13] = 0x00000001,
+			  [15] = 0x00000001 },
+	}, {
+		.name = "last", .lm = PLAIN_SET, .offset = 0x2000, .len = 0x100000, .last = true,
+		.want = { [0] = 0x41, [10] = 0x00020002, [11] = 0x00010002, [12] = 0x00002000,
+			  [15] = 0x00040000 },
+	}, {
+		.name = "all fields", .lm = FULL, .offset = 0xfffffffffffffffc, .len = 8,
+		.last = true,
+		.want = { [0] = 0x41, [10] = 0x00020002, [11] = 0xd3f1fedc, [12] = 0xfffffffc,
+			  [13] = 0xffffffff, [15] = 0x00000002 },
+	},
+};
+
+KUNIT_ARRAY_PARAM_DESC(set, set_cases, name);
+
+static void test_encode_set(struct kunit *test)
+{
+	const struct state_case *c = test->param_value;
+	struct nvme_command cmd = nvmevf_encode_set(&c->lm, c->offset, c->len, c->last);
+
+	expect_dwords(test, &cmd, c->want);
+}
+
+struct vs_case {
+	const char *name;
+	u8 opcode;
+	u16 vfn;
+	u32 cdw11;
+	u32 want[16];
+};
+
+static const struct vs_case vs_cases[] = {
+	{ "query", NVME_LM_VS_QUERY_DATA_SIZE, 1, 0, { [0] = 0xc4, [10] = 0x00000001 } },
+	{ "suspend", NVME_LM_VS_SUSPEND, 2, 0, { [0] = 0xc8, [10] = 0x00000002 } },
+	{ "resume", NVME_LM_VS_RESUME, 0xffff, 0, { [0] = 0xcc, [10] = 0x0000ffff } },
+	{ "save", NVME_LM_VS_SAVE_DATA, 0x1234, 0, { [0] = 0xd2, [10] = 0x00001234 } },
+	{ "load", NVME_LM_VS_LOAD_DATA, 4, 0x89abcdef,
+	  { [0] = 0xd5, [10] = 0x00000004, [11] = 0x89abcdef } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(vs, vs_cases, name);
+
+static void test_encode_vs(struct kunit *test)
+{
+	const struct vs_case *c = test->param_value;
+	struct nvme_command cmd = nvmevf_encode_vs(c->opcode, c->vfn, c->cdw11);
+
+	expect_dwords(test, &cmd, c->want);
+}
+
+/* Every other status is -EIO */
+static const struct {
+	u16 status;
+	int err;
+} known_status[] = {
+	{ 0x001, -EOPNOTSUPP },		/* Invalid Command Opcode */
+	{ 0x002, -EINVAL },		/* Invalid Field in Command */
+	{ 0x00c, -EPROTO },		/* Command Sequence Error */
+	{ 0x11f, -ENXIO },		/* Invalid Controller Identifier */
+	{ 0x138, -ENOSPC },		/* Not Enough Resources */
+	{ 0x139, -EBUSY },		/* Controller Suspended */
+	{ 0x13a, -EREMOTEIO },		/* Controller Not Suspended */
+};
+
+static int expected_errno(u16 status)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(known_status); i++)
+		if (known_status[i].status == status)
+			return known_status[i].err;
+
+	return -EIO;
+}
+
+static void test_status_to_errno(struct kunit *test)
+{
+	unsigned int status;
+
+	for (status = 0; status <= 0xffff; status++)
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_status_to_errno(status), expected_errno(status),
+				    "status %#x", status);
+}
+
+/* CRD, More and DNR are not part of the status; the two path errors come from the host */
+static void test_answer_status(struct kunit *test)
+{
+	unsigned int status, bits;
+	int want;
+
+	for (status = 0; status <= 0x7ff; status++) {
+		want = status == 0x370 || status == 0x371 ? -ENOTCONN : status;
+		for (bits = 0; bits <= 0xf800; bits += 0x800)
+			KUNIT_EXPECT_EQ_MSG(test, nvmevf_answer_error(status | bits, false, 0),
+					    want, "status %#x", status | bits);
+	}
+}
+
+static void test_answer_cancelled(struct kunit *test)
+{
+	unsigned int status;
+
+	for (status = 0; status <= 0xffff; status++)
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_answer_error(status, true, 0), -ENOTCONN,
+				    "status %#x", status);
+}
+
+static void test_answer_block(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_OK), 0);
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_IOERR), -EIO);
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_TIMEOUT), -ETIMEDOUT);
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_RESOURCE), -ENOMEM);
+	/* bits that are no status do not hide it */
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0x4000, false, BLK_STS_IOERR), -EIO);
+	/* the device's own word counts more */
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0x4002, false, BLK_STS_IOERR), 0x002);
+	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, true, BLK_STS_IOERR), -ENOTCONN);
+}
+
+/* Container: Fig 358. Offsets as the specification has them. */
+#define AT_VER		0
+#define AT_CSATTR	2
+#define AT_NVMECSS	16
+#define AT_VSS		32
+
+struct container {
+	u8 bytes[48] __aligned(8);
+};
+
+static bool container_len(const struct container *c, u64 *len)
+{
+	return nvmevf_container_len((const void *)c->bytes, len);
+}
+
+struct container_case {
+	const char *name;
+	u16 ver;
+	u64 nvmecss[2];
+	u64 vss[2];
+	bool possible;
+	u64 len;
+};
+
+static const struct container_case container_cases[] = {
+	{ "empty", 0, { 0 }, { 0 }, true, 48 },
+	{ "one queue pair", 0, { 14 }, { 0 }, true, 104 },
+	{ "vendor data", 0, { 0 }, { 1216 }, true, 4912 },
+	{ "both", 0, { 14 }, { 1216 }, true, 4968 },
+	{ "beyond 4 GiB", 0, { 0x40000000 }, { 0x40000000 }, true, 0x200000030 },
+	{ "largest", 0, { 0x3ffffffffffffff3 }, { 0 }, true, 0xfffffffffffffffc },
+	{ "largest, in halves", 0, { 0x1fffffffffffffff }, { 0x1ffffffffffffff4 }, true,
+	  0xfffffffffffffffc },
+	{ "a dword too many", 0, { 0x3ffffffffffffff4 }, { 0 } },
+	{ "a dword too many, vendor", 0, { 0 }, { 0x3ffffffffffffff4 } },
+	{ "product wraps to 0", 0, { 0x4000000000000000 }, { 0 } },
+	{ "product wraps", 0, { 0 }, { 0x400000000000000e } },
+	{ "sum wraps to 0", 0, { 0x8000000000000000 }, { 0x8000000000000000 } },
+	{ "sum wraps", 0, { 0xffffffffffffffff }, { 15 } },
+	{ "65th bit", 0, { 14, 1 }, { 0 } },
+	{ "65th bit, vendor", 0, { 0 }, { 14, 1 } },
+	{ "128th bit", 0, { 14, 0x8000000000000000 }, { 0 } },
+	{ "128th bit, vendor", 0, { 0 }, { 14, 0x8000000000000000 } },
+	{ "all ones", 0, { U64_MAX, U64_MAX }, { U64_MAX, U64_MAX } },
+	{ "version 1", 1, { 14 }, { 0 } },
+	{ "version 256", 256, { 14 }, { 0 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(container, container_cases, name);
+
+static void test_container(struct kunit *test)
+{
+	const struct container_case *c = test->param_value;
+	struct container raw = {};
+	u64 len = 0;
+
+	put_unaligned_le16(c->ver, raw.bytes + AT_VER);
+	put_unaligned_le64(c->nvmecss[0], raw.bytes + AT_NVMECSS);
+	put_unaligned_le64(c->nvmecss[1], raw.bytes + AT_NVMECSS + 8);
+	put_unaligned_le64(c->vss[0], raw.bytes + AT_VSS);
+	put_unaligned_le64(c->vss[1], raw.bytes + AT_VSS + 8);
+
+	KUNIT_EXPECT_EQ(test, container_len(&raw, &len), c->possible);
+	if (c->possible)
+		KUNIT_EXPECT_EQ(test, len, c->len);
+}
+
+/* What a header of 14 and 1216 dwords becomes by one wrong bit; 0: impossible */
+static u64 flipped_len(unsigned int byte, unsigned int bit)
+{
+	unsigned int n;
+
+	if (byte < AT_CSATTR)
+		return 0;
+	if (byte < AT_NVMECSS)
+		return 4968;
+
+	n = (byte % 16) * 8 + bit;
+	if (n >= 62)
+		return 0;
+	return byte < AT_VSS ? 48 + 4 * ((14 ^ 1ULL << n) + 1216) :
+			       48 + 4 * (14 + (1216 ^ 1ULL << n));
+}
+
+static void test_container_bits(struct kunit *test)
+{
+	struct container raw = {};
+	unsigned int byte, bit;
+	u64 want, len;
+
+	put_unaligned_le64(14, raw.bytes + AT_NVMECSS);
+	put_unaligned_le64(1216, raw.bytes + AT_VSS);
+
+	for (byte = 0; byte < 48; byte++) {
+		for (bit = 0; bit < 8; bit++) {
+			want = flipped_len(byte, bit);
+			raw.bytes[byte] ^= 1 << bit;
+			KUNIT_EXPECT_EQ_MSG(test, container_len(&raw, &len), !!want,
+					    "byte %u bit %u", byte, bit);
+			if (want)
+				KUNIT_EXPECT_EQ_MSG(test, len, want, "byte %u bit %u", byte, bit);
+			raw.bytes[byte] ^= 1 << bit;
+		}
+	}
+}
+
+/* Identify Controller data, Fig 312 */
+static u8 *new_identify(struct kunit *test)
+{
+	u8 *id = kunit_kzalloc(test, 4096, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, id);
+	return id;
+}
+
+static void test_is_identity(struct kunit *test)
+{
+	u8 *raw = new_identify(test);
+	const struct nvme_id_ctrl *id = (const void *)raw;
+
+	put_unaligned_le16(0x1b36, raw + 0);
+	put_unaligned_le16(0x1af4, raw + 2);
+	put_unaligned_le16(0x0102, raw + 78);
+
+	KUNIT_EXPECT_TRUE(test, nvmevf_is_identity(id, 0x1b36, 0x1af4, 0x0102));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x1b37, 0x1af4, 0x0102));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x1b36, 0x1af5, 0x0102));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x1b36, 0x1af4, 0x0103));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x361b, 0x1af4, 0x0102));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x1b36, 0xf41a, 0x0102));
+	KUNIT_EXPECT_FALSE(test, nvmevf_is_identity(id, 0x1b36, 0x1af4, 0x0201));
+}
+
+/* OACS bit 11 is HMLMS, byte 3072 the vendor set: 1 is TP4159 and 2 the vendor set */
+static void test_find_cmdset(struct kunit *test)
+{
+	u8 *raw = new_identify(test);
+	const struct nvme_id_ctrl *id = (const void *)raw;
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, nvmevf_find_cmdset(id), 0);
+
+	for (i = 0; i < 16; i++) {
+		put_unaligned_le16(1 << i, raw + 256);
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_find_cmdset(id), i == 11 ? 1 : 0,
+				    "OACS bit %u", i);
+		put_unaligned_le16(~(1 << i), raw + 256);
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_find_cmdset(id), i == 11 ? 0 : 1,
+				    "all but OACS bit %u", i);
+	}
+
+	for (i = 0; i < 256; i++) {
+		raw[3072] = i;
+		put_unaligned_le16(0, raw + 256);
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_find_cmdset(id), i == 1 ? 2 : 0,
+				    "byte 3072 is %u", i);
+		put_unaligned_le16(1 << 11, raw + 256);
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_find_cmdset(id), 1,
+				    "HMLMS and byte 3072 is %u", i);
+	}
+}
+
+/* Supported Controller State Formats, Fig 329 */
+struct formats_case {
+	const char *name;
+	u8 nv;
+	u8 nuuid;
+	u16 versions[3];	/* the first ones; those behind are 1 */
+	u8 at_version;		/* index of a version 0 among those behind */
+	u8 uuid_at[2];		/* indexes of UUIDs that are not null */
+	int err;
+	u8 csvi;
+	u8 csuuidi;
+};
+
+static const struct formats_case formats_cases[] = {
+	{ .name = "none" },
+	{ .name = "version 0", .nv = 1, .csvi = 1 },
+	{ .name = "version 1 only", .nv = 1, .versions = { 1 } },
+	{ .name = "version 256 only", .nv = 1, .versions = { 0x0100 } },
+	{ .name = "index is not value", .nv = 3, .versions = { 2, 1, 0 }, .csvi = 3 },
+	{ .name = "duplicate", .nv = 3, .versions = { 1, 0, 0 }, .csvi = 2 },
+	{ .name = "behind the last", .nv = 2, .versions = { 2, 1, 0 } },
+	{ .name = "none of 255", .nv = 255, .versions = { 1, 2, 3 } },
+	{ .name = "last of 255", .nv = 255, .versions = { 1, 2, 3 }, .at_version = 255,
+	  .csvi = 255 },
+	{ .name = "UUID", .nuuid = 1, .uuid_at = { 1 }, .csuuidi = 1 },
+	{ .name = "version and UUID", .nv = 1, .nuuid = 1, .uuid_at = { 1 }, .csvi = 1,
+	  .csuuidi = 1 },
+	{ .name = "null UUID", .nv = 1, .nuuid = 1, .csvi = 1 },
+	{ .name = "UUID behind a null one", .nv = 1, .nuuid = 2, .uuid_at = { 2 }, .csvi = 1,
+	  .csuuidi = 2 },
+	{ .name = "first of two UUIDs", .nv = 3, .nuuid = 3, .versions = { 1, 2, 0 },
+	  .uuid_at = { 2, 3 }, .csvi = 3, .csuuidi = 2 },
+	{ .name = "UUID behind the last", .nv = 1, .nuuid = 1, .uuid_at = { 2 }, .csvi = 1 },
+	{ .name = "last of 255 UUIDs", .nuuid = 255, .uuid_at = { 255 }, .csuuidi = 255 },
+	{ .name = "as long as can be, UUIDs", .nv = 7, .nuuid = 255, .uuid_at = { 255 },
+	  .csvi = 1, .csuuidi = 255 },
+	{ .name = "too long by one version", .nv = 8, .nuuid = 255, .uuid_at = { 1 },
+	  .err = -EPROTO },
+	{ .name = "as long as can be, versions", .nv = 255, .nuuid = 224, .uuid_at = { 224 },
+	  .csvi = 1, .csuuidi = 224 },
+	{ .name = "too long by one UUID", .nv = 255, .nuuid = 225, .uuid_at = { 1 },
+	  .err = -EPROTO },
+	{ .name = "all ones", .nv = 255, .nuuid = 255, .err = -EPROTO },
+};
+
+KUNIT_ARRAY_PARAM_DESC(formats, formats_cases, name);
+
+/* The UUID at an index; where the list ends, nothing more of it */
+static void put_uuid(u8 *raw, const struct formats_case *c, unsigned int index)
+{
+	size_t at = 2 + 2 * c->nv + 16 * (index - 1);
+
+	if (at + 16 <= 4096)
+		memset(raw + at, index, 16);
+}
+
+static u8 *new_formats(struct kunit *test, const struct formats_case *c)
+{
+	u8 *raw = kunit_kzalloc(test, 4096, GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, raw);
+	raw[0] = c->nv;
+	raw[1] = c->nuuid;
+	for (i = 1; i <= c->nv; i++)
+		put_unaligned_le16(i == c->at_version ? 0 : 1, raw + 2 * i);
+	for (i = 0; i < 3; i++)
+		put_unaligned_le16(c->versions[i], raw + 2 + 2 * i);
+	for (i = 0; i < 2; i++)
+		if (c->uuid_at[i])
+			put_uuid(raw, c, c->uuid_at[i]);
+	return raw;
+}
+
+static void test_formats(struct kunit *test)
+{
+	const struct formats_case *c = test->param_value;
+	u8 *raw = new_formats(test, c);
+	struct nvmevf_lm lm = {};
+
+	KUNIT_EXPECT_EQ(test, nvmevf_parse_formats(&lm, (const void *)raw), c->err);
+	KUNIT_EXPECT_EQ(test, lm.csvi, c->csvi);
+	KUNIT_EXPECT_EQ(test, lm.csuuidi, c->csuuidi);
+
+	if (c->err || !c->nuuid) {
+		KUNIT_EXPECT_EQ(test, lm.nuuid, 0);
+		KUNIT_EXPECT_NULL(test, lm.uuids);
+	} else {
+		KUNIT_EXPECT_EQ(test, lm.nuuid, c->nuuid);
+		KUNIT_EXPECT_MEMEQ(test, lm.uuids, raw + 2 + 2 * c->nv, 16 * c->nuuid);
+	}
+	kfree(lm.uuids);
+}
+
+/* Secondary Controller List, Fig 331 and 332 */
+static u8 *new_list(struct kunit *test, u8 nument)
+{
+	u8 *raw = kunit_kzalloc(test, 4096, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, raw);
+	raw[0] = nument;
+	return raw;
+}
+
+static void put_entry(u8 *raw, unsigned int i, u16 scid, u16 pcid, u16 vfn)
+{
+	put_unaligned_le16(scid, raw + 32 + 32 * i);
+	put_unaligned_le16(pcid, raw + 32 + 32 * i + 2);
+	put_unaligned_le16(vfn, raw + 32 + 32 * i + 8);
+}
+
+/* Number of the entry found, or -1 */
+static int find(const u8 *raw, u16 vfn, u16 pcid)
+{
+	const struct nvme_lm_secondary_entry *entry;
+
+	entry = nvmevf_find_secondary((const void *)raw, vfn, pcid);
+	return entry ? ((const u8 *)entry - raw - 32) / 32 : -1;
+}
+
+static void test_secondary_find(struct kunit *test)
+{
+	u8 *raw = new_list(test, 7);
+
+	/* the VFs of two PFs, 0x10 and 0x0100, and a secondary controller that is no VF */
+	put_entry(raw, 0, 0x0011, 0x0010, 1);
+	put_entry(raw, 1, 0x0012, 0x0010, 2);
+	put_entry(raw, 2, 0x0101, 0x0100, 1);
+	put_entry(raw, 3, 0x0102, 0x0100, 2);
+	put_entry(raw, 4, 0x0103, 0x0100, 0x0300);
+	put_entry(raw, 5, 0x0104, 0x0100, 0);
+	put_entry(raw, 6, 0x0110, 0x0010, 3);
+
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x0010), 0);
+	KUNIT_EXPECT_EQ(test, find(raw, 2, 0x0010), 1);
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x0100), 2);
+	KUNIT_EXPECT_EQ(test, find(raw, 2, 0x0100), 3);
+	KUNIT_EXPECT_EQ(test, find(raw, 0x0300, 0x0100), 4);
+	KUNIT_EXPECT_EQ(test, find(raw, 3, 0x0010), 6);
+
+	KUNIT_EXPECT_EQ(test, find(raw, 3, 0x0100), -1);
+	KUNIT_EXPECT_EQ(test, find(raw, 4, 0x0010), -1);
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x0001), -1);
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x1000), -1);
+	/* not by controller id */
+	KUNIT_EXPECT_EQ(test, find(raw, 0x0011, 0x0010), -1);
+}
+
+static void test_secondary_own(struct kunit *test)
+{
+	u8 *raw = new_list(test, 1);
+
+	put_entry(raw, 0, 0x0010, 0x0010, 1);
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x0010), -1);
+}
+
+struct nument_case {
+	const char *name;
+	u8 nument;
+	bool found;	/* the last of 127 entries */
+};
+
+static const struct nument_case nument_cases[] = {
+	{ "none", 0 },
+	{ "one", 1 },
+	{ "all but one", 126 },
+	{ "all", 127, true },
+	{ "one too many", 128, true },
+	{ "far too many", 255, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(nument, nument_cases, name);
+
+static void test_secondary_nument(struct kunit *test)
+{
+	const struct nument_case *c = test->param_value;
+	u8 *raw = new_list(test, c->nument);
+	unsigned int i;
+
+	for (i = 0; i < 127; i++)
+		put_entry(raw, i, 0x11 + i, 0x10, 1 + i);
+
+	KUNIT_EXPECT_EQ(test, find(raw, 127, 0x10), c->found ? 126 : -1);
+	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x10), c->nument ? 0 : -1);
+	/* what stands behind the page is none of it */
+	KUNIT_EXPECT_EQ(test, find(raw, 128, 0x10), -1);
+	KUNIT_EXPECT_EQ(test, nvmevf_next_secondary((const void *)raw, 0),
+			c->found ? 0x90 : -ENXIO);
+}
+
+struct next_case {
+	const char *name;
+	u16 last;
+	u16 cntid;
+	int want;
+};
+
+static const struct next_case next_cases[] = {
+	{ "first page", 0x0080, 0, 0x0081 },
+	{ "later page", 0x01ff, 0x0181, 0x0200 },
+	{ "same id again", 0x0181, 0x0181, 0x0182 },
+	{ "ids that do not ascend", 0x0180, 0x0181, -ENXIO },
+	{ "last id but one", 0xfffe, 0x0181, 0xffff },
+	{ "last id", 0xffff, 0x0181, -ENXIO },
+	{ "id 0 on the first page", 0, 0, 1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(next, next_cases, name);
+
+static void test_secondary_next(struct kunit *test)
+{
+	const struct next_case *c = test->param_value;
+	u8 *raw = new_list(test, 127);
+
+	put_entry(raw, 126, c->last, 0x10, 127);
+	KUNIT_EXPECT_EQ(test, nvmevf_next_secondary((const void *)raw, c->cntid), c->want);
+}
+
+static struct kunit_case wire_cases[] = {
+	KUNIT_CASE(test_layout),
+	KUNIT_CASE(test_encode_identify),
+	KUNIT_CASE(test_cns),
+	KUNIT_CASE_PARAM(test_encode_suspend, suspend_gen_params),
+	KUNIT_CASE(test_encode_resume),
+	KUNIT_CASE_PARAM(test_encode_get, get_gen_params),
+	KUNIT_CASE_PARAM(test_encode_set, set_gen_params),
+	KUNIT_CASE_PARAM(test_encode_vs, vs_gen_params),
+	KUNIT_CASE(test_status_to_errno),
+	KUNIT_CASE(test_answer_status),
+	KUNIT_CASE(test_answer_cancelled),
+	KUNIT_CASE(test_answer_block),
+	KUNIT_CASE_PARAM(test_container, container_gen_params),
+	KUNIT_CASE(test_container_bits),
+	KUNIT_CASE(test_is_identity),
+	KUNIT_CASE(test_find_cmdset),
+	KUNIT_CASE_PARAM(test_formats, formats_gen_params),
+	KUNIT_CASE(test_secondary_find),
+	KUNIT_CASE(test_secondary_own),
+	KUNIT_CASE_PARAM(test_secondary_nument, nument_gen_params),
+	KUNIT_CASE_PARAM(test_secondary_next, next_gen_params),
+	{}
+};
+
+static struct kunit_suite wire_suite = {
+	.name = "nvme-vfio-pci-wire",
+	.test_cases = wire_cases,
+};
+
+kunit_test_suite(wire_suite);
+
+NVMEVF_IMPORT_KUNIT_NS;
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("KUnit tests of nvme-vfio-pci");

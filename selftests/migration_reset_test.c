@@ -982,7 +982,9 @@ MIG_TEST(reset, s93_hostile_streams)
 	vdev_open(&other.dev, getenv(MIG_SIBLING));
 	ASSERT_EQ(0, vdev_map(&other.dev, &other.arena));
 	ASSERT_EQ(0, unvme_init(&other.u, &other.dev, &other.arena, &opts));
+	/* not where the enemy, who shares the medium, may write */
 	load.u = &other.u;
+	load.first_lba = other.u.nsze / 2;
 	ASSERT_EQ(0, load_init(&load));
 	ASSERT_EQ(0, load_start(&load));
 

@@ -273,7 +273,7 @@ int stream_append(int fd, struct stream *s, size_t step)
 			return 0;
 		if (n > 0)
 			s->size += n;
-		else if (errno != EAGAIN || poll(&p, 1, -1) < 0)
+		else if (errno != EAGAIN || poll(&p, 1, STREAM_TIMEOUT_MS) != 1)
 			return -errno;
 	}
 }

@@ -98,6 +98,9 @@ struct stream {
 /* Read to the end, @step bytes at a time (0: many). 0 or -errno, @s has what came before. */
 int stream_read(int fd, struct stream *s, size_t step);
 
+/* Generous: the device may be emulated on a machine that has other things to do. */
+#define STREAM_TIMEOUT_MS	60000
+
 /* The same, behind what @s has already. Data that takes time is waited for. */
 int stream_append(int fd, struct stream *s, size_t step);
 

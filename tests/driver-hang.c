@@ -227,6 +227,34 @@ static void check_reset(const struct scene *sc, bool execute)
 	check_late(sc, v, execute);
 }
 
+/*
+ * An answer that is not far is waited for. A load is in before the function level reset, which
+ * wipes it; after the reset nothing is on its way any more.
+ */
+static void test_reset_settles(void)
+{
+	const struct scene *sc = test_scene();
+	struct lm_fault f = scene_fault(sc, tap_arg(), LM_ACT_DELAY, 1);
+	struct vf *v = &vf_a;
+	int err;
+
+	f.arg = 100;
+	f.execute = sc == &scene_suspend;
+	if (!scene_open(v, tap_arg()) || !scene_begin(sc, v) || !fault_arm(tap_arg(), 0, f))
+		return;
+	klog_mark();
+	if (!actor_start(sc, v) || !lm_fault_wait_matched(pf_get(tap_arg()), 0, 1) ||
+	    !vf_reset(v))
+		return;
+	/* 0 where this thread was slower than that */
+	err = actor_end();
+	EXPECT(!err || err == -ECANCELED, "%s: %d", scene_what(sc, v->pf), err);
+	v->u.faults = 0;
+	vf_check_off(v);
+	check_works(v);
+	EXPECT_EQ(klog_count(v->bdf, "was changed after its reset"), 0, "lines in the log");
+}
+
 /* The owner lets go of the VF, but not yet of the file. */
 static void test_close(void)
 {
@@ -684,6 +712,11 @@ const struct drv_test hang_tests[] = {
 	  .scene = &scene_undo },
 	{ "hang: answer cut by a reset, Resume", test_reset_executed, ON_BOTH,
 	  .scene = &scene_resume },
+	{ "hang: short, and a reset, Suspend", test_reset_settles, ON_BOTH,
+	  .scene = &scene_suspend },
+	{ "hang: short, and a reset, write", test_reset_settles, ON_VS, .scene = &scene_write },
+	{ "hang: short, and a reset, state loaded back", test_reset_settles, ON_VS,
+	  .scene = &scene_undo },
 	{ "hang: cut by close, read", test_close, ON_TP, .scene = &scene_read },
 	{ "hang: cut by close, write", test_close, ON_BOTH, .scene = &scene_write },
 	{ "hang: owner killed, Suspend", test_killed, ON_BOTH, .scene = &scene_suspend },

@@ -622,6 +622,65 @@ static void test_device(void)
 	end();
 }
 
+static u32 next_random(u32 *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* The device may take it, and run it; without DMA, which its own IOMMU domain bounds. */
+static bool load_hostile(struct vf *v, const struct stream *s)
+{
+	int err, fd = go_fd(v, ST_RESUMING);
+
+	if (fd < 0)
+		return false;
+	err = stream_write(fd, s, 0);
+	close(fd);
+	if (!err) {
+		vdev_bus_master(&v->dev, false);
+		vdev_mig_set_state(&v->dev, ST_RUNNING, NULL);
+		vdev_write32(&v->dev, NVME_REG_DBS, 1);
+	}
+	vf_reset(v);
+	return !err;
+}
+
+/* States with bytes changed and a good checksum, beside a VF of the same PF that works. */
+static void test_hostile(void)
+{
+	unsigned int i, n, taken = 0;
+	struct stream s;
+	u32 seed = 93;
+
+	if (!start() || !go(&vf_a, ST_RUNNING))
+		return;
+	load = (struct unvme_load){
+		.u = &vf_a.u, .units = 32, .unit_blocks = 8, .qd = 4, .seed = 93,
+	};
+	if (!EXPECT_EQ(load_init(&load), 0, "load") || !EXPECT_EQ(load_start(&load), 0, "thread"))
+		return;
+	for (i = 0; i < 150; i++) {
+		s = stream_copy(&good, good.size, 0);
+		for (n = 1 + next_random(&seed) % 8; n; n--)
+			s.data[st_state_at(next_random(&seed) % view.state_len)] ^=
+				1 << next_random(&seed) % 8;
+		st_fix_crc(&s);
+		taken += load_hostile(&vf_b, &s);
+		stream_free(&s);
+	}
+	tap_note("%u of %u were taken", taken, i);
+	EXPECT(taken && taken < i, "%u of %u were taken", taken, i);
+	EXPECT_EQ(load_wait_ops(&load, 50), 0, "load goes on");
+	EXPECT_EQ(load_end(&load), 0, "end");
+	EXPECT_EQ(load_verify(&load), 0, "verify");
+	unvme_check_idle(&vf_a.u, 3);
+	vf_close(&vf_a);
+	pf_check(tap_arg());
+	pf_check_no_reset(tap_arg());
+	end();
+}
+
 /* ---- the wrong time or place ---- */
 
 static void test_enabled(void)
@@ -710,6 +769,7 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: single bits", test_bits, ON_TP },
 	{ "refused: sizes in the container", test_container, ON_TP },
 	{ "refused: by the device", test_device, ON_BOTH },
+	{ "refused: hostile states, or they harm nobody", test_hostile, ON_BOTH },
 	{ "refused: VF that ran", test_enabled, ON_BOTH },
 	{ "refused: VF with fewer queues", test_smaller_vf, ON_BOTH },
 	{ "refused: offline VF", test_offline, ON_BOTH },

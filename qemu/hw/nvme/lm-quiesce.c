@@ -228,17 +228,14 @@ void nvme_lm_kick(NvmeCtrl *n)
  */
 static void nvme_lm_write_shadows(NvmeCtrl *n)
 {
-    PCIDevice *pci = PCI_DEVICE(n);
     NvmeLm *lm = n->lm;
 
     if (n->dbbuf_enabled && n->sq[0]) {
         if (lm->sq0_db) {
-            stl_le_pci_dma(pci, n->admin_sq.db_addr, n->admin_sq.tail,
-                           MEMTXATTRS_UNSPECIFIED);
+            nvme_lm_stl(n, n->admin_sq.db_addr, n->admin_sq.tail);
         }
         if (lm->cq0_db) {
-            stl_le_pci_dma(pci, n->admin_cq.db_addr, n->admin_cq.head,
-                           MEMTXATTRS_UNSPECIFIED);
+            nvme_lm_stl(n, n->admin_cq.db_addr, n->admin_cq.head);
         }
     }
 

@@ -961,7 +961,7 @@ static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
 
 /* Changing the controller: cannot fail, touches no memory of the host */
 
-static void nvme_lm_drop_sg(NvmeSg *sg)
+void nvme_lm_drop_sg(NvmeSg *sg)
 {
     if (sg->flags & NVME_SG_ALLOC) {
         if (sg->flags & NVME_SG_DMA) {

@@ -112,9 +112,10 @@ bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
 
     if (n->params.lm.mode == NVME_LM_VENDOR) {
         n->params.use_intel_id = true;
+        return true;
     }
 
-    return true;
+    return nvme_lm_track_check_params(n, errp);
 }
 
 /* Identify and the other data a controller shows */
@@ -142,6 +143,7 @@ void nvme_lm_init(NvmeCtrl *n)
         oacs |= NVME_LM_OACS_HMLMS;
         acs[NVME_LM_MIGRATION_SEND] = NVME_CMD_EFF_CSUPP;
         acs[NVME_LM_MIGRATION_RECV] = NVME_CMD_EFF_CSUPP;
+        nvme_lm_track_init(n);
     } else {
         n->id_ctrl.vs[0] = 1;
         acs[NVME_LM_VS_QUERY_DATA_SIZE] = NVME_CMD_EFF_CSUPP;
@@ -163,6 +165,7 @@ void nvme_lm_exit(NvmeCtrl *n)
         return;
     }
 
+    nvme_lm_track_drop(n);
     nvme_lm_image_drop(n->lm);
     nvme_lm_load_drop(n->lm);
     g_free(n->lm);
@@ -192,6 +195,8 @@ uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req)
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode)
 {
     switch (opcode) {
+    case NVME_LM_TRACK_SEND:
+    case NVME_LM_TRACK_RECV:
     case NVME_LM_MIGRATION_SEND:
     case NVME_LM_MIGRATION_RECV:
     case NVME_LM_VS_QUERY_DATA_SIZE:
@@ -262,7 +267,7 @@ void nvme_lm_load_drop(NvmeLm *lm)
 }
 
 /* Every controller of the subsystem may be named but an MMC. */
-static NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
+NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
 {
     NvmeCtrl *target = nvme_subsys_ctrl(n->subsys, cntlid);
 
@@ -652,6 +657,10 @@ uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
     }
 
     switch (req->cmd.opcode) {
+    case NVME_LM_TRACK_SEND:
+        return nvme_lm_track_send(n, req);
+    case NVME_LM_TRACK_RECV:
+        return nvme_lm_track_receive(n, req);
     case NVME_LM_MIGRATION_SEND:
         return nvme_lm_send(n, req);
     case NVME_LM_MIGRATION_RECV:
@@ -752,6 +761,7 @@ void nvme_lm_mmc_reset_end(NvmeCtrl *n)
             continue;
         }
 
+        nvme_lm_track_mmc_reset(n, target);
         lm = target->lm;
         if (lm->load_mmc == n) {
             nvme_lm_load_drop(lm);
@@ -811,5 +821,6 @@ void nvme_lm_target_reset(NvmeCtrl *n, bool function)
     lm->load_begun = false;
     lm->save_disabled = false;
     nvme_lm_scrub(n, function);
+    nvme_lm_track_target_reset(n);
     nvme_lm_end_run(n);
 }

@@ -4,8 +4,9 @@
  * Host managed live migration for the NVMe controller model
  *
  * ctrl.c calls the inline functions below; all of them do nothing for a
- * controller without live migration (NvmeCtrl::lm is NULL) and without fault
- * points (NvmeCtrl::lm_faults is NULL).
+ * controller without live migration (NvmeCtrl::lm is NULL), without fault
+ * points (NvmeCtrl::lm_faults is NULL) and while nobody tracks what it writes
+ * (NvmeCtrl::lm_track is NULL).
  *
  * Everything here runs in the main loop with the BQL held. Code of these files
  * never polls, so it cannot be entered twice on the same stack; it can be
@@ -14,6 +15,8 @@
 
 #ifndef HW_NVME_LM_H
 #define HW_NVME_LM_H
+
+#include "qemu/units.h"
 
 #include "nvme.h"
 
@@ -25,6 +28,8 @@ enum NvmeLmMode {
 
 /* Opcodes */
 enum NvmeLmOpcode {
+    NVME_LM_TRACK_SEND          = 0x3d,
+    NVME_LM_TRACK_RECV          = 0x3e,
     NVME_LM_MIGRATION_SEND      = 0x41,
     NVME_LM_MIGRATION_RECV      = 0x42,
 
@@ -44,6 +49,7 @@ enum NvmeLmOpcode {
 /* Status codes that block/nvme.h lacks */
 enum NvmeLmStatus {
     NVME_LM_NOT_ENOUGH_RESOURCES    = 0x0138,
+    NVME_LM_CTRL_SUSPENDED          = 0x0139,
     NVME_LM_CTRL_NOT_SUSPENDED      = 0x013a,
 };
 
@@ -276,6 +282,29 @@ struct NvmeLm {
 extern const PropertyInfo nvme_lm_prop_mode;
 extern const PropertyInfo nvme_lm_prop_live_bool;
 
+#define NVME_LM_TRACK_PROPERTIES \
+    DEFINE_PROP_BOOL("lm-track", NvmeCtrl, params.lm.track.on, true), \
+    DEFINE_PROP_UINT16("lm-track-descriptors", NvmeCtrl, \
+                       params.lm.track.descriptors, 64), \
+    DEFINE_PROP_UINT16("lm-track-descriptors-total", NvmeCtrl, \
+                       params.lm.track.descriptors_total, 128), \
+    DEFINE_PROP_UINT8("lm-track-min-granularity", NvmeCtrl, \
+                      params.lm.track.min_granularity, 0), \
+    DEFINE_PROP_UINT8("lm-track-max-granularity", NvmeCtrl, \
+                      params.lm.track.max_granularity, 9), \
+    DEFINE_PROP_UINT32("lm-track-units", NvmeCtrl, \
+                       params.lm.track.units, 32 * MiB), \
+    DEFINE_PROP_BOOL("lm-track-pow2", NvmeCtrl, params.lm.track.pow2, false), \
+    DEFINE_PROP_BOOL("lm-track-cqes", NvmeCtrl, params.lm.track.cqes, true), \
+    DEFINE_PROP_BOOL("lm-track-hold-hot", NvmeCtrl, \
+                     params.lm.track.hold_hot, false), \
+    DEFINE_PROP_BOOL("lm-track-report-fine", NvmeCtrl, \
+                     params.lm.track.report_fine, false), \
+    DEFINE_PROP_BOOL("lm-track-reset-ends", NvmeCtrl, \
+                     params.lm.track.reset_ends, false), \
+    DEFINE_PROP_BOOL("lm-track-stop-suspended", NvmeCtrl, \
+                     params.lm.track.stop_suspended, false)
+
 #define NVME_LM_PROPERTIES \
     DEFINE_PROP("lm", NvmeCtrl, params.lm.mode, nvme_lm_prop_mode, int), \
     DEFINE_PROP_BOOL("lm-save-disables", NvmeCtrl, \
@@ -286,6 +315,7 @@ extern const PropertyInfo nvme_lm_prop_live_bool;
                      params.lm.vendor_state, true), \
     DEFINE_PROP_BOOL("lm-fault-points", NvmeCtrl, \
                      params.lm.fault_points, false), \
+    NVME_LM_TRACK_PROPERTIES, \
     DEFINE_PROP("lm-hold-cqes", NvmeCtrl, params.lm.hold_cqes, \
                 nvme_lm_prop_live_bool, bool, \
                 .set_default = true, .defval.u = true)
@@ -301,6 +331,7 @@ uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
                         const NvmeLmWhy *why);
 uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
+NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
 bool nvme_lm_enabled(NvmeCtrl *n);
 bool nvme_lm_offline(NvmeCtrl *n);
 bool nvme_lm_has_io_queues(NvmeCtrl *n);
@@ -326,6 +357,7 @@ void nvme_lm_kick(NvmeCtrl *n);
 void nvme_lm_raise_owed(NvmeCtrl *n);
 
 /* lm-state.c */
+void nvme_lm_drop_sg(NvmeSg *sg);
 uint64_t nvme_lm_max_state(NvmeCtrl *n);
 uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
                               NvmeLmWhy *why);
@@ -340,6 +372,19 @@ void nvme_lm_disable(NvmeCtrl *n);
 
 /* lm-vendor.c */
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
+
+/* lm-track.c */
+bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);
+void nvme_lm_track_init(NvmeCtrl *n);
+void nvme_lm_track_drop(NvmeCtrl *n);
+void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target);
+void nvme_lm_track_target_reset(NvmeCtrl *n);
+uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req);
+uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req);
+void nvme_lm_track_mark(NvmeCtrl *n, uint64_t addr, uint64_t len);
+void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len);
+void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len);
+void nvme_lm_read_done(void *opaque, int ret);
 
 /* lm-fault.c */
 void nvme_lm_fault_init(NvmeCtrl *n);
@@ -450,6 +495,47 @@ static inline void nvme_lm_reset_end(NvmeCtrl *n, NvmeResetType rst)
 static inline uint16_t nvme_lm_vf_device_id(NvmeCtrl *n, uint16_t id)
 {
     return n->params.lm.mode == NVME_LM_VENDOR ? NVME_LM_VF_DEVICE_ID : id;
+}
+
+/* What was written to host memory, whether that succeeded or not */
+
+static inline void nvme_lm_wrote(NvmeCtrl *n, hwaddr addr, uint64_t len)
+{
+    if (unlikely(n->lm_track)) {
+        nvme_lm_track_mark(n, addr, len);
+    }
+}
+
+static inline void nvme_lm_wrote_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len)
+{
+    if (unlikely(n->lm_track)) {
+        nvme_lm_track_mark_sg(n, sg, len);
+    }
+}
+
+static inline void nvme_lm_wrote_cqe(NvmeCtrl *n, hwaddr addr, uint64_t len)
+{
+    if (unlikely(n->lm_track)) {
+        nvme_lm_track_mark_cqe(n, addr, len);
+    }
+}
+
+/* A shadow doorbell or an event index */
+static inline void nvme_lm_stl(NvmeCtrl *n, hwaddr addr, uint32_t val)
+{
+    stl_le_pci_dma(PCI_DEVICE(n), addr, val, MEMTXATTRS_UNSPECIFIED);
+    nvme_lm_wrote(n, addr, sizeof(val));
+}
+
+/* A read that ends in @cb; tracking may begin while it is on its way. */
+static inline BlockCompletionFunc *nvme_lm_read_begins(NvmeRequest *req,
+                                                       BlockCompletionFunc *cb)
+{
+    if (!req->sq->ctrl->lm) {
+        return cb;
+    }
+    req->lm_read_cb = cb;
+    return nvme_lm_read_done;
 }
 
 static inline void nvme_lm_config_written(NvmeCtrl *n)

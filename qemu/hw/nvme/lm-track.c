@@ -1,0 +1,854 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Live migration: Track Send and Track Receive, the memory a controller writes
+ *
+ * ctrl.c reports every write to host memory after it was done, in the main
+ * loop with the BQL held like all that this file does. A write that ends after
+ * the log was read is thus found by the next reading.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "qapi/error.h"
+
+#include "lm.h"
+#include "trace.h"
+
+enum NvmeLmTrackSel {
+    NVME_LM_TRACK_USER_DATA = 0x0,
+    NVME_LM_TRACK_MEMORY    = 0x1,
+};
+
+enum NvmeLmTrattr {
+    NVME_LM_TRATTR_THMCS    = 1 << 0,
+    NVME_LM_TRATTR_MRTLL    = 1 << 2,
+};
+
+enum NvmeLmChangedAttr {
+    NVME_LM_CHANGED_MTR     = 1 << 0,
+    NVME_LM_CHANGED_SUSP    = 1 << 1,
+};
+
+/* Offsets in Identify Controller that block/nvme.h knows as reserved */
+#define NVME_LM_ID_CMMRTD   570
+#define NVME_LM_ID_NMMRTD   572
+#define NVME_LM_ID_MINMRTG  574
+#define NVME_LM_ID_MAXMRTG  575
+#define NVME_LM_ID_TRATTR   576
+
+/* Granularities count from 4 KiB. The largest one here is 4 GiB. */
+#define NVME_LM_UNIT_BITS   12
+#define NVME_LM_MAX_MRTG    20
+
+/* What Not Enough Resources reports where no granularity is possible */
+#define NVME_LM_NO_MRTG     0xffff
+
+/* Track Memory Changes */
+typedef struct QEMU_PACKED NvmeLmTrackHeader {
+    uint8_t  ver;
+    uint8_t  rsvd1[2];
+    uint8_t  rmrtg;
+    uint32_t rnmrtd;
+} NvmeLmTrackHeader;
+
+typedef struct QEMU_PACKED NvmeLmTrackDesc {
+    uint64_t saddr;
+    uint32_t len;
+} NvmeLmTrackDesc;
+
+/* Tracked Memory Change */
+typedef struct QEMU_PACKED NvmeLmChangedHeader {
+    uint8_t  ver;
+    uint8_t  attrb;
+    uint16_t cntlid;
+    uint32_t ntmcd;
+    uint16_t rpmpg;
+    uint8_t  rsvd10[6];
+} NvmeLmChangedHeader;
+
+typedef struct QEMU_PACKED NvmeLmChangedDesc {
+    uint64_t saddr;
+    uint32_t len;
+    uint32_t rsvd12;
+} NvmeLmChangedDesc;
+
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmTrackHeader) != 8);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmTrackDesc) != 12);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmChangedHeader) != 16);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmChangedDesc) != 16);
+
+/* Addresses from start to last; unit is the number of the first unit. */
+typedef struct NvmeLmRange {
+    uint64_t start;
+    uint64_t last;
+    uint64_t unit;
+} NvmeLmRange;
+
+/* What Track Send asks for */
+typedef struct NvmeLmTrackList {
+    unsigned rmrtg;
+    uint32_t nr;
+    NvmeLmRange *range;
+} NvmeLmTrackList;
+
+/*
+ * The log of a controller: a bit for each unit of its ranges, which ascend and
+ * do not touch.
+ */
+struct NvmeLmTrack {
+    NvmeCtrl *mmc;              /* who tracks it */
+    uint32_t nr_desc;           /* what it counts for in CMMRTD and NMMRTD */
+    unsigned rpmpg;
+    uint32_t nr_ranges;
+    NvmeLmRange *range;
+    unsigned long units;
+    unsigned long cursor;       /* reading goes on from here */
+    unsigned long *dirty;
+    unsigned long *reported;    /* since MTR was 0 last; NULL: none held back */
+    unsigned long *hot;         /* reported before that */
+};
+
+/* A run of units to report, never beyond its range */
+typedef struct NvmeLmDirtyRun {
+    unsigned long first;
+    unsigned long nr;
+    uint64_t addr;
+} NvmeLmDirtyRun;
+
+static unsigned nvme_lm_unit_bits(unsigned mrtg)
+{
+    return NVME_LM_UNIT_BITS + mrtg;
+}
+
+/* Properties and Identify */
+
+bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp)
+{
+    NvmeLmTrackParams *p = &n->params.lm.track;
+
+    if (!p->on) {
+        return true;
+    }
+
+    if (!p->descriptors || p->descriptors_total < p->descriptors) {
+        error_setg(errp, "lm-track-descriptors has to be at least 1 and at "
+                   "most lm-track-descriptors-total");
+        return false;
+    }
+
+    if (p->min_granularity > p->max_granularity ||
+        p->max_granularity > NVME_LM_MAX_MRTG) {
+        error_setg(errp, "lm-track-max-granularity has to be at least "
+                   "lm-track-min-granularity and at most %u",
+                   NVME_LM_MAX_MRTG);
+        return false;
+    }
+
+    return true;
+}
+
+void nvme_lm_track_init(NvmeCtrl *n)
+{
+    NvmeLmTrackParams *p = &n->params.lm.track;
+    uint8_t *id = (uint8_t *)&n->id_ctrl;
+
+    if (!p->on) {
+        return;
+    }
+
+    stw_le_p(id + NVME_LM_ID_CMMRTD, p->descriptors);
+    stw_le_p(id + NVME_LM_ID_NMMRTD, p->descriptors_total);
+    id[NVME_LM_ID_MINMRTG] = p->min_granularity;
+    id[NVME_LM_ID_MAXMRTG] = p->max_granularity;
+    id[NVME_LM_ID_TRATTR] = NVME_LM_TRATTR_THMCS |
+                            (p->pow2 ? NVME_LM_TRATTR_MRTLL : 0);
+
+    n->cse.acs[NVME_LM_TRACK_SEND] = NVME_CMD_EFF_CSUPP;
+    n->cse.acs[NVME_LM_TRACK_RECV] = NVME_CMD_EFF_CSUPP;
+}
+
+/* The end of tracking */
+
+void nvme_lm_track_drop(NvmeCtrl *n)
+{
+    NvmeLmTrack *t = n->lm_track;
+
+    if (!t) {
+        return;
+    }
+
+    n->lm_track = NULL;
+    g_free(t->range);
+    g_free(t->dirty);
+    g_free(t->reported);
+    g_free(t->hot);
+    g_free(t);
+}
+
+/* The MMC was reset, which ends all its tracking. */
+void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target)
+{
+    if (target->lm_track && target->lm_track->mmc == n) {
+        trace_pci_nvme_lm_track_stop(target->cntlid, "by reset of its MMC");
+        nvme_lm_track_drop(target);
+    }
+}
+
+/* The target was reset. The MMC tracks it, so that need not be the end. */
+void nvme_lm_track_target_reset(NvmeCtrl *n)
+{
+    if (n->lm_track && n->lm_track->mmc->params.lm.track.reset_ends) {
+        trace_pci_nvme_lm_track_stop(n->cntlid, "by its own reset");
+        nvme_lm_track_drop(n);
+    }
+}
+
+/* Writes */
+
+static NvmeLmRange *nvme_lm_track_find(NvmeLmTrack *t, uint64_t addr)
+{
+    uint32_t low = 0, high = t->nr_ranges;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (t->range[mid].last < addr) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+
+    return &t->range[low];
+}
+
+void nvme_lm_track_mark(NvmeCtrl *n, uint64_t addr, uint64_t len)
+{
+    NvmeLmTrack *t = n->lm_track;
+    unsigned shift = nvme_lm_unit_bits(t->rpmpg);
+    uint64_t last = len - 1 > UINT64_MAX - addr ? UINT64_MAX : addr + len - 1;
+    NvmeLmRange *r;
+
+    if (!len) {
+        return;
+    }
+
+    for (r = nvme_lm_track_find(t, addr);
+         r < t->range + t->nr_ranges && r->start <= last; r++) {
+        uint64_t from = (MAX(addr, r->start) - r->start) >> shift;
+        uint64_t to = (MIN(last, r->last) - r->start) >> shift;
+
+        bitmap_set(t->dirty, r->unit + from, to - from + 1);
+    }
+}
+
+void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len)
+{
+    int i;
+
+    if (!(sg->flags & NVME_SG_DMA)) {
+        return;
+    }
+
+    for (i = 0; i < sg->qsg.nsg && len; i++) {
+        uint64_t bytes = MIN(len, sg->qsg.sg[i].len);
+
+        nvme_lm_track_mark(n, sg->qsg.sg[i].base, bytes);
+        len -= bytes;
+    }
+}
+
+void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len)
+{
+    if (n->lm_track->mmc->params.lm.track.cqes) {
+        nvme_lm_track_mark(n, addr, len);
+    }
+}
+
+/*
+ * A read from the medium ends: be it with an error or cancelled, any part of
+ * its data may be in memory.
+ */
+void nvme_lm_read_done(void *opaque, int ret)
+{
+    NvmeRequest *req = opaque;
+    NvmeCtrl *n = req->sq->ctrl;
+
+    if (n->lm_track) {
+        nvme_lm_track_mark_sg(n, &req->sg, UINT64_MAX);
+    }
+
+    req->lm_read_cb(req, ret);
+}
+
+/* Track Send */
+
+/* What is left of the units that all logs of an MMC may have together */
+static uint64_t nvme_lm_track_free_units(NvmeCtrl *mmc)
+{
+    uint64_t used = 0;
+    int i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        NvmeCtrl *ctrl = nvme_subsys_ctrl(mmc->subsys, i);
+
+        if (ctrl && ctrl->lm_track && ctrl->lm_track->mmc == mmc) {
+            used += ctrl->lm_track->units;
+        }
+    }
+
+    return mmc->params.lm.track.units - used;
+}
+
+/* Descriptors of this MMC, or of all in the subsystem */
+static uint64_t nvme_lm_track_descriptors(NvmeCtrl *n, bool all)
+{
+    uint64_t nr = 0;
+    int i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        NvmeCtrl *ctrl = nvme_subsys_ctrl(n->subsys, i);
+
+        if (ctrl && ctrl->lm_track && (all || ctrl->lm_track->mmc == n)) {
+            nr += ctrl->lm_track->nr_desc;
+        }
+    }
+
+    return nr;
+}
+
+/* Units of a range at a granularity it need not be aligned to */
+static uint64_t nvme_lm_range_units(const NvmeLmRange *r, unsigned mrtg)
+{
+    unsigned shift = nvme_lm_unit_bits(mrtg);
+
+    return (r->last >> shift) - (r->start >> shift) + 1;
+}
+
+/* How many descriptors of the list fit, from the first one */
+static uint32_t nvme_lm_track_fit(const NvmeLmTrackList *list, unsigned mrtg,
+                                  uint64_t units)
+{
+    uint32_t i;
+
+    for (i = 0; i < list->nr; i++) {
+        uint64_t want = nvme_lm_range_units(&list->range[i], mrtg);
+
+        if (want > units) {
+            break;
+        }
+        units -= want;
+    }
+
+    return i;
+}
+
+/* The granularity that is used and reported for a requested one */
+static unsigned nvme_lm_track_rpmpg(NvmeCtrl *n, unsigned rmrtg)
+{
+    NvmeLmTrackParams *p = &n->params.lm.track;
+
+    return p->report_fine ? p->min_granularity : rmrtg;
+}
+
+static uint16_t nvme_lm_track_resources(NvmeCtrl *n, NvmeRequest *req,
+                                        const NvmeLmTrackList *list,
+                                        NvmeLmWhy *why)
+{
+    uint64_t units = nvme_lm_track_free_units(n);
+    uint8_t max = n->params.lm.track.max_granularity;
+    unsigned mrtg = list->rmrtg;
+    uint32_t fit;
+
+    fit = nvme_lm_track_fit(list, nvme_lm_track_rpmpg(n, mrtg), units);
+    if (fit == list->nr) {
+        return NVME_SUCCESS;
+    }
+
+    do {
+        mrtg++;
+    } while (mrtg <= max &&
+             nvme_lm_track_fit(list, nvme_lm_track_rpmpg(n, mrtg),
+                               units) < list->nr);
+
+    req->cqe.result = cpu_to_le32(mrtg <= max ? mrtg : NVME_LM_NO_MRTG);
+    req->cqe.dw1 = cpu_to_le32(fit);
+    *why = (NvmeLmWhy) { "track: descriptors that fit", fit, list->nr };
+    return NVME_LM_NOT_ENOUGH_RESOURCES;
+}
+
+static uint16_t nvme_lm_track_parse_desc(NvmeCtrl *n, const uint8_t *buf,
+                                         unsigned mrtg, NvmeLmRange *r,
+                                         NvmeLmWhy *why)
+{
+    const NvmeLmTrackDesc *d = (const NvmeLmTrackDesc *)buf;
+    unsigned shift = nvme_lm_unit_bits(mrtg);
+    uint64_t start = le64_to_cpu(d->saddr);
+    uint64_t bytes = (uint64_t)le32_to_cpu(d->len) << shift;
+
+    if (start & ((1ULL << shift) - 1)) {
+        *why = (NvmeLmWhy) { "track: SADDR not aligned", start, 1ULL << shift };
+        return NVME_INVALID_FIELD;
+    }
+    if (!bytes) {
+        *why = (NvmeLmWhy) { "track: LEN is 0", 0, 1 };
+        return NVME_INVALID_FIELD;
+    }
+    if (bytes - 1 > UINT64_MAX - start) {
+        *why = (NvmeLmWhy) { "track: range beyond 64 bits", start, bytes };
+        return NVME_INVALID_FIELD;
+    }
+    if (n->params.lm.track.pow2 && !is_power_of_2(bytes)) {
+        *why = (NvmeLmWhy) { "track: length is no power of two", bytes, 0 };
+        return NVME_INVALID_FIELD;
+    }
+
+    *r = (NvmeLmRange) { .start = start, .last = start + bytes - 1 };
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_track_parse_header(NvmeCtrl *n,
+                                           const NvmeLmTrackHeader *hdr,
+                                           NvmeLmWhy *why)
+{
+    NvmeLmTrackParams *p = &n->params.lm.track;
+    uint32_t nr = le32_to_cpu(hdr->rnmrtd);
+    uint64_t mine = nvme_lm_track_descriptors(n, false);
+    uint64_t all = nvme_lm_track_descriptors(n, true);
+
+    if (hdr->ver) {
+        *why = (NvmeLmWhy) { "track: VER", hdr->ver, 0 };
+        return NVME_INVALID_FIELD;
+    }
+    if (hdr->rmrtg < p->min_granularity || hdr->rmrtg > p->max_granularity) {
+        *why = (NvmeLmWhy) { "track: RMRTG", hdr->rmrtg,
+                             p->max_granularity << 8 | p->min_granularity };
+        return NVME_INVALID_FIELD;
+    }
+    if (!nr) {
+        *why = (NvmeLmWhy) { "track: RNMRTD is 0", 0, 1 };
+        return NVME_INVALID_FIELD;
+    }
+    if (nr + mine > p->descriptors) {
+        *why = (NvmeLmWhy) { "track: descriptors above CMMRTD", nr + mine,
+                             p->descriptors };
+        return NVME_INVALID_FIELD;
+    }
+    if (nr + all > p->descriptors_total) {
+        *why = (NvmeLmWhy) { "track: descriptors above NMMRTD", nr + all,
+                             p->descriptors_total };
+        return NVME_INVALID_FIELD;
+    }
+
+    return NVME_SUCCESS;
+}
+
+/*
+ * The command has no length: it follows from the header, and with it whether
+ * PRP2 is a page or a list. So the header has to be in the page of PRP1.
+ */
+static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
+                                    NvmeLmTrackHeader *hdr, uint8_t **buf,
+                                    NvmeLmWhy *why)
+{
+    uint64_t prp1 = le64_to_cpu(req->cmd.dptr.prp1);
+    uint64_t room = n->page_size - (prp1 & (n->page_size - 1));
+    uint64_t len;
+    uint16_t status;
+
+    if (room < sizeof(*hdr)) {
+        *why = (NvmeLmWhy) { "track: header crosses a page", prp1, 0 };
+        return NVME_INVALID_PRP_OFFSET;
+    }
+
+    status = nvme_h2c(n, hdr, sizeof(*hdr), req);
+    nvme_lm_drop_sg(&req->sg);
+    if (status) {
+        *why = (NvmeLmWhy) { "track: transfer of the header", prp1, 0 };
+        return status;
+    }
+
+    status = nvme_lm_track_parse_header(n, hdr, why);
+    if (status) {
+        return status;
+    }
+
+    len = sizeof(*hdr) +
+          (uint64_t)le32_to_cpu(hdr->rnmrtd) * sizeof(NvmeLmTrackDesc);
+    if (len > nvme_lm_max_transfer(n)) {
+        *why = (NvmeLmWhy) { "track: longer than MDTS allows", len,
+                             nvme_lm_max_transfer(n) };
+        return NVME_INVALID_FIELD;
+    }
+
+    *buf = g_malloc(len);
+    status = nvme_h2c(n, *buf, len, req);
+    if (status) {
+        *why = (NvmeLmWhy) { "track: data transfer", len, 0 };
+    }
+
+    return status;
+}
+
+static int nvme_lm_range_cmp(const void *a, const void *b)
+{
+    const NvmeLmRange *ra = a, *rb = b;
+
+    return ra->start < rb->start ? -1 : ra->start > rb->start;
+}
+
+/* Sort the ranges. What touches becomes one range, and none may overlap. */
+static uint16_t nvme_lm_track_merge(NvmeLmRange *r, uint32_t *nr,
+                                    NvmeLmWhy *why)
+{
+    uint32_t i, to = 0;
+
+    qsort(r, *nr, sizeof(*r), nvme_lm_range_cmp);
+
+    for (i = 1; i < *nr; i++) {
+        if (r[i].start <= r[to].last) {
+            *why = (NvmeLmWhy) { "track: ranges overlap", r[i].start,
+                                 r[to].last };
+            return NVME_INVALID_FIELD;
+        }
+        if (r[i].start == r[to].last + 1) {
+            r[to].last = r[i].last;
+        } else {
+            r[++to] = r[i];
+        }
+    }
+
+    *nr = to + 1;
+    return NVME_SUCCESS;
+}
+
+/* Takes over @range. */
+static void nvme_lm_track_begin(NvmeCtrl *n, NvmeCtrl *target,
+                                const NvmeLmTrackList *list,
+                                NvmeLmRange *range, uint32_t nr)
+{
+    NvmeLmTrack *t = g_new0(NvmeLmTrack, 1);
+    uint32_t i;
+
+    t->mmc = n;
+    t->nr_desc = list->nr;
+    t->rpmpg = nvme_lm_track_rpmpg(n, list->rmrtg);
+    t->nr_ranges = nr;
+    t->range = range;
+    for (i = 0; i < nr; i++) {
+        t->range[i].unit = t->units;
+        t->units += nvme_lm_range_units(&t->range[i], t->rpmpg);
+    }
+
+    t->dirty = bitmap_new(t->units);
+    if (n->params.lm.track.hold_hot) {
+        t->reported = bitmap_new(t->units);
+        t->hot = bitmap_new(t->units);
+    }
+
+    target->lm_track = t;
+    trace_pci_nvme_lm_track_start(target->cntlid, list->nr, nr, t->rpmpg,
+                                  t->units);
+}
+
+static uint16_t nvme_lm_track_start(NvmeCtrl *n, NvmeCtrl *target,
+                                    NvmeRequest *req, NvmeLmWhy *why)
+{
+    g_autofree uint8_t *buf = NULL;
+    g_autofree NvmeLmRange *range = NULL;
+    g_autofree NvmeLmRange *merged = NULL;
+    NvmeLmTrackHeader hdr;
+    NvmeLmTrackList list;
+    uint16_t status;
+    uint32_t i, nr;
+
+    status = nvme_lm_track_fetch(n, req, &hdr, &buf, why);
+    if (status) {
+        return status;
+    }
+
+    list.rmrtg = hdr.rmrtg;
+    list.nr = le32_to_cpu(hdr.rnmrtd);
+    list.range = range = g_new(NvmeLmRange, list.nr);
+    for (i = 0; i < list.nr; i++) {
+        status = nvme_lm_track_parse_desc(n, buf + sizeof(hdr) +
+                                          i * sizeof(NvmeLmTrackDesc),
+                                          list.rmrtg, &range[i], why);
+        if (status) {
+            return status;
+        }
+    }
+
+    nr = list.nr;
+    merged = g_memdup2(range, nr * sizeof(*range));
+    status = nvme_lm_track_merge(merged, &nr, why);
+    if (status) {
+        return status;
+    }
+
+    status = nvme_lm_track_resources(n, req, &list, why);
+    if (status) {
+        return status;
+    }
+
+    nvme_lm_track_begin(n, target, &list, g_steal_pointer(&merged), nr);
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_track_stop(NvmeCtrl *n, NvmeCtrl *target,
+                                   NvmeLmWhy *why)
+{
+    if (!target->lm_track || target->lm_track->mmc != n) {
+        *why = (NvmeLmWhy) { "track: target is not tracked", 0, 1 };
+        return NVME_INVALID_CTRL_ID;
+    }
+
+    trace_pci_nvme_lm_track_stop(target->cntlid, "by command");
+    nvme_lm_track_drop(target);
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_track_memory(NvmeCtrl *n, NvmeCtrl *target,
+                                     NvmeRequest *req, NvmeLmWhy *why)
+{
+    bool start = extract32(le32_to_cpu(req->cmd.cdw10), 16, 1);
+
+    if (target->lm->run == NVME_LM_SUSPENDED &&
+        (start || !n->params.lm.track.stop_suspended)) {
+        *why = (NvmeLmWhy) { "track: target is suspended", start, 0 };
+        return NVME_LM_CTRL_SUSPENDED;
+    }
+
+    if (!start) {
+        return nvme_lm_track_stop(n, target, why);
+    }
+
+    if (target->lm_track) {
+        *why = (NvmeLmWhy) { "track: target is tracked",
+                             target->lm_track->mmc->cntlid, 0 };
+        return NVME_INVALID_CTRL_ID;
+    }
+
+    return nvme_lm_track_start(n, target, req, why);
+}
+
+uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req)
+{
+    uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
+    uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
+    uint8_t opcode = req->cmd.opcode;
+    NvmeLmWhy why = {};
+    NvmeCtrl *target;
+    uint16_t status;
+
+    /* no user data tracking (TUDCS) */
+    if (sel != NVME_LM_TRACK_MEMORY) {
+        why = (NvmeLmWhy) { "track: SEL", sel, NVME_LM_TRACK_MEMORY };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    target = nvme_lm_target(n, cntlid);
+    if (!target) {
+        why = (NvmeLmWhy) { "track: CNTLID names no migratable controller",
+                            cntlid, 0 };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
+    }
+
+    status = nvme_lm_track_memory(n, target, req, &why);
+    if (status) {
+        return nvme_lm_refuse(target, opcode, status, &why);
+    }
+
+    return NVME_SUCCESS;
+}
+
+/* Track Receive */
+
+/*
+ * What was reported a moment ago and is dirty again waits for its turn, unless
+ * nothing changes any more.
+ */
+static bool nvme_lm_track_held(NvmeLmTrack *t, unsigned long unit, bool last)
+{
+    return t->hot && !last && test_bit(unit, t->hot);
+}
+
+static unsigned long nvme_lm_track_next(NvmeLmTrack *t, unsigned long from,
+                                        unsigned long to, bool last)
+{
+    unsigned long unit = find_next_bit(t->dirty, to, from);
+
+    while (unit < to && nvme_lm_track_held(t, unit, last)) {
+        unit = find_next_bit(t->dirty, to, unit + 1);
+    }
+
+    return unit;
+}
+
+/* The range that a unit belongs to */
+static NvmeLmRange *nvme_lm_track_range(NvmeLmTrack *t, unsigned long unit)
+{
+    uint32_t low = 0, high = t->nr_ranges - 1;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low + 1) / 2;
+
+        if (t->range[mid].unit <= unit) {
+            low = mid;
+        } else {
+            high = mid - 1;
+        }
+    }
+
+    return &t->range[low];
+}
+
+/* The next run to report, from the cursor on and around */
+static bool nvme_lm_track_run(NvmeLmTrack *t, bool last, NvmeLmDirtyRun *run)
+{
+    unsigned shift = nvme_lm_unit_bits(t->rpmpg);
+    unsigned long end, unit;
+    NvmeLmRange *r;
+
+    unit = nvme_lm_track_next(t, t->cursor, t->units, last);
+    if (unit == t->units) {
+        unit = nvme_lm_track_next(t, 0, t->cursor, last);
+        if (unit == t->cursor) {
+            return false;
+        }
+    }
+
+    r = nvme_lm_track_range(t, unit);
+    end = r->unit + nvme_lm_range_units(r, t->rpmpg);
+    run->first = unit;
+    run->addr = r->start + ((uint64_t)(unit - r->unit) << shift);
+
+    end = find_next_zero_bit(t->dirty, end, unit);
+    if (t->hot && !last) {
+        end = find_next_bit(t->hot, end, unit);
+    }
+    run->nr = end - unit;
+    return true;
+}
+
+static void nvme_lm_track_take(NvmeLmTrack *t, const NvmeLmDirtyRun *run)
+{
+    bitmap_clear(t->dirty, run->first, run->nr);
+    if (t->reported) {
+        bitmap_set(t->reported, run->first, run->nr);
+    }
+    t->cursor = run->first + run->nr;
+}
+
+/* Nothing is left: the next reading begins at the lowest address again. */
+static void nvme_lm_track_round_ends(NvmeLmTrack *t)
+{
+    t->cursor = 0;
+    if (t->hot) {
+        bitmap_copy(t->hot, t->reported, t->units);
+        bitmap_zero(t->reported, t->units);
+    }
+}
+
+static uint32_t nvme_lm_track_fill(NvmeLmTrack *t, NvmeLmChangedDesc *desc,
+                                   uint32_t max, bool last, bool *more)
+{
+    NvmeLmDirtyRun run;
+    uint32_t nr = 0;
+
+    while ((*more = nvme_lm_track_run(t, last, &run)) && nr < max) {
+        nvme_lm_track_take(t, &run);
+        desc[nr].saddr = cpu_to_le64(run.addr);
+        desc[nr].len = cpu_to_le32(run.nr);
+        nr++;
+    }
+
+    if (!*more) {
+        nvme_lm_track_round_ends(t);
+    }
+
+    return nr;
+}
+
+/* The host has not got it, so it is still to be reported. */
+static void nvme_lm_track_undo(NvmeCtrl *target, const NvmeLmChangedDesc *desc,
+                               uint32_t nr, unsigned rpmpg)
+{
+    uint32_t i;
+
+    for (i = 0; i < nr && target->lm_track; i++) {
+        nvme_lm_track_mark(target, le64_to_cpu(desc[i].saddr),
+                           (uint64_t)le32_to_cpu(desc[i].len) <<
+                           nvme_lm_unit_bits(rpmpg));
+    }
+}
+
+static uint16_t nvme_lm_track_read(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
+                                   NvmeRequest *req, NvmeLmWhy *why)
+{
+    bool suspended = target->lm->run == NVME_LM_SUSPENDED;
+    g_autofree uint8_t *buf = g_malloc0(len);
+    NvmeLmChangedHeader *hdr = (NvmeLmChangedHeader *)buf;
+    NvmeLmChangedDesc *desc = (NvmeLmChangedDesc *)(hdr + 1);
+    NvmeLmTrack *t = target->lm_track;
+    unsigned rpmpg = t->rpmpg;
+    uint16_t status;
+    uint32_t nr;
+    bool more;
+
+    nr = nvme_lm_track_fill(t, desc, (len - sizeof(*hdr)) / sizeof(*desc),
+                            suspended, &more);
+    hdr->attrb = (more ? NVME_LM_CHANGED_MTR : 0) |
+                 (suspended ? NVME_LM_CHANGED_SUSP : 0);
+    hdr->cntlid = cpu_to_le16(target->cntlid);
+    hdr->ntmcd = cpu_to_le32(nr);
+    hdr->rpmpg = cpu_to_le16(rpmpg);
+
+    /* from here on the log may be another one, should this hit a register */
+    status = nvme_c2h(n, buf, len, req);
+    if (status) {
+        nvme_lm_track_undo(target, desc, nr, rpmpg);
+        *why = (NvmeLmWhy) { "tracked: data transfer", len, 0 };
+        return status;
+    }
+
+    trace_pci_nvme_lm_track_read(target->cntlid, nr, hdr->attrb);
+    return NVME_SUCCESS;
+}
+
+uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req)
+{
+    uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
+    uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
+    uint64_t len = ((uint64_t)le32_to_cpu(req->cmd.cdw12) + 1) << 2;
+    uint64_t min = sizeof(NvmeLmChangedHeader) + sizeof(NvmeLmChangedDesc);
+    uint8_t opcode = req->cmd.opcode;
+    NvmeLmWhy why = {};
+    NvmeCtrl *target;
+    uint16_t status;
+
+    if (sel) {
+        why = (NvmeLmWhy) { "tracked: SEL", sel, 0 };
+        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    target = nvme_lm_target(n, cntlid);
+    if (!target || !target->lm_track || target->lm_track->mmc != n) {
+        why = (NvmeLmWhy) { "tracked: CNTLID is not tracked", cntlid, 0 };
+        return nvme_lm_refuse(target, opcode, NVME_INVALID_CTRL_ID, &why);
+    }
+
+    /* without a descriptor MTR has to be 0, which would mean the end */
+    if (len < min || len > nvme_lm_max_transfer(n)) {
+        why = (NvmeLmWhy) { "tracked: length", len, nvme_lm_max_transfer(n) };
+        return nvme_lm_refuse(target, opcode, NVME_INVALID_FIELD, &why);
+    }
+
+    status = nvme_lm_track_read(n, target, len, req, &why);
+    if (status) {
+        return nvme_lm_refuse(target, opcode, status, &why);
+    }
+
+    return NVME_SUCCESS;
+}

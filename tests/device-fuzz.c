@@ -88,6 +88,8 @@ static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
 	cmd.cdw13 = rnd() % 4 ? 0 : word();
 	cmd.cdw14 = word();
 	cmd.cdw15 = rnd() % 4 ? rnd() % 64 : word();
+	if (cmd.opcode == LM_OP_TRACK_RECV && dishonest(pf, 4ull * (cmd.cdw12 + 1ull)))
+		cmd.cdw12 %= FUZZ_BUF / 4;
 	if (dishonest(pf, 4ull * (cmd.cdw15 + 1ull)))
 		cmd.cdw15 %= FUZZ_BUF / 4;
 	if (cmd.opcode == LM_OP_VS_LOAD && dishonest(pf, cmd.cdw11))

@@ -37,6 +37,16 @@ static void check_no_tracking(const u8 *id)
 	EXPECT(zero(id + 588, 768 - 588), "reserved bytes");
 }
 
+static void check_memory_tracking(const u8 *id)
+{
+	EXPECT_EQ(id[576], 1, "TRATTR");
+	EXPECT(le16(id + 570), "CMMRTD %u", le16(id + 570));
+	EXPECT(le16(id + 572) >= le16(id + 570), "NMMRTD %u", le16(id + 572));
+	EXPECT(id[574] <= id[575], "MINMRTG %u, MAXMRTG %u", id[574], id[575]);
+	EXPECT(zero(id + 577, 588 - 577), "limits of user data tracking");
+	EXPECT(zero(id + 588, 768 - 588), "reserved bytes");
+}
+
 static void test_pf_tp(void)
 {
 	struct lm_pf *pf = pf_get(tap_arg());
@@ -46,7 +56,7 @@ static void test_pf_tp(void)
 	EXPECT(le16(pf->id + 256) & OACS_HMLMS, "OACS %#x", le16(pf->id + 256));
 	EXPECT_EQ(le32(pf->id + 272), 0, "HMPRE");
 	EXPECT_EQ(pf->id[3072], 0, "vendor set");
-	check_no_tracking(pf->id);
+	check_memory_tracking(pf->id);
 }
 
 static void test_formats(void)
@@ -151,7 +161,7 @@ static void test_effects_pf(void)
 		return;
 	for (i = 0; i < ARRAY_SIZE(tp_opcodes); i++) {
 		u8 op = tp_opcodes[i];
-		bool has = pf->hmlms && (op == LM_OP_SEND || op == LM_OP_RECV);
+		bool has = pf->hmlms && op != LM_OP_CDQ;
 
 		EXPECT_EQ(effects(log, op), has, "opcode %#x", op);
 	}

@@ -79,10 +79,6 @@ static void test_not_offered(void)
 	expect_refused(pf, lm_cdq_delete_cmd(5));
 	expect_refused(pf, lm_user_log_cmd(5, true));
 	expect_refused(pf, lm_user_log_cmd(5, false));
-	buf[4] = 1;
-	expect_refused(pf, lm_track_cmd(id, true, buf, 20));
-	expect_refused(pf, lm_track_cmd(id, false, NULL, 0));
-	expect_refused(pf, lm_track_recv_cmd(id, buf, 4096));
 }
 
 /* ---- selectors and targets ---- */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
+#include "track.h"
 
 struct arena arena;
 struct dut dut_a, dut_b;
@@ -344,6 +344,9 @@ static void after(void)
 	dut_close(&dut_a);
 	for (i = 0; i < NR_PFS; i++)
 		if (pfs[i].bdf[0])
+			track_end(&pfs[i]);
+	for (i = 0; i < NR_PFS; i++)
+		if (pfs[i].bdf[0])
 			EXPECT_EQ(lm_probe(&pfs[i]), 0, "PF %d does not answer", i);
 }
 
@@ -358,7 +361,7 @@ int main(int argc, char **argv)
 	static struct tap_test all[256];
 	size_t n = 0;
 
-	if (arena_init(&arena, -1, 32 << 20, ARENA_IOVA)) {
+	if (arena_init(&arena, -1, ARENA_SIZE, ARENA_IOVA)) {
 		perror("arena");
 		return 2;
 	}
@@ -368,6 +371,8 @@ int main(int argc, char **argv)
 	n = add(all, n, move_tests, nr_move_tests);
 	n = add(all, n, reset_tests, nr_reset_tests);
 	n = add(all, n, draining_tests, nr_draining_tests);
+	n = add(all, n, track_tests, nr_track_tests);
+	n = add(all, n, changes_tests, nr_changes_tests);
 	n = add(all, n, faults_tests, nr_faults_tests);
 	n = add(all, n, variant_tests, nr_variant_tests);
 	n = add(all, n, cli_tests, nr_cli_tests);

@@ -13,7 +13,15 @@
 #include "tap.h"
 #include "unvme.h"
 
-enum { PF_TP, PF_TP2, PF_VS, PF_VS2, PF_OFF, NR_PFS };
+enum { PF_TP, PF_TP2, PF_VS, PF_VS2, PF_OFF };
+
+/* The PFs of the machine "tracking", in its order. */
+enum {
+	TR_FEW, TR_FEW2, TR_POW2, TR_COARSE, TR_NOCQE, TR_UNITS, TR_FINE, TR_META, TR_EXT, TR_PI,
+	TR_OFF, NR_PFS
+};
+
+#define ARENA_SIZE	(32u << 20)
 
 /* A VF under test. */
 struct dut {
@@ -88,9 +96,9 @@ bool pf_reset(int nr);
 bool pf_flr(int nr);
 
 extern const struct tap_test identify_tests[], rules_tests[], suspend_tests[], reset_tests[],
-	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[], faults_tests[];
+	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[], faults_tests[], track_tests[], changes_tests[];
 extern const size_t nr_identify_tests, nr_rules_tests, nr_suspend_tests, nr_reset_tests,
 	nr_draining_tests, nr_variant_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests,
-	nr_faults_tests;
+	nr_faults_tests, nr_track_tests, nr_changes_tests;
 
 #endif /* TESTS_DEVICE_H */

@@ -54,7 +54,7 @@ class CommandError(HostError):
 @dataclasses.dataclass
 class PF:
     """One physical function. Those with the same subsys share a subsystem and its namespace;
-    image, size and cntlid_base are the subsystem's and taken from its first PF."""
+    image, size, cntlid_base and ns are the subsystem's and taken from its first PF."""
     lm: str = "off"                 # tp4159, vendor, off
     subsys: str = "S1"
     serial: str = ""                # default: from subsys
@@ -65,6 +65,7 @@ class PF:
     image: str = None               # backing file; default: an empty one for this host
     size: int = 512 << 20
     props: dict = dataclasses.field(default_factory=dict)   # more properties of the nvme device
+    ns: dict = dataclasses.field(default_factory=dict)      # the same of the subsystem's namespace
 
 
 @dataclasses.dataclass
@@ -552,7 +553,8 @@ class Host:
                  "-device", "nvme," + ",".join(f"{k}={v}" for k, v in props.items())]
         if first:
             argv += ["-device", f"nvme-ns,drive=disk-{pf.subsys},bus=nv{n},nsid=1,shared=on,share-rw=on,"
-                                f"uuid={uuid.UUID(digest[:32])},nguid={digest[:32]},eui64={int(digest[32:46], 16)}"]
+                                f"uuid={uuid.UUID(digest[:32])},nguid={digest[:32]},eui64={int(digest[32:46], 16)}"
+                                + "".join(f",{k}={v}" for k, v in pf.ns.items())]
         return argv
 
 

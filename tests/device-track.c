@@ -42,6 +42,15 @@ static void expect_logged(struct track *t, struct dut *d, const char *what)
 		EXPECT(log.descriptors, "%s: nothing in the log", what);
 }
 
+static bool up_again(struct dut *d)
+{
+	static const struct unvme_opts opts = { .queues = 1 };
+
+	unvme_fini(&d->u);
+	arena_reset(&arena);
+	return dut_up(d, &opts);
+}
+
 /* ---- selectors, targets ---- */
 
 static void check_target(struct lm_pf *pf, u16 id)
@@ -497,9 +506,7 @@ static void check_target_reset(struct dut *d, struct track *t, bool flr)
 		EXPECT_EQ(unvme_disable(&d->u), 0, "CC.EN=0");
 	if (track_read(t, 4096, &log))
 		EXPECT(log.descriptors, "what was logged before");
-	unvme_fini(&d->u);
-	arena_reset(&arena);
-	if (dut_up(d, &(struct unvme_opts){ .queues = 1 }))
+	if (up_again(d))
 		expect_logged(t, d, "enabled again");
 }
 
@@ -553,11 +560,8 @@ static void test_reset_ends(void)
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	expect_tracked(&t, false, "after a function level reset");
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "start again");
-	unvme_fini(&d->u);
-	arena_reset(&arena);
-	if (!dut_up(d, &(struct unvme_opts){ .queues = 1 }))
+	if (!up_again(d))
 		return;
-	/* enabling begins with CC.EN=0, which is no reset where it is 0 already */
 	expect_logged(&t, d, "enabled");
 	unvme_disable(&d->u);
 	expect_tracked(&t, false, "after CC.EN=0");
@@ -587,11 +591,9 @@ static void check_pf_reset(bool (*reset)(int nr))
 	init_many(&many, a, l.cmmrtd);
 	EXPECT_EQ(track_start(&many), LM_SC_OK, "no descriptor is lost");
 	EXPECT_EQ(track_stop(&many), LM_SC_OK, "stop");
-	unvme_fini(&a->u);
-	arena_reset(&arena);
 	EXPECT_EQ(vdev_reset(&a->dev), 0, "reset");
 	vdev_bus_master(&a->dev, true);
-	if (!dut_up(a, &(struct unvme_opts){ .queues = 1 }) || !start_arena(&t, a))
+	if (!up_again(a) || !start_arena(&t, a))
 		return;
 	expect_logged(&t, a, "tracked again");
 }

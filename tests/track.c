@@ -163,7 +163,8 @@ static bool add_answer(const struct track *t, const u8 *buf, u32 bytes, struct t
 	u32 i;
 
 	if (!EXPECT_EQ(h->ver, 0, "VER") || !EXPECT_EQ(h->cntlid, t->cntlid, "CNTLID") ||
-	    !EXPECT_EQ(h->attrb & ~3, 0, "ATTRB") || !EXPECT(!memcmp(h->rsvd, zero, 6), "reserved") ||
+	    !EXPECT_EQ(h->attrb & ~3, 0, "ATTRB") ||
+	    !EXPECT(!memcmp(h->rsvd, zero, sizeof(zero)), "reserved") ||
 	    !EXPECT(h->ntmcd <= (bytes - sizeof(*h)) / sizeof(*d), "%u", h->ntmcd) ||
 	    !EXPECT(h->ntmcd || !(h->attrb & 1), "nothing, and more to come"))
 		return false;
@@ -197,8 +198,11 @@ bool track_receive(struct track *t, u32 bytes, struct track_log *log)
 
 bool track_read(struct track *t, u32 bytes, struct track_log *log)
 {
+	unsigned int first = log->commands;
+
 	do {
-		if (!track_receive(t, bytes, log))
+		if (!track_receive(t, bytes, log) ||
+		    !EXPECT(log->commands - first <= 2 * TRACK_PAGES, "the log has no end"))
 			return false;
 	} while (log->mtr);
 	return true;

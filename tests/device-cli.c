@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "track.h"
 
 #define STATE_FILE "/tmp/device-test-state"
 
@@ -133,7 +133,51 @@ static void test_cli(void)
 	unlink(STATE_FILE);
 }
 
+/* What it prints of Identify Controller, by its name for the field; -1 if it does not. */
+static long cli_id(struct lm_pf *pf, const char *field)
+{
+	char line[256], name[64];
+	long value = -1, n;
+	FILE *p;
+
+	fflush(stdout);
+	snprintf(line, sizeof(line), "nvme id-ctrl %s", pf->node);
+	p = popen(line, "r");
+	while (p && fgets(line, sizeof(line), p))
+		if (sscanf(line, "%63s : %li", name, &n) == 2 && !strcmp(name, field))
+			value = n;
+	if (p)
+		pclose(p);
+	return value;
+}
+
+/* It knows the fields and can end tracking; its start lacks the list of ranges (2.13). */
+static void test_cli_track(void)
+{
+	struct dut *d = &dut_a;
+	struct track_limits l;
+	struct track t;
+	char args[64];
+
+	if (!dut_open(d, PF_TP, 1))
+		return;
+	l = track_limits(d->pf->id);
+	EXPECT_EQ(cli_id(d->pf, "trattr"), d->pf->id[576], "TRATTR");
+	EXPECT_EQ(cli_id(d->pf, "cmmrtd"), l.cmmrtd, "CMMRTD");
+	EXPECT_EQ(cli_id(d->pf, "nmmrtd"), l.nmmrtd, "NMMRTD");
+	EXPECT_EQ(cli_id(d->pf, "minmrtg"), l.minmrtg, "MINMRTG");
+	EXPECT_EQ(cli_id(d->pf, "maxmrtg"), l.maxmrtg, "MAXMRTG");
+
+	track_arena(&t, d, 0);
+	EXPECT_EQ(track_start(&t), LM_SC_OK, "start");
+	snprintf(args, sizeof(args), "--sel=1 --mos=0 --cdqid=%u", d->cntlid);
+	EXPECT_EQ(cli(d, "track-send", args, true), 0, "its stop");
+	EXPECT_EQ(track_stop(&t), LM_SC_INVALID_CTRL, "our stop after that");
+	EXPECT(cli(d, "track-send", args, false), "its stop of what is not tracked");
+}
+
 const struct tap_test cli_tests[] = {
+	{ "nvme-cli: memory tracking", test_cli_track },
 	{ "nvme-cli: suspend, get, set, resume", test_cli },
 };
 

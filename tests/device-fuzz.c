@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
+#include "track.h"
 
 static u64 fuzz_state;
 
@@ -239,10 +239,59 @@ static void test_states(void)
 	lm_state_free(&empty);
 }
 
+/* ---- requests to track ---- */
+
+static void fuzz_request(struct track *t, struct dut *d)
+{
+	unsigned int nr = rnd() % 16 ? rnd() % 4 : rnd() % (TRACK_RANGES + 2);
+	u64 unit, start;
+
+	track_init(t, d, rnd() % 16 ? rnd() % 10 : word());
+	t->ver = rnd() % 16 ? 0 : word();
+	unit = (u64)TRACK_PAGE << t->rmrtg % 32;
+	while (t->nr < nr) {
+		start = arena.iova + rnd() % 4096 * unit;
+		if (rnd() % 8 == 0)
+			start = (u64)word() << 32 | word();
+		track_add(t, start, rnd() % 4 ? 1 + rnd() % 64 : word());
+	}
+}
+
+static bool fuzz_track(struct dut *d)
+{
+	static struct track_log log;
+	struct track t;
+	int st;
+
+	fuzz_request(&t, d);
+	st = track_start(&t);
+	if (!EXPECT(st >= 0, "no answer: %s", strerror(-st)) || st)
+		return false;
+	memset(&log, 0, sizeof(log));
+	EXPECT_EQ(unvme_rw(&d->u, 1, false, rnd() % 1024, 1 + rnd() % 64), 0, "read");
+	track_read(&t, 32 + 4 * (rnd() % 1000), &log);
+	EXPECT_EQ(track_stop(&t), 0, "stop");
+	return true;
+}
+
+static void test_requests(void)
+{
+	unsigned int i, n = rounds(1000), taken = 0;
+	struct dut *d = &dut_a;
+
+	if (!dut_start(d, PF_TP, 1, 1))
+		return;
+	for (i = 0; i < n && !tap_failed(); i++)
+		taken += fuzz_track(d);
+	tap_note("%u requests to track memory, %u of them were taken", i, taken);
+	EXPECT(taken && taken < n, "%u of %u requests were taken", taken, n);
+}
+
 const struct tap_test fuzz_tests[] = {
 	{ "fuzz: commands", test_commands, PF_TP },
 	{ "fuzz: commands, vendor set", test_commands, PF_VS },
 	{ "fuzz: states", test_states, PF_TP },
+	{ "fuzz: requests to track memory", test_requests },
 	{ "fuzz: states, vendor set", test_states, PF_VS },
 };
 

@@ -175,6 +175,9 @@ static bool add_answer(const struct track *t, const u8 *buf, u32 bytes, struct t
 	log->ntmcd = h->ntmcd;
 	log->commands++;
 	log->descriptors += h->ntmcd;
+	for (i = sizeof(*h) + h->ntmcd * sizeof(*d); i < bytes; i++)
+		if (!EXPECT_EQ(buf[i], 0, "byte %u, behind the descriptors", i))
+			return false;
 	for (i = 0; i < h->ntmcd; i++) {
 		if (!add_desc(t, &d[i], now, log))
 			return false;

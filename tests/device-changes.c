@@ -589,6 +589,7 @@ static void check_suspended(const struct unvme_opts *opts)
 		return;
 	for (i = 0; i < 20; i++)
 		op_submit(u, 1, read_at(u, i * 3 * TRACK_PAGE, 16));
+	wait_pending(u, 1);	/* the event index is written, too */
 	if (!dut_suspend(d))
 		return;
 	memset(&log, 0, sizeof(log));

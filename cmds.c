@@ -78,6 +78,21 @@ static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmev
 	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 }
 
+/* Only a hint: a device that knows none may refuse it */
+static int nvmevf_tp_notify(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_NOTIFICATION);
+	int ret;
+
+	ret = nvmevf_pf_exec(lm->pf, &cmd, NULL, 0, NULL, data_timeout_ms, flags);
+	if (ret > 0) {
+		pci_dbg(lm->vf, "Suspend Notification: NVMe status %#x\n", ret);
+		return 0;
+	}
+
+	return ret;
+}
+
 static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
@@ -274,6 +289,7 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.cmdset		= NVME_LM_CMDSET_TP4159,
 	.name		= "TP4159",
 	.probe		= nvmevf_tp_probe,
+	.notify		= nvmevf_tp_notify,
 	.suspend	= nvmevf_tp_suspend,
 	.resume		= nvmevf_tp_resume,
 	.state_size	= nvmevf_tp_state_size,

@@ -9,7 +9,9 @@
 
 #include <linux/blk-mq.h>
 #include <linux/crc32.h>
+#include <linux/uaccess.h>
 #include <linux/version.h>
+#include <linux/vfio.h>
 #include <linux/vfio_pci_core.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
@@ -68,6 +70,29 @@ static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
 static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
 {
 	return vfio_pci_core_get_iomap(core, 0);
+}
+
+#endif
+
+#ifdef VFIO_PRECOPY_INFO_REINIT
+
+#define nvmevf_precopy_info_v2(vdev)	((vdev)->precopy_info_v2)
+
+#else
+
+#define VFIO_PRECOPY_INFO_REINIT	0
+#define nvmevf_precopy_info_v2(vdev)	false
+
+static inline int vfio_check_precopy_ioctl(struct vfio_device *vdev, unsigned int cmd,
+					   unsigned long arg, struct vfio_precopy_info *info)
+{
+	size_t minsz = offsetofend(struct vfio_precopy_info, dirty_bytes);
+
+	if (cmd != VFIO_MIG_GET_PRECOPY_INFO)
+		return -ENOTTY;
+	if (copy_from_user(info, (void __user *)arg, minsz))
+		return -EFAULT;
+	return info->argsz < minsz ? -EINVAL : 0;
 }
 
 #endif

@@ -39,9 +39,18 @@ static const char *nvmevf_state_name(enum vfio_device_mig_state state)
 		[VFIO_DEVICE_STATE_STOP_COPY]	= "STOP_COPY",
 		[VFIO_DEVICE_STATE_RESUMING]	= "RESUMING",
 		[VFIO_DEVICE_STATE_RUNNING_P2P]	= "RUNNING_P2P",
+		[VFIO_DEVICE_STATE_PRE_COPY]	= "PRE_COPY",
+		[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
 	};
 
 	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
+}
+
+/* Whether the VF works in this state: it has nothing to lose then */
+static bool nvmevf_is_running(const struct nvmevf_device *vf)
+{
+	return vf->mig_state == VFIO_DEVICE_STATE_RUNNING ||
+	       vf->mig_state == VFIO_DEVICE_STATE_PRE_COPY;
 }
 
 /**
@@ -60,7 +69,7 @@ bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
 
 	lockdep_assert_held(&vf->state_mutex);
 
-	if (vf->lm->lost || vf->mig_state == VFIO_DEVICE_STATE_RUNNING)
+	if (vf->lm->lost || nvmevf_is_running(vf))
 		return vf->lm->lost;
 
 	if (!nvmevf_pf_live(vf->lm->pf, &resets) || resets != vf->pf_resets) {
@@ -69,6 +78,26 @@ bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
 	}
 
 	return vf->lm->lost;
+}
+
+/**
+ * nvmevf_state_size_locked - ask how long the state is as of now
+ * @vf: the device, not lost
+ * @size: bytes of controller state
+ *
+ * Context: State mutex held; sends a command, a fatal signal ends it.
+ * Return: 0 or a negative errno.
+ */
+int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size)
+{
+	int ret;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	ret = vf->lm->ops->state_size(vf->lm, size, NVMEVF_EXEC_KILLABLE);
+	if (ret && nvmevf_is_running(vf))
+		vf->lm->lost = false;
+	return ret;
 }
 
 static void nvmevf_drop_saved_locked(struct nvmevf_device *vf)
@@ -158,19 +187,40 @@ static int nvmevf_end_resuming_locked(struct nvmevf_device *vf)
 	return 0;
 }
 
+static struct file *nvmevf_begin_precopy_locked(struct nvmevf_device *vf)
+{
+	int ret;
+
+	if (vf->lm->ops->notify) {
+		ret = vf->lm->ops->notify(vf->lm, NVMEVF_EXEC_KILLABLE);
+		if (ret)
+			return ERR_PTR(ret);
+	}
+
+	return nvmevf_precopy_open_locked(vf);
+}
+
 #define NVMEVF_ARC(from, to)	((from) << 8 | (to))
 
 /*
  * One arc of the state machine. A suspended controller starts nothing and still
- * takes register writes, which is what RUNNING_P2P means; STOP is no more.
+ * takes register writes, which is what the P2P states mean; STOP is no more.
  */
 static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_device_mig_state next,
 				       bool enabled)
 {
 	switch (NVMEVF_ARC(vf->mig_state, next)) {
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_PRE_COPY):
+		return nvmevf_begin_precopy_locked(vf);
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
+		return nvmevf_precopy_open_locked(vf);
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY):
+		return ERR_PTR(nvmevf_precopy_stop_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P):
 		return ERR_PTR(nvmevf_suspend_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_RUNNING):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_PRE_COPY):
 		return ERR_PTR(nvmevf_resume_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP):
 		return NULL;
@@ -178,6 +228,8 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 		return ERR_PTR(nvmevf_undo_save_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
 		return nvmevf_save_open_locked(vf);
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_RUNNING_P2P):
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP_COPY, VFIO_DEVICE_STATE_STOP):
 		nvmevf_session_end_locked(vf);
 		return NULL;
@@ -198,9 +250,16 @@ static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_sta
 		return true;
 
 	/* these only ask the device, unless a save itself changes it */
-	if (next == VFIO_DEVICE_STATE_RESUMING ||
-	    (next == VFIO_DEVICE_STATE_STOP_COPY && !vf->lm->ops->undo_save))
+	switch (NVMEVF_ARC(vf->mig_state, next)) {
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_PRE_COPY):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RESUMING):
 		return false;
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY):
+	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
+		if (!vf->lm->ops->undo_save)
+			return false;
+	}
 
 	return err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED;
 }
@@ -316,12 +375,13 @@ static int nvmevf_get_state(struct vfio_device *vdev, enum vfio_device_mig_state
 /* A VMM takes an error for a huge state: the last known size is better than one */
 static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 {
-	bool running = vf->mig_state == VFIO_DEVICE_STATE_RUNNING;
 	u64 size;
 
 	switch (vf->mig_state) {
 	case VFIO_DEVICE_STATE_RUNNING:
 	case VFIO_DEVICE_STATE_RUNNING_P2P:
+	case VFIO_DEVICE_STATE_PRE_COPY:
+	case VFIO_DEVICE_STATE_PRE_COPY_P2P:
 	case VFIO_DEVICE_STATE_STOP:
 		break;
 	default:
@@ -331,10 +391,8 @@ static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 	if (nvmevf_pf_lost_locked(vf))
 		return;
 
-	if (!vf->lm->ops->state_size(vf->lm, &size, NVMEVF_EXEC_KILLABLE))
+	if (!nvmevf_state_size_locked(vf, &size))
 		vf->data_size = nvmevf_stream_size(size, nvmevf_pf_max_xfer(vf->lm->pf));
-	else if (running)
-		vf->lm->lost = false;	/* a VF that is not suspended has nothing to lose */
 }
 
 static int nvmevf_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
@@ -412,7 +470,7 @@ static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 	if (flags & NVMEVF_EXEC_LOAD) {
 		pci_err(vf->core.pdev, "VF was changed after its reset: reset it again\n");
 		vf->lm->lost = true;
-	} else if ((flags & NVMEVF_EXEC_SUSPEND) && vf->mig_state == VFIO_DEVICE_STATE_RUNNING) {
+	} else if ((flags & NVMEVF_EXEC_SUSPEND) && nvmevf_is_running(vf)) {
 		ret = vf->lm->ops->resume(vf->lm, 0);
 		if (ret && ret != -EREMOTEIO)
 			vf->lm->lost = true;
@@ -592,7 +650,8 @@ static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *
 {
 	vf->lm = lm;
 	vf->data_size = nvmevf_stream_size(NVMEVF_DATA_SIZE_GUESS, nvmevf_pf_max_xfer(lm->pf));
-	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
 	pci_info(vf->core.pdev, "migration by %s, controller %u\n", lm->ops->name, lm->cntlid);

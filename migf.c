@@ -4,6 +4,8 @@
  *
  * A save makes one record at a time, a resume takes it apart byte by byte; both
  * keep the controller state of one transfer in memory, whatever the state's size.
+ * What a save tells before the VF is stopped is HELLO, so that a destination that
+ * cannot take the VF over says so while there is still a VM to go on with.
  *
  * User memory is touched under no lock: read() and write() own the session's
  * busy token instead, which reset, arcs, close and release never wait for. They
@@ -11,27 +13,44 @@
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
 #include <linux/wait_bit.h>
 
+#include "compat.h"
 #include "nvme.h"
+
+#define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
+
+/* A guest decides how often it is another one: the destination takes 1 MiB of them */
+#define NVMEVF_HELLOS_MAX	64
 
 /**
  * struct nvmevf_session - one save or resume
  * @vf: the device; its memory is pinned, but nothing in it is used once @dead
  * @pdev: its PCI device, pinned
  * @filp: the file; @vf holds a reference until the session ends
- * @busy: bit 0 is the token of read() and write(), which owns the rest but
- *	  @dead, @committed and @told
+ * @wait: poll()
+ * @busy: bit 0 is the token of read() and write(), which owns the rest but what is
+ *	  said to be under the state mutex
  * @dead: the session ended; written under the state mutex
+ * @precopy: save: the VF is not stopped yet; written under the state mutex
+ * @hello_due: save: in pre-copy, there is a HELLO to be made; under the state mutex
+ * @hellos: save: how many there were before the VF is stopped; under the state mutex
+ * @state_len: save: bytes of controller state that the next HELLO, or the last one
+ *	       made, tells of; under the state mutex
+ * @ahead: save: bytes of HELLOs that can be read before the VF is stopped
  * @committed: resume: the device took over the state; under the state mutex
  * @needs_reset: resume: the VF ran since its last reset
  * @told: resume: the log says that the stream is not complete; under the state mutex
  * @error: what the session failed with, or 0: it stays failed
- * @buf: memory of @stream's data
+ * @buf: memory of @stream's data; none before the VF is stopped
  * @stream: the stream
  * @pos: save: bytes of the record that were read
  */
@@ -39,8 +58,14 @@ struct nvmevf_session {
 	struct nvmevf_device *vf;
 	struct pci_dev *pdev;
 	struct file *filp;
+	wait_queue_head_t wait;
 	unsigned long busy;
 	bool dead;
+	bool precopy;
+	bool hello_due;
+	unsigned int hellos;
+	u64 state_len;
+	atomic_t ahead;
 	bool committed;
 	bool needs_reset;
 	bool told;
@@ -90,7 +115,7 @@ static int nvmevf_session_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf, struct nvmevf_buf *buf,
+static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf,
 						 const struct file_operations *fops, int oflags)
 {
 	struct nvmevf_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
@@ -112,9 +137,7 @@ static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf, struc
 	get_device(&vf->core.vdev.device);
 	s->vf = vf;
 	s->pdev = pci_dev_get(vf->core.pdev);
-	s->buf = buf;
-	s->stream.data = buf->data;
-	s->stream.size = buf->len;
+	init_waitqueue_head(&s->wait);
 	vf->session = s;
 	return s;
 }
@@ -137,6 +160,7 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
 		return;
 
 	WRITE_ONCE(s->dead, true);
+	wake_up_all(&s->wait);
 	vf->session = NULL;
 	fput(s->filp);
 }
@@ -187,17 +211,37 @@ static int nvmevf_save_end(struct nvmevf_session *s)
 	return 0;
 }
 
+/* Before the VF is stopped HELLO is all there is, and the end of it is not the end */
+static int nvmevf_save_hello(struct nvmevf_session *s)
+{
+	struct nvmevf_stream *st = &s->stream;
+
+	if (s->precopy && !s->hello_due)
+		return -ENOMSG;
+
+	st->total = s->state_len;
+	nvmevf_stream_make_hello(st, &s->vf->lm->hello);
+	if (s->precopy) {
+		s->hello_due = false;
+		st->stage = NVMEVF_STAGE_PRECOPY;
+	} else {
+		st->data = s->buf->data;
+		st->size = s->buf->len;
+	}
+
+	return 0;
+}
+
 static int nvmevf_save_next_locked(struct nvmevf_session *s)
 {
 	/* a reset of the PF lets the VF run: what was read is worth nothing then */
 	if (nvmevf_pf_lost_locked(s->vf))
 		return -ENOTCONN;
 
-	s->pos = 0;
 	switch (s->stream.stage) {
+	case NVMEVF_STAGE_PRECOPY:
 	case NVMEVF_STAGE_HELLO:
-		nvmevf_stream_make_hello(&s->stream, &s->vf->lm->hello);
-		return 0;
+		return nvmevf_save_hello(s);
 	case NVMEVF_STAGE_DATA:
 		return nvmevf_save_piece(s);
 	default:
@@ -226,8 +270,14 @@ static ssize_t nvmevf_save_fill(struct nvmevf_session *s)
 	ret = nvmevf_save_next_locked(s);
 	nvmevf_session_unlock(s);
 
-	s->error = ret;
-	return ret ?: st->head_len + st->data_len;
+	if (ret) {
+		if (ret != -ENOMSG)
+			WRITE_ONCE(s->error, ret);
+		return ret;
+	}
+
+	s->pos = 0;
+	return st->head_len + st->data_len;
 }
 
 static ssize_t nvmevf_save_copy(struct nvmevf_session *s, char __user *buf, size_t len)
@@ -251,6 +301,8 @@ static ssize_t nvmevf_save_copy(struct nvmevf_session *s, char __user *buf, size
 		return -EFAULT;
 
 	s->pos += len;
+	if (st->stage == NVMEVF_STAGE_PRECOPY)
+		atomic_sub(len, &s->ahead);
 	return len;
 }
 
@@ -276,12 +328,183 @@ static ssize_t nvmevf_save_read(struct file *filp, char __user *buf, size_t len,
 	return done ?: ret;
 }
 
+static __poll_t nvmevf_save_poll(struct file *filp, struct poll_table_struct *wait)
+{
+	struct nvmevf_session *s = filp->private_data;
+
+	poll_wait(filp, &s->wait, wait);
+
+	if (READ_ONCE(s->dead) || READ_ONCE(s->error))
+		return EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	if (READ_ONCE(s->precopy) && !atomic_read(&s->ahead))
+		return 0;
+	return EPOLLIN | EPOLLRDNORM;
+}
+
+static void nvmevf_precopy_offer_locked(struct nvmevf_session *s, u64 state_len)
+{
+	s->state_len = state_len;
+	s->hello_due = true;
+	s->hellos++;
+	atomic_add(NVMEVF_HELLO_LEN, &s->ahead);
+	wake_up_all(&s->wait);
+}
+
+/*
+ * What HELLO says of a VF stays the same while it is open, but for how long its
+ * state may get: a guest that makes more queues has more of it.
+ */
+static int nvmevf_precopy_look_locked(struct nvmevf_session *s)
+{
+	u64 len;
+	int ret;
+
+	if (!nvmevf_precopy_info_v2(&s->vf->core.vdev) || s->hello_due ||
+	    s->hellos == NVMEVF_HELLOS_MAX)
+		return 0;
+
+	ret = nvmevf_state_size_locked(s->vf, &len);
+	if (!ret && len > s->state_len)
+		nvmevf_precopy_offer_locked(s, len);
+	return ret;
+}
+
+static int nvmevf_precopy_info_locked(struct nvmevf_session *s, struct vfio_precopy_info *info)
+{
+	int ret;
+
+	if (s->dead || !s->precopy)
+		return -EINVAL;
+	if (nvmevf_pf_lost_locked(s->vf))
+		return -ENOTCONN;
+
+	ret = nvmevf_precopy_look_locked(s);
+	if (ret)
+		return ret;
+
+	if (s->hello_due && s->hellos > 1 && nvmevf_precopy_info_v2(&s->vf->core.vdev))
+		info->flags |= VFIO_PRECOPY_INFO_REINIT;
+	info->initial_bytes = atomic_read(&s->ahead);
+	info->dirty_bytes = 0;
+	return 0;
+}
+
+static long nvmevf_save_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct nvmevf_session *s = filp->private_data;
+	struct vfio_precopy_info info;
+	int ret;
+
+	ret = vfio_check_precopy_ioctl(&s->vf->core.vdev, cmd, arg, &info);
+	if (ret)
+		return ret;
+
+	if (mutex_lock_killable(&s->vf->state_mutex))
+		return -EINTR;
+	ret = nvmevf_precopy_info_locked(s, &info);
+	nvmevf_session_unlock(s);
+	if (ret)
+		return ret;
+
+	return copy_to_user((void __user *)arg, &info,
+			    offsetofend(struct vfio_precopy_info, dirty_bytes)) ? -EFAULT : 0;
+}
+
 static const struct file_operations nvmevf_save_fops = {
 	.owner		= THIS_MODULE,
 	.read		= nvmevf_save_read,
+	.poll		= nvmevf_save_poll,
+	.unlocked_ioctl	= nvmevf_save_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
 	.release	= nvmevf_session_release,
 	.llseek		= noop_llseek,
 };
+
+static int nvmevf_save_check_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (vf->lm->hello.cap)
+		return 0;
+
+	dev_err_ratelimited(&vf->core.pdev->dev,
+			    "save refused: registers of the VF could not be read\n");
+	return -EIO;
+}
+
+/**
+ * nvmevf_precopy_open_locked - begin a save of a VF that goes on
+ * @vf: the device
+ *
+ * For the arcs RUNNING -> PRE_COPY and RUNNING_P2P -> PRE_COPY_P2P.
+ *
+ * Context: State mutex held; sends a command, a fatal signal ends it.
+ * Return: the file to read, or an ERR_PTR.
+ */
+struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_session *s;
+	u64 len;
+	int ret;
+
+	ret = nvmevf_save_check_locked(vf);
+	if (!ret)
+		ret = nvmevf_state_size_locked(vf, &len);
+	if (ret)
+		return ERR_PTR(ret);
+
+	s = nvmevf_session_new(vf, &nvmevf_save_fops, O_RDONLY);
+	if (IS_ERR(s))
+		return ERR_CAST(s);
+
+	s->precopy = true;
+	s->stream.stage = NVMEVF_STAGE_PRECOPY;
+	nvmevf_precopy_offer_locked(s, len);
+	vf->data_size = nvmevf_stream_size(len, nvmevf_pf_max_xfer(vf->lm->pf));
+	return get_file(s->filp);
+}
+
+static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64 *total)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	struct nvmevf_buf *buf;
+
+	buf = lm->ops->save_begin(lm, total, NVMEVF_EXEC_KILLABLE);
+	if (!IS_ERR(buf))
+		vf->data_size = nvmevf_stream_size(*total, nvmevf_pf_max_xfer(lm->pf));
+	return buf;
+}
+
+/**
+ * nvmevf_precopy_stop_locked - go on with the save of a VF that is stopped now
+ * @vf: the device, suspended
+ *
+ * For the arc PRE_COPY_P2P -> STOP_COPY. Another HELLO comes first, behind what
+ * was not read of the earlier ones.
+ *
+ * Context: State mutex held; sends commands, a fatal signal ends them.
+ * Return: 0 or a negative errno.
+ */
+int nvmevf_precopy_stop_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_session *s = vf->session;
+	struct nvmevf_buf *buf;
+	u64 total;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	buf = nvmevf_save_begin_locked(vf, &total);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+
+	/* @stream is for read() to go on with: there may be one under way */
+	s->buf = buf;
+	s->state_len = total;
+	vf->data_size += atomic_read(&s->ahead);
+	WRITE_ONCE(s->precopy, false);
+	wake_up_all(&s->wait);
+	return 0;
+}
 
 /**
  * nvmevf_save_open_locked - begin a save, the arc STOP -> STOP_COPY
@@ -292,32 +515,28 @@ static const struct file_operations nvmevf_save_fops = {
  */
 struct file *nvmevf_save_open_locked(struct nvmevf_device *vf)
 {
-	struct nvmevf_lm *lm = vf->lm;
 	struct nvmevf_session *s;
 	struct nvmevf_buf *buf;
 	u64 total;
+	int ret;
 
-	lockdep_assert_held(&vf->state_mutex);
+	ret = nvmevf_save_check_locked(vf);
+	if (ret)
+		return ERR_PTR(ret);
 
-	if (!lm->hello.cap) {
-		dev_err_ratelimited(&vf->core.pdev->dev,
-				    "save refused: registers of the VF could not be read\n");
-		return ERR_PTR(-EIO);
-	}
-
-	buf = lm->ops->save_begin(lm, &total, NVMEVF_EXEC_KILLABLE);
+	buf = nvmevf_save_begin_locked(vf, &total);
 	if (IS_ERR(buf))
 		return ERR_CAST(buf);
 
-	s = nvmevf_session_new(vf, buf, &nvmevf_save_fops, O_RDONLY);
+	s = nvmevf_session_new(vf, &nvmevf_save_fops, O_RDONLY);
 	if (IS_ERR(s)) {
 		nvmevf_buf_put(buf);
 		return ERR_CAST(s);
 	}
 
-	s->stream.total = total;
+	s->buf = buf;
+	s->state_len = total;
 	s->stream.stage = NVMEVF_STAGE_HELLO;
-	vf->data_size = nvmevf_stream_size(total, nvmevf_pf_max_xfer(lm->pf));
 	return get_file(s->filp);
 }
 
@@ -510,12 +729,15 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 	if (!buf)
 		return ERR_PTR(-ENOMEM);
 
-	s = nvmevf_session_new(vf, buf, &nvmevf_resume_fops, O_WRONLY);
+	s = nvmevf_session_new(vf, &nvmevf_resume_fops, O_WRONLY);
 	if (IS_ERR(s)) {
 		nvmevf_buf_put(buf);
 		return ERR_CAST(s);
 	}
 
+	s->buf = buf;
+	s->stream.data = buf->data;
+	s->stream.size = buf->len;
 	s->needs_reset = enabled && !nvmevf_io_queues_only(vf->lm);
 	s->stream.stage = NVMEVF_STAGE_RECORD;
 	return get_file(s->filp);

@@ -86,6 +86,7 @@ void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
  * @cmdset: its name in the stream
  * @name: its name in the log
  * @probe: find out whether PF and VF support it, and the formats of state
+ * @notify: tell the VF that it is going to be suspended, or NULL
  * @suspend: stop the VF; returns when it starts no transaction any more
  * @resume: let the suspended VF go on
  * @state_size: bytes of controller state as of now
@@ -102,6 +103,7 @@ struct nvmevf_lm_ops {
 	enum nvme_lm_cmdset cmdset;
 	const char *name;
 	int (*probe)(struct nvmevf_lm *lm);
+	int (*notify)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*suspend)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*resume)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*state_size)(struct nvmevf_lm *lm, u64 *size, unsigned int flags);
@@ -179,6 +181,7 @@ int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid);
 
 /**
  * enum nvmevf_stage - what comes next in a stream
+ * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; resume: not used
  * @NVMEVF_STAGE_RECORD: resume: the head of a record; save: not used
  * @NVMEVF_STAGE_HELLO: HELLO's payload; save: the whole record
  * @NVMEVF_STAGE_CHECK: resume: HELLO arrived, does it fit this VF?
@@ -190,6 +193,7 @@ int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid);
  * @NVMEVF_STAGE_DONE: the stream is complete
  */
 enum nvmevf_stage {
+	NVMEVF_STAGE_PRECOPY,
 	NVMEVF_STAGE_RECORD,
 	NVMEVF_STAGE_HELLO,
 	NVMEVF_STAGE_CHECK,
@@ -276,7 +280,10 @@ struct nvmevf_device {
 };
 
 bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
+int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
 
+struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf);
+int nvmevf_precopy_stop_locked(struct nvmevf_device *vf);
 struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
 struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
 int nvmevf_resume_finish_locked(struct nvmevf_device *vf);

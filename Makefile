@@ -6,18 +6,23 @@ obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 
 nvme-vfio-pci-y := \
 	cmds.o		\
+	dirty.o		\
 	hello.o		\
+	log.o		\
 	main.o		\
 	migf.o		\
 	pf.o		\
 	stream.o	\
+	track.o		\
 	wire.o
 
 obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 
 nvme-vfio-pci-test-y := \
 	hello_test.o	\
+	log_test.o	\
 	stream_test.o	\
+	track_test.o	\
 	wire_test.o
 
 # The PF is reached through nvme's private header

@@ -29,7 +29,7 @@ MODULE_PARM_DESC(suspend_timeout_ms,
 static unsigned int data_timeout_ms = 30000;
 module_param(data_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(data_timeout_ms,
-		 "How long a command that moves state or resumes may take, in milliseconds (default: 30000)");
+		 "How long a command that moves state, resumes or tracks may take, in milliseconds (default: 30000)");
 
 static unsigned int identify_timeout_ms = 10000;
 module_param(identify_timeout_ms, uint, 0644);
@@ -242,6 +242,79 @@ static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 			  flags | NVMEVF_EXEC_LOAD);
 }
 
+/*
+ * Silent: what a device cannot track is asked for in another way, and whether a
+ * VF is tracked at all is not always known.
+ */
+static int nvmevf_tp_track(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
+			   size_t len, struct nvmevf_track_hints *hints, unsigned int timeout_ms,
+			   unsigned int flags)
+{
+	union nvme_result result = {};
+	int ret;
+
+	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, &result, timeout_ms, flags);
+	if (!ret)
+		return 0;
+
+	if (hints) {
+		hints->mrtg = le32_to_cpu(result.u32);
+		hints->ranges = upper_32_bits(le64_to_cpu(result.u64));
+	}
+
+	pci_dbg(lm->vf, "opcode %#x: NVMe status or errno %d\n", cmd->common.opcode, ret);
+	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
+}
+
+static int nvmevf_tp_track_start(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
+				 struct nvmevf_track_hints *hints, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_track(lm->cntlid, NVME_LM_TRACK_TACT_START);
+
+	return nvmevf_tp_track(lm, &cmd, buf, ALIGN(len, sizeof(__le32)), hints, data_timeout_ms,
+			       flags);
+}
+
+static int nvmevf_tp_track_stop(struct nvmevf_lm *lm, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_track(lm->cntlid, NVME_LM_TRACK_TACT_STOP);
+
+	return nvmevf_tp_track(lm, &cmd, NULL, 0, NULL, identify_timeout_ms, flags);
+}
+
+static int nvmevf_tp_track_read(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_changes(lm->cntlid, buf->len);
+
+	return nvmevf_tp_track(lm, &cmd, buf, buf->len, NULL, data_timeout_ms, flags);
+}
+
+static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
+				unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_get(lm, 0, len);
+
+	/* without the vendor specific part */
+	cmd.common.cdw11 = cpu_to_le32(lm->cntlid);
+	return nvmevf_tp_track(lm, &cmd, buf, len, NULL, data_timeout_ms, flags);
+}
+
+/* Most VFs have so few queues that the second command is not needed */
+static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
+{
+	size_t len = min_t(size_t, buf->len, SZ_4K);
+	u64 total;
+	int ret;
+
+	ret = nvmevf_tp_get_queues(lm, buf, len, flags);
+	if (ret)
+		return ret;
+	if (!nvmevf_container_len(buf->data, &total) || total > buf->len)
+		return -EFBIG;
+
+	return total > len ? nvmevf_tp_get_queues(lm, buf, total, flags) : 0;
+}
+
 static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 {
 	lm->why_not = "no vendor state format: its state lacks the admin queue (io_queues_only)";
@@ -297,6 +370,10 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.read_state	= nvmevf_tp_read_state,
 	.write_state	= nvmevf_tp_write_state,
 	.check_suspended = nvmevf_tp_check,
+	.track_start	= nvmevf_tp_track_start,
+	.track_stop	= nvmevf_tp_track_stop,
+	.track_read	= nvmevf_tp_track_read,
+	.read_queues	= nvmevf_tp_read_queues,
 };
 
 /* Devices count VFs from 1 */
@@ -491,6 +568,8 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 	if (!lm->ops)
 		goto out;
 
+	if (lm->ops->track_start)
+		nvmevf_track_parse_limits(&lm->track, id);
 	nvmevf_hello_fill(&lm->hello, id);
 	lm->hello.cmdset = lm->ops->cmdset;
 	ret = 0;

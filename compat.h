@@ -29,6 +29,7 @@
 
 /* A name, not a string, until 6.13 */
 #define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING)
+#define NVMEVF_IMPORT_IOMMUFD_NS	MODULE_IMPORT_NS(IOMMUFD)
 
 #define NVMEVF_VFIO_OPS_7X
 #define nvmevf_set_pci_ops(core)	do { } while (0)
@@ -51,6 +52,7 @@ static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
 #define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
 
 #define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING")
+#define NVMEVF_IMPORT_IOMMUFD_NS	MODULE_IMPORT_NS("IOMMUFD")
 
 #define NVMEVF_VFIO_OPS_7X						\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\
@@ -73,6 +75,9 @@ static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
 }
 
 #endif
+
+/* In tree it is selected; without it every report fails in the core */
+#define NVMEVF_HAS_IOVA_BITMAP		IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
 
 #ifdef VFIO_PRECOPY_INFO_REINIT
 

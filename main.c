@@ -46,8 +46,14 @@ static const char *nvmevf_state_name(enum vfio_device_mig_state state)
 	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
 }
 
-/* Whether the VF works in this state: it has nothing to lose then */
-static bool nvmevf_is_running(const struct nvmevf_device *vf)
+/**
+ * nvmevf_is_running - whether the VF works in its state, and has nothing to lose
+ * @vf: the device
+ *
+ * Context: State mutex held.
+ * Return: false where the VF is suspended, or should be.
+ */
+bool nvmevf_is_running(const struct nvmevf_device *vf)
 {
 	return vf->mig_state == VFIO_DEVICE_STATE_RUNNING ||
 	       vf->mig_state == VFIO_DEVICE_STATE_PRE_COPY;
@@ -115,10 +121,12 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf)
 	nvmevf_pf_live(vf->lm->pf, &resets);
 
 	ret = vf->lm->ops->suspend(vf->lm, NVMEVF_EXEC_KILLABLE);
-	if (!ret)
+	if (!ret) {
 		vf->pf_resets = resets;
-	else if (ret == -ENXIO)
+		nvmevf_dirty_suspended_locked(vf);
+	} else if (ret == -ENXIO) {
 		vf->lm->lost = false;	/* refused: the VF runs as before */
+	}
 	return ret;
 }
 
@@ -131,10 +139,12 @@ static int nvmevf_resume_locked(struct nvmevf_device *vf)
 	int ret;
 
 	ret = vf->lm->ops->resume(vf->lm, NVMEVF_EXEC_KILLABLE);
-	if (!ret)
+	if (!ret) {
 		nvmevf_drop_saved_locked(vf);
-	else if (ret == -EREMOTEIO)
+		nvmevf_dirty_resumed_locked(vf);
+	} else if (ret == -EREMOTEIO) {
 		vf->lm->lost = true;	/* not suspended: it ran, or was reset */
+	}
 	return ret;
 }
 
@@ -315,7 +325,16 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 	return filp;
 }
 
-static int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val)
+/**
+ * nvmevf_read_reg - read a register of the VF
+ * @vf: the device
+ * @reg: its offset in BAR 0
+ * @val: where to
+ *
+ * Context: Process; takes memory_lock, so not under the state mutex.
+ * Return: 0; -EIO where the user disabled memory space; another errno.
+ */
+int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val)
 {
 	void __iomem *bar = nvmevf_bar0(&vf->core);
 
@@ -422,6 +441,7 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	nvmevf_drop_saved_locked(vf);
 	vf->lm->lost = false;
 	vf->mig_state = VFIO_DEVICE_STATE_RUNNING;
+	nvmevf_dirty_reset_locked(vf);
 }
 
 /* No command for a VF runs across its reset: the mutex is held until reset_done */
@@ -538,13 +558,21 @@ static int nvmevf_open_device(struct vfio_device *vdev)
 	return 0;
 }
 
+static void nvmevf_dirty_stop(struct nvmevf_device *vf)
+{
+	guard(mutex)(&vf->state_mutex);
+	nvmevf_dirty_stop_locked(vf, 0);
+}
+
 static void nvmevf_close_device(struct vfio_device *vdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 
 	nvmevf_pf_abort_begin(vf->lm->pf);
-	scoped_guard(mutex, &vf->state_mutex)
+	scoped_guard(mutex, &vf->state_mutex) {
 		nvmevf_reset_locked(vf);
+		nvmevf_dirty_end_locked(vf);
+	}
 	nvmevf_pf_reset_begin(vf->lm->pf);
 
 	/* resets the VF without reset_done; or not, where a lock was taken */
@@ -553,6 +581,9 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 	scoped_guard(mutex, &vf->state_mutex)
 		vf->stale = vf->core.needs_reset;
 	nvmevf_pf_abort_end(vf->lm->pf, !vf->stale);
+
+	/* not before the reset: a suspended VF stays tracked */
+	nvmevf_dirty_stop(vf);
 }
 
 static int nvmevf_plain_open_device(struct vfio_device *vdev)
@@ -646,6 +677,18 @@ static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev)
 	return lm;
 }
 
+/* Returns what the log is told of it */
+static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
+{
+	if (!vf->lm->track.ranges)
+		return "";
+	if (!NVMEVF_HAS_IOVA_BITMAP)
+		return "; no DMA logging: kernel without CONFIG_IOMMUFD_DRIVER";
+
+	vf->core.vdev.log_ops = &nvmevf_log_ops;
+	return "; DMA logging";
+}
+
 static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *lm)
 {
 	vf->lm = lm;
@@ -654,7 +697,8 @@ static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *
 					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
-	pci_info(vf->core.pdev, "migration by %s, controller %u\n", lm->ops->name, lm->cntlid);
+	pci_info(vf->core.pdev, "migration by %s, controller %u%s\n", lm->ops->name, lm->cntlid,
+		 nvmevf_enable_logging(vf));
 }
 
 static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -705,6 +749,7 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 	if (ret)
 		pci_err(pdev, "cannot be reset, what the last user left stays: %pe\n",
 			ERR_PTR(ret));
+	vf->stale = ret;
 	nvmevf_pf_abort_end(vf->lm->pf, !ret);
 }
 
@@ -715,6 +760,7 @@ static void nvmevf_remove(struct pci_dev *pdev)
 	vfio_pci_core_unregister_device(&vf->core);
 	if (vf->lm) {
 		nvmevf_clean_stale(vf);
+		nvmevf_dirty_stop(vf);
 		nvmevf_lm_free(vf->lm);
 	}
 	vfio_put_device(&vf->core.vdev);
@@ -760,5 +806,6 @@ static void __exit nvmevf_exit(void)
 }
 module_exit(nvmevf_exit);
 
+NVMEVF_IMPORT_IOMMUFD_NS;
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("VFIO PCI driver for NVMe functions, with live migration of virtual functions");

@@ -15,6 +15,7 @@
 #include <linux/pci.h>
 #include <linux/uuid.h>
 #include <linux/vfio_pci_core.h>
+#include <linux/xarray.h>
 
 #include "nvme_lm.h"
 
@@ -82,6 +83,40 @@ void nvmevf_pf_reset_begin(struct nvmevf_pf *pf);
 void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
 
 /**
+ * struct nvmevf_range - a piece of the VF's address space
+ * @first: its first byte
+ * @last: its last byte
+ */
+struct nvmevf_range {
+	u64 first;
+	u64 last;
+};
+
+/**
+ * struct nvmevf_track_hints - what a device could track instead
+ * @mrtg: finest granularity for these ranges, 2^n times 4 KiB
+ * @ranges: how many ranges of this granularity
+ */
+struct nvmevf_track_hints {
+	u16 mrtg;
+	u32 ranges;
+};
+
+/**
+ * struct nvmevf_track_limits - what the PF can track
+ * @ranges: how many ranges; 0: it does not track memory
+ * @min: finest granularity, 2^n times 4 KiB
+ * @max: coarsest granularity
+ * @pow2: the length of a range has to be a power of two
+ */
+struct nvmevf_track_limits {
+	u16 ranges;
+	u8 min;
+	u8 max;
+	bool pow2;
+};
+
+/**
  * struct nvmevf_lm_ops - one command set
  * @cmdset: its name in the stream
  * @name: its name in the log
@@ -95,6 +130,11 @@ void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
  * @write_state: send @len bytes of the buffer; with @last the device commits
  * @check_suspended: see that the VF still is suspended, or NULL
  * @undo_save: make a VF that was saved what it was before, or NULL
+ * @track_start: begin to track what is in the buffer, or NULL; with -ENOSPC the
+ *		 hints of the device come back
+ * @track_stop: end it
+ * @track_read: fill the buffer with a struct nvme_lm_changes
+ * @read_queues: fill the buffer with the state of the queues, in its container
  *
  * All but @probe: the state mutex is held; they sleep and return 0 or a
  * negative errno. @flags is NVMEVF_EXEC_KILLABLE or 0.
@@ -114,6 +154,11 @@ struct nvmevf_lm_ops {
 			   bool last, unsigned int flags);
 	int (*check_suspended)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*undo_save)(struct nvmevf_lm *lm, unsigned int flags);
+	int (*track_start)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
+			   struct nvmevf_track_hints *hints, unsigned int flags);
+	int (*track_stop)(struct nvmevf_lm *lm, unsigned int flags);
+	int (*track_read)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags);
+	int (*read_queues)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags);
 };
 
 /**
@@ -134,9 +179,10 @@ struct nvmevf_lm_ops {
  * @uuids: those UUIDs
  * @saved: what the vendor set's SAVE returned; kept until it is loaded back, or reset
  * @saved_len: bytes of state in @saved
+ * @track: what the PF can track
  * @hello: identity and limits for HELLO, complete but for the state's length
  *
- * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids. The
+ * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids, @track. The
  * state mutex of the device protects the rest.
  */
 struct nvmevf_lm {
@@ -155,6 +201,7 @@ struct nvmevf_lm {
 	uuid_t *uuids;
 	struct nvmevf_buf *saved;
 	u32 saved_len;
+	struct nvmevf_track_limits track;
 	struct nvme_lm_hello hello;
 };
 
@@ -170,6 +217,8 @@ struct nvme_command nvmevf_encode_resume(u16 cntlid);
 struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len);
 struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
 				      bool last);
+struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact);
+struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
@@ -254,6 +303,92 @@ void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *i
 int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
 
 /**
+ * struct nvmevf_track_plan - what a device is asked to track
+ * @limits: what it can
+ * @page_size: what the user would like, a power of two, at least 4 KiB
+ * @mrtg: granularity, 2^n times 4 KiB
+ * @limit: how many ranges the device may be asked for
+ * @used: how many it was asked for
+ * @nr: how many ranges the user has
+ * @wanted: those ranges, ascending, not overlapping
+ * @work: as many, to work with
+ */
+struct nvmevf_track_plan {
+	const struct nvmevf_track_limits *limits;
+	u64 page_size;
+	u8 mrtg;
+	u32 limit;
+	u32 used;
+	unsigned int nr;
+	struct nvmevf_range *wanted;
+	struct nvmevf_range *work;
+};
+
+/* Ranges in one Track Send, whatever the device can */
+#define NVMEVF_TRACK_MAX	SZ_4K
+
+void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id);
+void nvmevf_track_begin(struct nvmevf_track_plan *plan);
+int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out, size_t *len);
+int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
+			const struct nvmevf_track_hints *hints);
+int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid);
+int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r);
+int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs, unsigned int max);
+
+/**
+ * struct nvmevf_log - memory that was written and not reported yet
+ * @chunks: by chunk of the address space a bitmap, or that all of it is otherwise
+ * @bitmaps: how many bitmaps there are
+ * @entries: how many chunks of which something is stored
+ * @all: where nothing is stored, all was written
+ */
+struct nvmevf_log {
+	struct xarray chunks;
+	unsigned long bitmaps;
+	unsigned long entries;
+	bool all;
+};
+
+#define NVMEVF_LOG_SHIFT	12
+
+void nvmevf_log_init(struct nvmevf_log *log);
+void nvmevf_log_destroy(struct nvmevf_log *log);
+void nvmevf_log_add_all(struct nvmevf_log *log);
+void nvmevf_log_add(struct nvmevf_log *log, const struct nvmevf_range *r);
+bool nvmevf_log_take(struct nvmevf_log *log, const struct nvmevf_range *in,
+		     struct nvmevf_range *out);
+
+/**
+ * struct nvmevf_dirty - DMA logging of one VF
+ * @on: the user started it, and has not stopped it
+ * @tracked: the device has tracked all writes since they were added to @log last
+ * @device: the device may track something for this VF, wanted or not
+ * @resets: nvmevf_pf_live()'s number when the device began
+ * @cqs_done: the completion queues of the suspended VF are in @log
+ * @nr_cqs: number of entries in @cqs; -1: not known
+ * @cqs: the completion queues when last asked
+ * @plan: what is tracked
+ * @buf: memory for one transfer
+ * @log: what was written
+ *
+ * But for @device and @resets all is of the time that logging is on. The state
+ * mutex protects it.
+ */
+struct nvmevf_dirty {
+	bool on;
+	bool tracked;
+	bool device;
+	long resets;
+	bool cqs_done;
+	int nr_cqs;
+	struct nvmevf_range *cqs;
+	struct nvmevf_track_plan *plan;
+	struct nvmevf_buf *buf;
+	struct nvmevf_log log;
+};
+
+/**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
  * @core: what every vfio-pci device is
  * @lm: how it is migrated; NULL: it cannot be, and acts as with vfio-pci
@@ -265,6 +400,7 @@ int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
  * @session: the open save or resume session, or NULL
  * @pf_resets: nvmevf_pf_live()'s number when the VF was suspended
  * @data_size: stream size last known, never 0
+ * @dirty: DMA logging
  * @stale: the reset at close was skipped: what the last user left is in the VF
  */
 struct nvmevf_device {
@@ -276,9 +412,12 @@ struct nvmevf_device {
 	struct nvmevf_session *session;
 	long pf_resets;
 	u64 data_size;
+	struct nvmevf_dirty dirty;
 	bool stale;
 };
 
+bool nvmevf_is_running(const struct nvmevf_device *vf);
+int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
 bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
 
@@ -288,5 +427,12 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
 struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
 int nvmevf_resume_finish_locked(struct nvmevf_device *vf);
 void nvmevf_session_end_locked(struct nvmevf_device *vf);
+
+extern const struct vfio_log_ops nvmevf_log_ops;
+void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf);
+void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf);
+void nvmevf_dirty_reset_locked(struct nvmevf_device *vf);
+void nvmevf_dirty_end_locked(struct nvmevf_device *vf);
+void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags);
 
 #endif /* NVMEVF_NVME_H */

@@ -11,11 +11,14 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/compiler.h>
 #include <linux/sizes.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
 /* Opcodes of the Admin command set, Fig 28 and 141 */
+#define NVME_LM_ADMIN_TRACK_SEND	0x3d
+#define NVME_LM_ADMIN_TRACK_RECEIVE	0x3e
 #define NVME_LM_ADMIN_MIGRATION_SEND	0x41
 #define NVME_LM_ADMIN_MIGRATION_RECEIVE	0x42
 
@@ -51,6 +54,13 @@
 
 /* Get Controller State completion DW0, Fig 347 */
 #define NVME_LM_GET_CSUP		BIT(0)
+
+/* Track Send CDW10, Fig 464 and 467; Track Receive CDW10, Fig 458 */
+#define NVME_LM_TRACK_SEND_MEMORY	0x1
+#define NVME_LM_TRACK_TACT_SHIFT	16
+#define NVME_LM_TRACK_TACT_STOP		0x0
+#define NVME_LM_TRACK_TACT_START	0x1
+#define NVME_LM_TRACK_RECEIVE_MEMORY	0x0
 
 /* Command specific status values (SCT 1h), Fig 103 */
 #define NVME_LM_SC_INVALID_CNTLID	0x11f
@@ -130,6 +140,132 @@ struct nvme_lm_state_header {
 };
 
 #define NVME_LM_CSATTR_SUSPENDED	BIT(0)
+
+/**
+ * struct nvme_lm_state - head of the NVMe Controller State, Fig 359
+ * @ver: NVME_LM_STATE_VERSION
+ * @niosq: number of I/O Submission Queues
+ * @niocq: number of I/O Completion Queues
+ * @rsvd6: reserved
+ *
+ * Behind it @niosq entries of 24 bytes, then @niocq of struct nvme_lm_state_cq.
+ */
+struct nvme_lm_state {
+	__le16 ver;
+	__le16 niosq;
+	__le16 niocq;
+	__u8 rsvd6[2];
+};
+
+#define NVME_LM_STATE_SQ_SIZE		24
+
+/**
+ * struct nvme_lm_state_cq - an I/O Completion Queue, Fig 361
+ * @prp1: PRP Entry 1 of the command that created it
+ * @qsize: number of entries, 0's based
+ * @qid: its identifier
+ * @head: head pointer
+ * @tail: tail pointer
+ * @attr: bit 0: physically contiguous
+ * @rsvd20: reserved
+ */
+struct nvme_lm_state_cq {
+	__le64 prp1;
+	__le16 qsize;
+	__le16 qid;
+	__le16 head;
+	__le16 tail;
+	__le32 attr;
+	__u8 rsvd20[4];
+};
+
+#define NVME_LM_CQ_CONTIGUOUS		BIT(0)
+
+/* Where struct nvme_lm_track_limits is in the Identify Controller data */
+#define NVME_LM_ID_TRACK_LIMITS		570
+
+/**
+ * struct nvme_lm_track_limits - what a controller can track, Fig 312
+ * @cmmrtd: memory range descriptors that it can track in all
+ * @nmmrtd: those that the NVM subsystem can
+ * @minmrtg: finest granularity, 2^n times 4 KiB
+ * @maxmrtg: coarsest granularity
+ * @trattr: NVME_LM_TRATTR_*
+ */
+struct nvme_lm_track_limits {
+	__le16 cmmrtd;
+	__le16 nmmrtd;
+	__u8 minmrtg;
+	__u8 maxmrtg;
+	__u8 trattr;
+} __packed;
+
+#define NVME_LM_TRATTR_THMCS		BIT(0)
+#define NVME_LM_TRATTR_MRTLL		BIT(2)
+
+/* The unit of granularities */
+#define NVME_LM_TRACK_SHIFT		12
+
+/**
+ * struct nvme_lm_track_range - memory to be tracked, Fig 470
+ * @saddr: where it begins
+ * @len: how many times the granularity it is long
+ */
+struct nvme_lm_track_range {
+	__le64 saddr;
+	__le32 len;
+} __packed;
+
+/**
+ * struct nvme_lm_track - Track Memory Changes, Fig 468
+ * @ver: version of this structure, 0h
+ * @rsvd1: reserved
+ * @rmrtg: granularity, 2^n times 4 KiB
+ * @rnmrtd: number of ranges
+ * @range: the ranges
+ */
+struct nvme_lm_track {
+	__u8 ver;
+	__u8 rsvd1[2];
+	__u8 rmrtg;
+	__le32 rnmrtd;
+	struct nvme_lm_track_range range[];
+};
+
+/**
+ * struct nvme_lm_change - memory that was written, Fig 461
+ * @saddr: where it begins
+ * @len: how many times the granularity it is long
+ * @rsvd12: reserved
+ */
+struct nvme_lm_change {
+	__le64 saddr;
+	__le32 len;
+	__u8 rsvd12[4];
+};
+
+/**
+ * struct nvme_lm_changes - Tracked Memory Changes, Fig 460
+ * @ver: version of this structure, 0h
+ * @attrb: NVME_LM_CHANGES_*
+ * @cntlid: the controller that wrote
+ * @ntmcd: number of entries of @change
+ * @rpmpg: granularity, 2^n times 4 KiB
+ * @rsvd10: reserved
+ * @change: what was written
+ */
+struct nvme_lm_changes {
+	__u8 ver;
+	__u8 attrb;
+	__le16 cntlid;
+	__le32 ntmcd;
+	__le16 rpmpg;
+	__u8 rsvd10[6];
+	struct nvme_lm_change change[];
+};
+
+#define NVME_LM_CHANGES_MTR		BIT(0)
+#define NVME_LM_CHANGES_SUSP		BIT(1)
 
 /* The vendor specific set of 2022: opcodes, and the PF's Identify byte 3072 */
 #define NVME_LM_VS_QUERY_DATA_SIZE	0xc4
@@ -260,6 +396,13 @@ static_assert(sizeof(struct nvme_lm_secondary_list) == 4096);
 static_assert(sizeof(struct nvme_lm_state_header) == 48);
 static_assert(offsetof(struct nvme_lm_state_header, nvmecss) == 16);
 static_assert(offsetof(struct nvme_lm_state_header, vss) == 32);
+static_assert(sizeof(struct nvme_lm_state) == 8);
+static_assert(sizeof(struct nvme_lm_state_cq) == 24);
+static_assert(sizeof(struct nvme_lm_track_limits) == 7);
+static_assert(sizeof(struct nvme_lm_track_range) == 12);
+static_assert(sizeof(struct nvme_lm_track) == 8);
+static_assert(sizeof(struct nvme_lm_change) == 16);
+static_assert(sizeof(struct nvme_lm_changes) == 16);
 static_assert(sizeof(struct nvme_lm_rec) == 16);
 static_assert(sizeof(struct nvme_lm_hello) == 392);
 static_assert(offsetof(struct nvme_lm_hello, sn) == 72);

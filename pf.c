@@ -649,7 +649,7 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
  * @cmd: the command; opcode and dwords as they go out, no data pointer
  * @buf: its data or NULL; a command that was given up keeps a reference
  * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_pf_max_xfer()
- * @result: completion dwords 0 and 1, or NULL; set only where 0 is returned
+ * @result: completion dwords 0 and 1, or NULL; set only where the device answered
  * @timeout_ms: how long to wait for a slot, for a tag and for the answer each,
  *	       in milliseconds
  * @flags: enum nvmevf_exec_flags
@@ -701,7 +701,7 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 		return ret;
 
 	ret = req->err;
-	if (!ret && result)
+	if (ret >= 0 && result)
 		*result = req->result;
 
 out_free:

@@ -179,6 +179,46 @@ struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, si
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_set);
 
 /**
+ * nvmevf_encode_track - Track Send, Track Memory Changes: Fig 464 to 467
+ * @cntlid: the controller
+ * @tact: NVME_LM_TRACK_TACT_*
+ *
+ * There is no length: the data tells it.
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact)
+{
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_TRACK_SEND,
+		.common.cdw10 = cpu_to_le32(NVME_LM_TRACK_SEND_MEMORY |
+					    tact << NVME_LM_TRACK_TACT_SHIFT),
+		.common.cdw11 = cpu_to_le32(cntlid),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_track);
+
+/**
+ * nvmevf_encode_changes - Track Receive, Tracked Memory Changes: Fig 457 to 459
+ * @cntlid: the controller
+ * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
+ *
+ * Context: Any.
+ * Return: the command.
+ */
+struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len)
+{
+	return (struct nvme_command) {
+		.common.opcode = NVME_LM_ADMIN_TRACK_RECEIVE,
+		.common.cdw10 = cpu_to_le32(NVME_LM_TRACK_RECEIVE_MEMORY),
+		.common.cdw11 = cpu_to_le32(cntlid),
+		.common.cdw12 = cpu_to_le32(len / sizeof(__le32) - 1),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_changes);
+
+/**
  * nvmevf_encode_vs - a command of the vendor specific set
  * @opcode: NVME_LM_VS_*
  * @vfn: number of the VF, counted from 1

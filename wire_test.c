@@ -42,6 +42,30 @@ static const struct {
 	OFFSET_OF(nvme_lm_state_header, csattr, 2),
 	OFFSET_OF(nvme_lm_state_header, nvmecss, 16),
 	OFFSET_OF(nvme_lm_state_header, vss, 32),
+	SIZE_OF(nvme_lm_state, 8),
+	OFFSET_OF(nvme_lm_state, niosq, 2),
+	OFFSET_OF(nvme_lm_state, niocq, 4),
+	SIZE_OF(nvme_lm_state_cq, 24),
+	OFFSET_OF(nvme_lm_state_cq, prp1, 0),
+	OFFSET_OF(nvme_lm_state_cq, qsize, 8),
+	OFFSET_OF(nvme_lm_state_cq, qid, 10),
+	OFFSET_OF(nvme_lm_state_cq, head, 12),
+	OFFSET_OF(nvme_lm_state_cq, tail, 14),
+	OFFSET_OF(nvme_lm_state_cq, attr, 16),
+	SIZE_OF(nvme_lm_track_limits, 7),
+	OFFSET_OF(nvme_lm_track_limits, trattr, 6),
+	SIZE_OF(nvme_lm_track, 8),
+	OFFSET_OF(nvme_lm_track, rmrtg, 3),
+	OFFSET_OF(nvme_lm_track, rnmrtd, 4),
+	OFFSET_OF(nvme_lm_track, range[1].saddr, 20),
+	OFFSET_OF(nvme_lm_track, range[1].len, 28),
+	SIZE_OF(nvme_lm_changes, 16),
+	OFFSET_OF(nvme_lm_changes, attrb, 1),
+	OFFSET_OF(nvme_lm_changes, cntlid, 2),
+	OFFSET_OF(nvme_lm_changes, ntmcd, 4),
+	OFFSET_OF(nvme_lm_changes, rpmpg, 8),
+	OFFSET_OF(nvme_lm_changes, change[1].saddr, 32),
+	OFFSET_OF(nvme_lm_changes, change[1].len, 40),
 	SIZE_OF(nvme_lm_rec, 16),
 	OFFSET_OF(nvme_lm_rec, tag, 0),
 	OFFSET_OF(nvme_lm_rec, flags, 4),
@@ -243,6 +267,30 @@ static void test_encode_set(struct kunit *test)
 	struct nvme_command cmd = nvmevf_encode_set(&c->lm, c->offset, c->len, c->last);
 
 	expect_dwords(test, &cmd, c->want);
+}
+
+static void test_encode_track(struct kunit *test)
+{
+	static const u32 start[16] = { [0] = 0x3d, [10] = 0x00010001, [11] = 0x0000fedc };
+	static const u32 stop[16] = { [0] = 0x3d, [10] = 0x00000001, [11] = 0x00000002 };
+	struct nvme_command cmd;
+
+	cmd = nvmevf_encode_track(0xfedc, NVME_LM_TRACK_TACT_START);
+	expect_dwords(test, &cmd, start);
+	cmd = nvmevf_encode_track(0x0002, NVME_LM_TRACK_TACT_STOP);
+	expect_dwords(test, &cmd, stop);
+}
+
+static void test_encode_changes(struct kunit *test)
+{
+	static const u32 page[16] = { [0] = 0x3e, [11] = 0x0000fedc, [12] = 0x000003ff };
+	static const u32 least[16] = { [0] = 0x3e, [11] = 0x00000002 };
+	struct nvme_command cmd;
+
+	cmd = nvmevf_encode_changes(0xfedc, 4096);
+	expect_dwords(test, &cmd, page);
+	cmd = nvmevf_encode_changes(0x0002, 4);
+	expect_dwords(test, &cmd, least);
 }
 
 struct vs_case {
@@ -730,6 +778,8 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(test_encode_resume),
 	KUNIT_CASE_PARAM(test_encode_get, get_gen_params),
 	KUNIT_CASE_PARAM(test_encode_set, set_gen_params),
+	KUNIT_CASE(test_encode_track),
+	KUNIT_CASE(test_encode_changes),
 	KUNIT_CASE_PARAM(test_encode_vs, vs_gen_params),
 	KUNIT_CASE(test_status_to_errno),
 	KUNIT_CASE(test_answer_status),

@@ -1,0 +1,669 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMA logging: the device tracks which memory the VF writes.
+ *
+ * The log of the device is one per controller, and a read takes out of it: what
+ * comes goes into a log of our own, from which a report takes its part. Where it
+ * is not known what was written, for example over a reset, all was.
+ *
+ * Between the user's start and stop the device may be unable to track: a VF that
+ * is suspended cannot be told to. It writes nothing either, so that is made up for
+ * when it is resumed.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/interval_tree.h>
+#include <linux/iova_bitmap.h>
+#include <linux/log2.h>
+#include <linux/nvme.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "compat.h"
+#include "nvme.h"
+
+/* Bytes of what was written that are read at a time: room for 4095 pieces */
+#define NVMEVF_DIRTY_XFER	SZ_64K
+
+/* A VF at work writes while it is read: the rest is for the next report */
+#define NVMEVF_DIRTY_READS	64
+
+/* Pieces of a report that are taken at a time */
+#define NVMEVF_DIRTY_PIECES	32
+
+/* How often less is asked of a device that refuses */
+#define NVMEVF_DIRTY_TRIES	32
+
+/* The Admin Completion Queue, read before the state mutex is taken */
+struct nvmevf_acq {
+	bool known;
+	bool there;
+	struct nvmevf_range range;
+};
+
+static void nvmevf_read_acq(struct nvmevf_device *vf, struct nvmevf_acq *acq)
+{
+	u32 lo, hi, aqa;
+
+	acq->known = !nvmevf_read_reg(vf, NVME_REG_ACQ, &lo) &&
+		     !nvmevf_read_reg(vf, NVME_REG_ACQ + sizeof(lo), &hi) &&
+		     !nvmevf_read_reg(vf, NVME_REG_AQA, &aqa) && aqa != U32_MAX;
+	if (!acq->known)
+		return;
+
+	acq->there = lo || hi || aqa;
+	acq->range.first = (u64)hi << 32 | lo;
+	acq->range.last = acq->range.first +
+			  ((aqa >> 16 & 0xfff) + 1) * sizeof(struct nvme_completion) - 1;
+}
+
+static void nvmevf_plan_free(struct nvmevf_track_plan *plan)
+{
+	if (!plan)
+		return;
+
+	kvfree(plan->wanted);
+	kvfree(plan->work);
+	kfree(plan);
+}
+
+static struct nvmevf_track_plan *nvmevf_plan_alloc(struct nvmevf_device *vf, u32 nr)
+{
+	struct nvmevf_track_plan *plan = kzalloc_obj(*plan, GFP_KERNEL_ACCOUNT);
+
+	if (!plan)
+		return NULL;
+
+	plan->limits = &vf->lm->track;
+	plan->nr = nr;
+	plan->wanted = kvmalloc_array(nr, sizeof(*plan->wanted), GFP_KERNEL_ACCOUNT);
+	plan->work = kvmalloc_array(nr, sizeof(*plan->work), GFP_KERNEL_ACCOUNT);
+	if (!plan->wanted || !plan->work) {
+		nvmevf_plan_free(plan);
+		return NULL;
+	}
+
+	return plan;
+}
+
+/* The core checked all of a range but whether there is anything in it */
+static int nvmevf_plan_set(struct nvmevf_track_plan *plan, struct rb_root_cached *ranges)
+{
+	struct interval_tree_node *node;
+	unsigned int n = 0;
+
+	for (node = interval_tree_iter_first(ranges, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		if (n == plan->nr || node->last < node->start || node->last == ULONG_MAX)
+			return -EINVAL;
+		plan->wanted[n].first = node->start;
+		plan->wanted[n].last = node->last;
+		n++;
+	}
+
+	return n == plan->nr ? 0 : -EINVAL;
+}
+
+static struct nvmevf_track_plan *nvmevf_plan_new(struct nvmevf_device *vf,
+						 struct rb_root_cached *ranges, u32 nr,
+						 u64 page_size)
+{
+	struct nvmevf_track_plan *plan;
+	int ret;
+
+	if (page_size < SZ_4K || !is_power_of_2(page_size))
+		return ERR_PTR(-EINVAL);
+
+	plan = nvmevf_plan_alloc(vf, nr);
+	if (!plan)
+		return ERR_PTR(-ENOMEM);
+
+	ret = nvmevf_plan_set(plan, ranges);
+	if (ret) {
+		nvmevf_plan_free(plan);
+		return ERR_PTR(ret);
+	}
+
+	plan->page_size = page_size;
+	return plan;
+}
+
+/**
+ * nvmevf_dirty_stop_locked - have the device stop to track what nobody asks for
+ * @vf: the device
+ * @flags: NVMEVF_EXEC_KILLABLE or 0
+ *
+ * A suspended VF stays tracked, that is for later.
+ *
+ * Context: State mutex held; sends a command.
+ */
+void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags)
+{
+	int ret;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (!vf->dirty.device || vf->stale)
+		return;
+
+	ret = vf->lm->ops->track_stop(vf->lm, flags);
+	/* not tracked: a reset of the VF or of the PF may have ended it */
+	if (!ret || ret == -ENXIO)
+		vf->dirty.device = false;
+	else
+		pci_dbg(vf->core.pdev, "device goes on tracking: %pe\n", ERR_PTR(ret));
+}
+
+/* Once with what the plan is now */
+static int nvmevf_track_try_locked(struct nvmevf_device *vf, struct nvmevf_buf *buf,
+				   struct nvmevf_track_hints *hints)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	size_t len;
+	int ret;
+
+	ret = nvmevf_track_fill(d->plan, buf->data, &len);
+	if (ret)
+		return ret;
+
+	nvmevf_pf_live(vf->lm->pf, &d->resets);
+	ret = vf->lm->ops->track_start(vf->lm, buf, len, hints, NVMEVF_EXEC_KILLABLE);
+	/* given up: it may be tracking, or will be */
+	if (!ret || ret == -ETIMEDOUT || ret == -EINTR || ret == -ECANCELED)
+		d->device = true;
+	return ret;
+}
+
+static int nvmevf_track_negotiate_locked(struct nvmevf_device *vf, struct nvmevf_buf *buf)
+{
+	struct nvmevf_track_hints hints = {};
+	struct nvmevf_dirty *d = &vf->dirty;
+	unsigned int i;
+	int ret = 0;
+
+	nvmevf_track_begin(d->plan);
+	for (i = 0; i < NVMEVF_DIRTY_TRIES; i++) {
+		ret = nvmevf_track_try_locked(vf, buf, &hints);
+		if (ret == -ENXIO && !i) {
+			/* by whoever had the VF before */
+			d->device = true;
+			nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_KILLABLE);
+			continue;
+		}
+		if (!ret || nvmevf_track_adjust(d->plan, ret, &hints))
+			break;
+	}
+
+	return ret;
+}
+
+/* Have the device track what the user asked for; what was written until now is not known */
+static int nvmevf_track_start_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	struct nvmevf_buf *buf;
+	int ret;
+
+	nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_KILLABLE);
+
+	buf = nvmevf_buf_alloc(struct_size_t(struct nvme_lm_track, range, NVMEVF_TRACK_MAX));
+	ret = buf ? nvmevf_track_negotiate_locked(vf, buf) : -ENOMEM;
+	nvmevf_buf_put(buf);
+
+	d->tracked = !ret;
+	if (ret)
+		dev_err_ratelimited(&vf->core.pdev->dev, "memory cannot be tracked: %pe\n",
+				    ERR_PTR(ret));
+	else
+		pci_dbg(vf->core.pdev, "%u ranges tracked by %llu bytes\n", d->plan->used,
+			(u64)SZ_4K << d->plan->mrtg);
+	return ret;
+}
+
+/* A PF that was reset tracks nothing any more; which is not counted before 7.0 */
+static bool nvmevf_dirty_is_tracked(struct nvmevf_device *vf)
+{
+	long resets;
+
+	return vf->dirty.tracked && nvmevf_pf_live(vf->lm->pf, &resets) &&
+	       resets == vf->dirty.resets;
+}
+
+/* Nobody knows what was written */
+static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+
+	d->tracked = false;
+	d->cqs_done = false;
+	d->nr_cqs = -1;
+	nvmevf_log_add_all(&d->log);
+}
+
+/**
+ * nvmevf_dirty_suspended_locked - the VF was suspended
+ * @vf: the device
+ *
+ * Context: State mutex held.
+ */
+void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (vf->dirty.on && !nvmevf_dirty_is_tracked(vf))
+		nvmevf_dirty_lose_locked(vf);
+}
+
+/**
+ * nvmevf_dirty_resumed_locked - the VF goes on: what had to wait for it can be done
+ * @vf: the device
+ *
+ * Context: State mutex held; sends commands, a fatal signal ends them.
+ */
+void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (!d->on) {
+		nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_KILLABLE);
+		return;
+	}
+
+	d->cqs_done = false;
+	if (!d->tracked) {
+		/* where it fails the next report tries again */
+		nvmevf_track_start_locked(vf);
+		nvmevf_log_add_all(&d->log);
+	}
+}
+
+/**
+ * nvmevf_dirty_reset_locked - the VF was reset
+ * @vf: the device
+ *
+ * Logging goes on. Whether the device does is not said anywhere, and it is not
+ * asked here, in the middle of a reset: the next report starts it anew.
+ *
+ * Context: State mutex held.
+ */
+void nvmevf_dirty_reset_locked(struct nvmevf_device *vf)
+{
+	if (vf->dirty.on)
+		nvmevf_dirty_lose_locked(vf);
+}
+
+/**
+ * nvmevf_dirty_end_locked - end logging, if it is on
+ * @vf: the device; may still be tracked
+ *
+ * Context: State mutex held.
+ */
+void nvmevf_dirty_end_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (!d->on)
+		return;
+
+	d->on = false;
+	d->tracked = false;
+	nvmevf_log_destroy(&d->log);
+	nvmevf_plan_free(d->plan);
+	d->plan = NULL;
+	nvmevf_buf_put(d->buf);
+	d->buf = NULL;
+	kvfree(d->cqs);
+	d->cqs = NULL;
+}
+
+static void nvmevf_add_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_range *cqs, int n)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	int i;
+
+	/* queues that came and went may have been written to */
+	if (n != d->nr_cqs || memcmp(cqs, d->cqs, n * sizeof(*cqs)))
+		nvmevf_log_add_all(&d->log);
+	for (i = 0; i < n; i++)
+		nvmevf_log_add(&d->log, &cqs[i]);
+
+	d->nr_cqs = n;
+}
+
+static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq,
+				  struct nvmevf_range *cqs, unsigned int max)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	int n;
+
+	if (!acq->known)
+		return -EIO;
+
+	n = vf->lm->ops->read_queues(vf->lm, d->buf, NVMEVF_EXEC_KILLABLE);
+	if (!n)
+		n = nvmevf_queues_parse(d->buf->data, d->buf->len, cqs, max - 1);
+	if (n >= 0 && acq->there)
+		cqs[n++] = acq->range;
+	return n;
+}
+
+/*
+ * A device need not track what it writes to completion queues: those that there
+ * are count as written. Whatever keeps from finding them, all does.
+ */
+static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	unsigned int max = d->buf->len / sizeof(struct nvme_lm_state_cq) + 1;
+	struct nvmevf_range *cqs;
+	int n = -ENOMEM;
+
+	if (d->cqs_done)
+		return;
+
+	cqs = kvmalloc_array(max, sizeof(*cqs), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (cqs)
+		n = nvmevf_read_cqs_locked(vf, acq, cqs, max);
+	if (n < 0) {
+		pci_dbg(vf->core.pdev, "completion queues: %pe\n", ERR_PTR(n));
+		nvmevf_log_add_all(&d->log);
+		d->nr_cqs = -1;
+		kvfree(cqs);
+		return;
+	}
+
+	nvmevf_add_cqs_locked(vf, cqs, n);
+	kvfree(d->cqs);
+	d->cqs = cqs;
+	d->cqs_done = !nvmevf_is_running(vf);
+}
+
+/* What the device tells, once: whether there is more, or an errno */
+static int nvmevf_read_changes_locked(struct nvmevf_device *vf, u64 *bytes)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	const struct nvme_lm_changes *c = d->buf->data;
+	struct nvmevf_range r;
+	int i, n, ret;
+
+	ret = vf->lm->ops->track_read(vf->lm, d->buf, NVMEVF_EXEC_KILLABLE);
+	if (ret)
+		return ret;
+
+	n = nvmevf_changes_check(c, d->buf->len, vf->lm->cntlid);
+	if (n < 0)
+		return n;
+	if (!nvmevf_is_running(vf) && !(c->attrb & NVME_LM_CHANGES_SUSP)) {
+		pci_err(vf->core.pdev, "controller is no longer suspended: it was reset or its PF was\n");
+		vf->lm->lost = true;
+		return -ENOTCONN;
+	}
+
+	for (i = 0; i < n; i++) {
+		ret = nvmevf_changes_get(c, i, &r);
+		if (ret)
+			return ret;
+		nvmevf_log_add(&d->log, &r);
+		*bytes += min(r.last - r.first, U64_MAX - *bytes);
+	}
+
+	return c->attrb & NVME_LM_CHANGES_MTR;
+}
+
+/*
+ * A suspended VF has written no more than there is, however coarse that is told: a
+ * device that says more would say so for ever.
+ */
+static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
+{
+	u64 span = plan->wanted[plan->nr - 1].last - plan->wanted[0].first;
+
+	return span > U64_MAX / 8 ? U64_MAX : SZ_4G + 4 * span;
+}
+
+/*
+ * While the VF works a report is what was written at some time. Once it is
+ * suspended nothing may be left in the device.
+ */
+static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf)
+{
+	unsigned int reads = 0;
+	u64 bytes = 0;
+	int ret;
+
+	do {
+		ret = nvmevf_read_changes_locked(vf, &bytes);
+		if (!nvmevf_is_running(vf) && bytes >= nvmevf_dirty_most(vf->dirty.plan))
+			ret = -EPROTO;
+	} while (ret > 0 && (!nvmevf_is_running(vf) || ++reads < NVMEVF_DIRTY_READS));
+
+	return min(ret, 0);
+}
+
+/* The state that a report begins with, or why there can be none */
+static int nvmevf_report_check_locked(struct nvmevf_device *vf)
+{
+	if (!vf->dirty.on)
+		return -EINVAL;
+	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
+		return -EIO;
+	if (nvmevf_pf_lost_locked(vf))
+		return -ENOTCONN;
+	return 0;
+}
+
+/*
+ * Nothing is tracked, so that all counts as written, once more when it is. A VF
+ * that is suspended writes nothing: what it wrote before is in the log.
+ */
+static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+{
+	int ret;
+
+	if (vf->dirty.tracked)
+		nvmevf_dirty_lose_locked(vf);
+	if (!nvmevf_is_running(vf))
+		return 0;
+
+	nvmevf_log_cqs_locked(vf, acq);
+	ret = nvmevf_track_start_locked(vf);
+	nvmevf_log_add_all(&vf->dirty.log);
+	/* a reset, or a command that was given up before it */
+	return ret == -ECANCELED || ret == -EBUSY ? 0 : ret;
+}
+
+/* Bring the log up to date */
+static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+{
+	int ret;
+
+	ret = nvmevf_report_check_locked(vf);
+	if (ret)
+		return ret;
+	if (!nvmevf_dirty_is_tracked(vf))
+		return nvmevf_report_untracked_locked(vf, acq);
+
+	nvmevf_log_cqs_locked(vf, acq);
+	ret = nvmevf_read_all_changes_locked(vf);
+	if (!ret)
+		return 0;
+
+	/* some of it may be lost: a device tells once */
+	nvmevf_dirty_lose_locked(vf);
+	if (ret == -ECANCELED)
+		return 0;
+	if (nvmevf_is_running(vf) && (ret == -ENXIO || ret == -ENOTCONN))
+		return nvmevf_report_untracked_locked(vf, acq);
+	if (ret == -ENXIO && !vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE))
+		return 0;
+	if (ret == -ENXIO || ret == -ENOTCONN)
+		vf->lm->lost = true;
+	dev_err_ratelimited(&vf->core.pdev->dev, "written memory cannot be told: %pe\n",
+			    ERR_PTR(ret));
+	return ret;
+}
+
+static int nvmevf_report_begin(struct nvmevf_device *vf)
+{
+	struct nvmevf_acq acq;
+	int ret;
+
+	nvmevf_read_acq(vf, &acq);
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return -EINTR;
+	ret = nvmevf_report_begin_locked(vf, &acq);
+	mutex_unlock(&vf->state_mutex);
+	return ret;
+}
+
+/* Take some of the log, from the beginning of @in, which becomes what is left; returns how much */
+static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
+			      struct nvmevf_range *out, bool *more)
+{
+	int n = 0;
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return -EINTR;
+
+	*more = vf->dirty.on;
+	while (*more && n < NVMEVF_DIRTY_PIECES) {
+		*more = nvmevf_log_take(&vf->dirty.log, in, &out[n]);
+		if (!*more)
+			break;
+		*more = out[n].last < in->last;
+		in->first = out[n++].last + 1;
+	}
+
+	mutex_unlock(&vf->state_mutex);
+	return n;
+}
+
+/* The bits are in user memory: no lock is held, as at every access to that */
+static int nvmevf_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+				     unsigned long length, struct iova_bitmap *dirty)
+{
+	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_range in = { iova, iova + length - 1 }, out[NVMEVF_DIRTY_PIECES];
+	bool more = true;
+	int ret, i, n;
+
+	if (!length)
+		return -EINVAL;
+
+	ret = nvmevf_report_begin(vf);
+	if (ret)
+		return ret;
+
+	while (more) {
+		n = nvmevf_report_take(vf, &in, out, &more);
+		if (n < 0)
+			return n;
+		for (i = 0; i < n; i++)
+			iova_bitmap_set(dirty, out[i].first, out[i].last - out[i].first + 1);
+	}
+
+	return 0;
+}
+
+static int nvmevf_log_check_locked(struct nvmevf_device *vf)
+{
+	if (vf->dirty.on)
+		return -EBUSY;
+	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
+		return -EIO;
+	if (nvmevf_pf_lost_locked(vf))
+		return -ENOTCONN;
+	return 0;
+}
+
+/* From here on the user may ask what is written; @plan is ours with 0 only */
+static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track_plan *plan,
+				   const struct nvmevf_acq *acq)
+{
+	struct nvmevf_dirty *d = &vf->dirty;
+	int ret;
+
+	ret = nvmevf_log_check_locked(vf);
+	if (ret)
+		return ret;
+
+	d->buf = nvmevf_buf_alloc(min_t(size_t, nvmevf_pf_max_xfer(vf->lm->pf),
+					NVMEVF_DIRTY_XFER));
+	if (!d->buf)
+		return -ENOMEM;
+
+	nvmevf_log_init(&d->log);
+	d->on = true;
+	d->plan = plan;
+	d->cqs_done = false;
+	d->nr_cqs = -1;
+	nvmevf_log_cqs_locked(vf, acq);
+
+	if (!nvmevf_is_running(vf)) {
+		/* it is tracked once it is resumed, and writes nothing until then */
+		nvmevf_track_begin(plan);
+		nvmevf_log_add_all(&d->log);
+		return 0;
+	}
+
+	ret = nvmevf_track_start_locked(vf);
+	nvmevf_log_destroy(&d->log);
+	nvmevf_log_init(&d->log);
+	if (ret) {
+		d->plan = NULL;
+		nvmevf_dirty_end_locked(vf);
+	}
+	return ret;
+}
+
+static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ranges, u32 nnodes,
+			    u64 *page_size)
+{
+	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_track_plan *plan;
+	struct nvmevf_acq acq;
+	int ret;
+
+	plan = nvmevf_plan_new(vf, ranges, nnodes, *page_size);
+	if (IS_ERR(plan))
+		return PTR_ERR(plan);
+
+	nvmevf_read_acq(vf, &acq);
+
+	ret = mutex_lock_killable(&vf->state_mutex);
+	if (!ret) {
+		ret = nvmevf_log_begin_locked(vf, plan, &acq);
+		if (!ret)
+			*page_size = (u64)SZ_4K << plan->mrtg;
+		mutex_unlock(&vf->state_mutex);
+	}
+
+	if (ret)
+		nvmevf_plan_free(plan);
+	return ret;
+}
+
+static int nvmevf_log_stop(struct vfio_device *vdev)
+{
+	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+
+	if (mutex_lock_killable(&vf->state_mutex))
+		return -EINTR;
+
+	nvmevf_dirty_end_locked(vf);
+	if (nvmevf_is_running(vf))
+		nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_KILLABLE);
+	mutex_unlock(&vf->state_mutex);
+	return 0;
+}
+
+const struct vfio_log_ops nvmevf_log_ops = {
+	.log_start		= nvmevf_log_start,
+	.log_stop		= nvmevf_log_stop,
+	.log_read_and_clear	= nvmevf_log_read_and_clear,
+};

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of log.c: what was written is found, once, and what is asked for in
+ * part stays for the rest. Sizes stand here as they are; none comes from log.c.
+ */
+
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/prandom.h>
+
+#include "nvme.h"
+
+#define PAGE		4096ULL
+#define CHUNK		(128ULL << 20)
+#define CHUNK_PAGES	32768
+
+static int log_test_init(struct kunit *test)
+{
+	struct nvmevf_log *log = kunit_kzalloc(test, sizeof(*log), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, log);
+	nvmevf_log_init(log);
+	test->priv = log;
+	return 0;
+}
+
+static void log_test_exit(struct kunit *test)
+{
+	if (test->priv)
+		nvmevf_log_destroy(test->priv);
+}
+
+static void add(struct kunit *test, u64 first, u64 len)
+{
+	struct nvmevf_range r = { first, first + len - 1 };
+
+	nvmevf_log_add(test->priv, &r);
+}
+
+/* What is found first from @first on; 0 bytes where nothing is */
+static struct nvmevf_range take(struct kunit *test, u64 first, u64 last)
+{
+	struct nvmevf_range in = { first, last }, out = { 1, 0 };
+
+	nvmevf_log_take(test->priv, &in, &out);
+	return out;
+}
+
+static void expect_taken(struct kunit *test, u64 first, u64 last, u64 want_first, u64 want_len)
+{
+	struct nvmevf_range out = take(test, first, last);
+
+	KUNIT_EXPECT_EQ_MSG(test, out.first, want_first, "in %#llx..%#llx", first, last);
+	KUNIT_EXPECT_EQ_MSG(test, out.last - out.first + 1, want_len, "in %#llx..%#llx", first,
+			    last);
+}
+
+static void expect_nothing(struct kunit *test, u64 first, u64 last)
+{
+	expect_taken(test, first, last, 1, 0);
+}
+
+static void test_log_empty(struct kunit *test)
+{
+	expect_nothing(test, 0, U64_MAX);
+	expect_nothing(test, 0, 0);
+	expect_nothing(test, U64_MAX, U64_MAX);
+}
+
+static void test_log_once(struct kunit *test)
+{
+	add(test, 5 * PAGE, 1);
+	add(test, 9 * PAGE - 1, 2);
+	expect_taken(test, 0, U64_MAX, 5 * PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, 8 * PAGE, 2 * PAGE);
+	expect_nothing(test, 0, U64_MAX);
+}
+
+static void test_log_ends(struct kunit *test)
+{
+	add(test, 0, 1);
+	add(test, -PAGE, PAGE);
+	expect_nothing(test, PAGE, -PAGE - 1);
+	expect_taken(test, 0, U64_MAX, 0, PAGE);
+	expect_taken(test, 0, U64_MAX, -PAGE, PAGE);
+	expect_nothing(test, 0, U64_MAX);
+}
+
+/* A page that is asked for in part is told of to each who asks */
+static void test_log_part(struct kunit *test)
+{
+	add(test, 3 * PAGE, 3 * PAGE);
+	expect_taken(test, 3 * PAGE + 8, 3 * PAGE + 15, 3 * PAGE + 8, 8);
+	expect_taken(test, 3 * PAGE + 8, 5 * PAGE + 7, 3 * PAGE + 8, 2 * PAGE);
+	expect_taken(test, 0, 4 * PAGE - 1, 3 * PAGE, PAGE);
+	expect_taken(test, 0, 9 * PAGE - 1, 5 * PAGE, PAGE);
+	add(test, 0, PAGE);
+	expect_taken(test, 0, 0, 0, 1);
+	expect_taken(test, 0, PAGE - 1, 0, PAGE);
+	expect_nothing(test, 0, U64_MAX);
+}
+
+/* Whole chunks and parts of some */
+static void test_log_chunks(struct kunit *test)
+{
+	struct nvmevf_log *log = test->priv;
+
+	add(test, CHUNK - PAGE, 3 * CHUNK + 2 * PAGE);
+	KUNIT_EXPECT_EQ(test, log->bitmaps, 2);
+	KUNIT_EXPECT_EQ(test, log->entries, 5);
+	expect_taken(test, 0, U64_MAX, CHUNK - PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, CHUNK, CHUNK);
+	expect_taken(test, 3 * CHUNK - PAGE, 3 * CHUNK - 1, 3 * CHUNK - PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, 2 * CHUNK, CHUNK - PAGE);
+	expect_taken(test, 0, U64_MAX, 3 * CHUNK, CHUNK);
+	expect_taken(test, 0, U64_MAX, 4 * CHUNK, PAGE);
+	expect_nothing(test, 0, U64_MAX);
+}
+
+static void test_log_all(struct kunit *test)
+{
+	nvmevf_log_add_all(test->priv);
+	expect_taken(test, 7 * PAGE, 8 * PAGE - 1, 7 * PAGE, PAGE);
+	expect_nothing(test, 7 * PAGE, 8 * PAGE - 1);
+	expect_taken(test, 0, 9 * PAGE - 1, 0, 7 * PAGE);
+	expect_taken(test, 0, 9 * PAGE - 1, 8 * PAGE, PAGE);
+	expect_taken(test, 0, 4 * CHUNK - 1, 9 * PAGE, CHUNK - 9 * PAGE);
+	expect_taken(test, 0, 4 * CHUNK - 1, CHUNK, 3 * CHUNK);
+	expect_nothing(test, 0, 4 * CHUNK - 1);
+	add(test, 2 * CHUNK, CHUNK);
+	add(test, CHUNK + PAGE, PAGE);
+	expect_taken(test, 0, 4 * CHUNK - 1, CHUNK + PAGE, PAGE);
+	expect_taken(test, 0, 4 * CHUNK - 1, 2 * CHUNK, CHUNK);
+	expect_nothing(test, 0, 4 * CHUNK - 1);
+	expect_taken(test, 0, 5 * CHUNK - 1, 4 * CHUNK, CHUNK);
+	nvmevf_log_add_all(test->priv);
+	expect_taken(test, 0, 4 * CHUNK - 1, 0, 4 * CHUNK);
+}
+
+/* More than can be noted: it is told of again, rather than not */
+static void test_log_too_much(struct kunit *test)
+{
+	nvmevf_log_add_all(test->priv);
+	expect_taken(test, 0, U64_MAX, 0, 0);
+	expect_taken(test, PAGE, 2 * PAGE - 1, PAGE, PAGE);
+}
+
+static void test_log_too_long(struct kunit *test)
+{
+	add(test, 0, 1ULL << 60);
+	expect_taken(test, 1ULL << 60, (1ULL << 60) + PAGE - 1, 1ULL << 60, PAGE);
+}
+
+/* Beyond 64 MiB of bitmaps all counts as written, and the memory is free again */
+static void test_log_too_scattered(struct kunit *test)
+{
+	struct nvmevf_log *log = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < 16384; i++)
+		add(test, i * CHUNK, PAGE);
+	KUNIT_EXPECT_EQ(test, log->bitmaps, 16384);
+	expect_nothing(test, PAGE, CHUNK - 1);
+	expect_nothing(test, 20000 * CHUNK, U64_MAX);
+	add(test, i * CHUNK, PAGE);
+	KUNIT_EXPECT_EQ(test, log->bitmaps, 0);
+	expect_taken(test, PAGE, CHUNK - 1, PAGE, CHUNK - PAGE);
+	expect_taken(test, 20000 * CHUNK, 20001 * CHUNK - 1, 20000 * CHUNK, CHUNK);
+}
+
+#define MODEL_PAGES	(4 * CHUNK_PAGES)
+
+static void random_pages(struct rnd_state *rnd, u32 *first, u32 *nr)
+{
+	u32 most = 1 << prandom_u32_state(rnd) % 17;
+
+	*first = prandom_u32_state(rnd) % MODEL_PAGES;
+	if (prandom_u32_state(rnd) % 4 == 0)
+		*first = round_down(*first, CHUNK_PAGES);
+	*nr = min(1 + prandom_u32_state(rnd) % most, MODEL_PAGES - *first);
+	if (prandom_u32_state(rnd) % 4 == 0)
+		*nr = min(round_up(*nr, CHUNK_PAGES), MODEL_PAGES - *first);
+}
+
+/* Take all that is asked for, and compare with the model, of which it is taken, too */
+static void compare(struct kunit *test, unsigned long *model, u64 base, u32 first, u32 nr)
+{
+	u64 at = base + first * PAGE, last = at + nr * PAGE - 1;
+	struct nvmevf_range out;
+	u32 page = first;
+
+	while (at <= last && (out = take(test, at, last), out.first <= out.last)) {
+		u32 from = (out.first - base) / PAGE, to = (out.last - base) / PAGE;
+
+		KUNIT_ASSERT_LE(test, page, from);
+		KUNIT_ASSERT_LT(test, to, first + nr);
+		/* nothing is missing before it, and all of it was written */
+		KUNIT_ASSERT_EQ(test, find_next_bit(model, from, page), from);
+		KUNIT_ASSERT_EQ(test, find_next_zero_bit(model, to + 1, from), to + 1);
+		page = to + 1;
+		at = out.last + 1;
+	}
+
+	KUNIT_ASSERT_EQ(test, find_next_bit(model, first + nr, page), first + nr);
+	bitmap_clear(model, first, nr);
+}
+
+static void test_log_random(struct kunit *test)
+{
+	unsigned long *model = kunit_kzalloc(test, MODEL_PAGES / 8, GFP_KERNEL);
+	const u64 base = 12345 * CHUNK;
+	struct rnd_state rnd;
+	unsigned int i;
+	u32 first, nr;
+
+	KUNIT_ASSERT_NOT_NULL(test, model);
+	prandom_seed_state(&rnd, 20260821);
+
+	for (i = 0; i < 4000; i++) {
+		random_pages(&rnd, &first, &nr);
+		if (prandom_u32_state(&rnd) % 3) {
+			bitmap_set(model, first, nr);
+			add(test, base + first * PAGE, nr * PAGE);
+		} else {
+			compare(test, model, base, first, nr);
+		}
+		if (i % 1000 == 500) {
+			bitmap_fill(model, MODEL_PAGES);
+			nvmevf_log_add_all(test->priv);
+		}
+	}
+
+	compare(test, model, base, 0, MODEL_PAGES);
+}
+
+static struct kunit_case log_cases[] = {
+	KUNIT_CASE(test_log_empty),
+	KUNIT_CASE(test_log_once),
+	KUNIT_CASE(test_log_ends),
+	KUNIT_CASE(test_log_part),
+	KUNIT_CASE(test_log_chunks),
+	KUNIT_CASE(test_log_all),
+	KUNIT_CASE(test_log_too_much),
+	KUNIT_CASE(test_log_too_long),
+	KUNIT_CASE(test_log_too_scattered),
+	KUNIT_CASE(test_log_random),
+	{}
+};
+
+static struct kunit_suite log_suite = {
+	.name = "nvme-vfio-pci-log",
+	.init = log_test_init,
+	.exit = log_test_exit,
+	.test_cases = log_cases,
+};
+
+kunit_test_suite(log_suite);

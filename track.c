@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The bytes of DMA logging: what a device is asked to track, so that it can and
+ * will; and what it tells that was written. Nothing here asks a device.
+ */
+
+#include <kunit/visibility.h>
+#include <linux/bitops.h>
+#include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/nvme.h>
+#include <linux/overflow.h>
+#include <linux/string.h>
+
+#include "nvme.h"
+
+/* Beyond it one unit is all there is */
+#define NVMEVF_MRTG_MAX		(63 - NVME_LM_TRACK_SHIFT)
+
+/* The longest range that is a power of two, in units */
+#define NVMEVF_LEN_POW2_MAX	BIT_ULL(31)
+
+/* Size of an entry of a completion queue */
+#define NVMEVF_CQE_SIZE		16
+
+/**
+ * nvmevf_track_parse_limits - what a PF can track: Fig 312
+ * @limits: where to
+ * @id: its Identify Controller data
+ *
+ * Context: Any.
+ */
+void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id)
+{
+	const struct nvme_lm_track_limits *l = (const void *)id + NVME_LM_ID_TRACK_LIMITS;
+
+	memset(limits, 0, sizeof(*limits));
+	if (!(l->trattr & NVME_LM_TRATTR_THMCS) || l->minmrtg > l->maxmrtg ||
+	    l->minmrtg > NVMEVF_MRTG_MAX)
+		return;
+
+	limits->ranges = min(le16_to_cpu(l->cmmrtd), le16_to_cpu(l->nmmrtd));
+	limits->min = l->minmrtg;
+	limits->max = min(l->maxmrtg, NVMEVF_MRTG_MAX);
+	limits->pow2 = l->trattr & NVME_LM_TRATTR_MRTLL;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_parse_limits);
+
+/**
+ * nvmevf_track_begin - begin with what the user would like, as near as the device can
+ * @plan: the plan
+ *
+ * Context: Any.
+ */
+void nvmevf_track_begin(struct nvmevf_track_plan *plan)
+{
+	u8 mrtg = ilog2(plan->page_size) - NVME_LM_TRACK_SHIFT;
+
+	plan->mrtg = clamp(mrtg, plan->limits->min, plan->limits->max);
+	plan->limit = min(plan->limits->ranges, NVMEVF_TRACK_MAX);
+	plan->used = 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_begin);
+
+/* How many ranges it takes to track so many units */
+static u64 nvmevf_track_cost(const struct nvmevf_track_plan *plan, u64 units)
+{
+	if (!plan->limits->pow2)
+		return DIV_ROUND_UP_ULL(units, U32_MAX);
+
+	return units / NVMEVF_LEN_POW2_MAX + hweight64(units % NVMEVF_LEN_POW2_MAX);
+}
+
+static u64 nvmevf_track_units(const struct nvmevf_range *r)
+{
+	return r->last - r->first + 1;
+}
+
+static u64 nvmevf_track_cost_all(const struct nvmevf_track_plan *plan, unsigned int n)
+{
+	u64 cost = 0;
+
+	while (n--)
+		cost += nvmevf_track_cost(plan, nvmevf_track_units(&plan->work[n]));
+
+	return cost;
+}
+
+/* Make one of the ranges @i and @i + 1 of @n */
+static void nvmevf_track_join(struct nvmevf_track_plan *plan, unsigned int i, unsigned int n)
+{
+	struct nvmevf_range *r = &plan->work[i];
+
+	r[0].last = r[1].last;
+	memmove(&r[1], &r[2], (n - i - 2) * sizeof(*r));
+}
+
+/* The user's ranges in units, those that meet as one; returns how many */
+static unsigned int nvmevf_track_align(struct nvmevf_track_plan *plan)
+{
+	unsigned int shift = NVME_LM_TRACK_SHIFT + plan->mrtg, i, n = 0;
+	struct nvmevf_range *r = plan->work;
+
+	for (i = 0; i < plan->nr; i++) {
+		r[n].first = plan->wanted[i].first >> shift;
+		r[n].last = plan->wanted[i].last >> shift;
+		if (n && r[n].first <= r[n - 1].last + 1)
+			r[n - 1].last = r[n].last;
+		else
+			n++;
+	}
+
+	return n;
+}
+
+static unsigned int nvmevf_track_least_gap(const struct nvmevf_track_plan *plan, unsigned int n)
+{
+	const struct nvmevf_range *r = plan->work;
+	unsigned int i, best = 0;
+
+	for (i = 1; i + 1 < n; i++)
+		if (r[i + 1].first - r[i].last < r[best + 1].first - r[best].last)
+			best = i;
+
+	return best;
+}
+
+/* Make one range longer, so that its length is the sum of fewer powers of two */
+static int nvmevf_track_round(struct nvmevf_track_plan *plan)
+{
+	u64 units = nvmevf_track_units(plan->work), left;
+	unsigned int bit;
+
+	left = BIT_ULL(64 - NVME_LM_TRACK_SHIFT - plan->mrtg) - plan->work->first;
+	for (bit = 1; units <= left && plan->limits->pow2; bit++) {
+		if (nvmevf_track_cost(plan, units) <= plan->limit) {
+			plan->work->last = plan->work->first + units - 1;
+			return 0;
+		}
+		units = round_up(units, BIT_ULL(bit));
+	}
+
+	return -ENOSPC;
+}
+
+/*
+ * As few ranges as the device may be asked for. What lies between two of them is
+ * tracked then as well: nobody asks for it, and it costs the least.
+ */
+static int nvmevf_track_fit(struct nvmevf_track_plan *plan, unsigned int *n)
+{
+	*n = nvmevf_track_align(plan);
+	while (nvmevf_track_cost_all(plan, *n) > plan->limit) {
+		if (*n == 1)
+			return nvmevf_track_round(plan);
+		nvmevf_track_join(plan, nvmevf_track_least_gap(plan, *n), *n);
+		--*n;
+	}
+
+	return 0;
+}
+
+static u64 nvmevf_track_longest(const struct nvmevf_track_plan *plan, u64 units)
+{
+	if (!plan->limits->pow2)
+		return min(units, (u64)U32_MAX);
+
+	return min(BIT_ULL(fls64(units) - 1), NVMEVF_LEN_POW2_MAX);
+}
+
+static void nvmevf_track_put(struct nvmevf_track_plan *plan, const struct nvmevf_range *r,
+			     struct nvme_lm_track *out)
+{
+	u64 from = r->first, left = nvmevf_track_units(r), len;
+	struct nvme_lm_track_range *to;
+
+	for (; left; left -= len, from += len) {
+		len = nvmevf_track_longest(plan, left);
+		to = &out->range[plan->used++];
+		to->saddr = cpu_to_le64(from << (NVME_LM_TRACK_SHIFT + plan->mrtg));
+		to->len = cpu_to_le32(len);
+	}
+}
+
+/**
+ * nvmevf_track_fill - what to ask the device for: Fig 468
+ * @plan: the plan; its granularity gets coarser where the ranges need that
+ * @out: room for NVMEVF_TRACK_MAX ranges
+ * @len: bytes of it that are used
+ *
+ * Context: Any.
+ * Return: 0, or -ENOSPC where the device cannot track this in any way.
+ */
+int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out, size_t *len)
+{
+	unsigned int i, n;
+
+	while (nvmevf_track_fit(plan, &n)) {
+		if (plan->mrtg == plan->limits->max)
+			return -ENOSPC;
+		plan->mrtg++;
+	}
+
+	plan->used = 0;
+	for (i = 0; i < n; i++)
+		nvmevf_track_put(plan, &plan->work[i], out);
+
+	memset(out, 0, sizeof(*out));
+	out->rmrtg = plan->mrtg;
+	out->rnmrtd = cpu_to_le32(plan->used);
+	*len = struct_size(out, range, plan->used);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill);
+
+/**
+ * nvmevf_track_adjust - ask for less than what the device refused
+ * @plan: the plan that was refused
+ * @err: -ENOSPC: it has not the resources; -EINVAL: there may be too many ranges
+ *	 with those of other controllers
+ * @hints: what it said it could do, with -ENOSPC
+ *
+ * Fewer ranges come first, they do not cost the user anything.
+ *
+ * Context: Any.
+ * Return: 0 to try again, or @err.
+ */
+int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
+			const struct nvmevf_track_hints *hints)
+{
+	if (err == -EINVAL && plan->used > 1) {
+		plan->limit = plan->used / 2;
+		return 0;
+	}
+	if (err != -ENOSPC)
+		return err;
+
+	if (hints->ranges && hints->ranges < plan->used)
+		plan->limit = hints->ranges;
+	else if (hints->mrtg > plan->mrtg && hints->mrtg <= plan->limits->max)
+		plan->mrtg = hints->mrtg;
+	else if (plan->mrtg < plan->limits->max)
+		plan->mrtg++;
+	else if (plan->used > 1)
+		plan->limit = plan->used / 2;
+	else
+		return err;
+
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_adjust);
+
+/**
+ * nvmevf_changes_check - see that what a device told that was written can be read
+ * @c: the data: Fig 460
+ * @len: bytes of it
+ * @cntlid: the controller it was asked about
+ *
+ * Context: Any.
+ * Return: number of changes, or -EPROTO.
+ */
+int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid)
+{
+	u32 n = le32_to_cpu(c->ntmcd);
+
+	if (c->ver || le16_to_cpu(c->cntlid) != cntlid ||
+	    n > (len - sizeof(*c)) / sizeof(c->change[0]) ||
+	    le16_to_cpu(c->rpmpg) > NVMEVF_MRTG_MAX)
+		return -EPROTO;
+
+	/* or it would be asked for ever */
+	if (!n && (c->attrb & NVME_LM_CHANGES_MTR))
+		return -EPROTO;
+
+	return n;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_check);
+
+/**
+ * nvmevf_changes_get - what was written, one of it
+ * @c: the data: Fig 461
+ * @i: which
+ * @r: the memory
+ *
+ * Context: Any.
+ * Return: 0, or -EPROTO for what cannot be.
+ */
+int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r)
+{
+	unsigned int shift = NVME_LM_TRACK_SHIFT + le16_to_cpu(c->rpmpg);
+	u64 first = le64_to_cpu(c->change[i].saddr) >> shift;
+	u32 len = le32_to_cpu(c->change[i].len);
+
+	if (!len || len - 1 > (U64_MAX >> shift) - first)
+		return -EPROTO;
+
+	r->first = first << shift;
+	r->last = ((first + len - 1) << shift) | (BIT_ULL(shift) - 1);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_get);
+
+/**
+ * nvmevf_queues_parse - where a VF writes completions to: Fig 358 to 361
+ * @state: controller state without a vendor specific part
+ * @len: bytes of it
+ * @cqs: where to
+ * @max: how many there is room for
+ *
+ * Context: Any.
+ * Return: how many there are; -EPROTO where that cannot be said, for example as a
+ * queue is listed in memory of the guest; -ENOSPC.
+ */
+int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs, unsigned int max)
+{
+	const struct nvme_lm_state_header *hdr = state;
+	const struct nvme_lm_state *st = state + sizeof(*hdr);
+	const struct nvme_lm_state_cq *cq;
+	unsigned int i, nsq, ncq;
+	u64 total;
+
+	if (len < sizeof(*hdr) + sizeof(*st) || !nvmevf_container_len(hdr, &total) || total > len ||
+	    total < sizeof(*hdr) + sizeof(*st) || hdr->vss[0] || st->ver)
+		return -EPROTO;
+
+	nsq = le16_to_cpu(st->niosq);
+	ncq = le16_to_cpu(st->niocq);
+	if (total != sizeof(*hdr) + sizeof(*st) + nsq * NVME_LM_STATE_SQ_SIZE + ncq * sizeof(*cq))
+		return -EPROTO;
+	if (ncq > max)
+		return -ENOSPC;
+
+	cq = (const void *)(st + 1) + nsq * NVME_LM_STATE_SQ_SIZE;
+	for (i = 0; i < ncq; i++, cq++) {
+		if (!(le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS))
+			return -EPROTO;
+		cqs[i].first = le64_to_cpu(cq->prp1);
+		if (check_add_overflow(cqs[i].first,
+				       (le16_to_cpu(cq->qsize) + 1) * (u64)NVMEVF_CQE_SIZE - 1,
+				       &cqs[i].last))
+			return -EPROTO;
+	}
+
+	return ncq;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_queues_parse);

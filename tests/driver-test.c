@@ -752,6 +752,10 @@ int main(int argc, char **argv)
 		add_all(alloc_tests, nr_alloc_tests);
 		add_all(end_tests, nr_end_tests);
 	}
+	if (getenv("LM_FAULTS")) {
+		add_all(precopy_tests, nr_precopy_tests);
+		add_all(log_tests, nr_log_tests);
+	}
 	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
 		add_all(status_tests, nr_status_tests);
 		add_all(hang_tests, nr_hang_tests);

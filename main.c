@@ -437,6 +437,9 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 {
 	lockdep_assert_held(&vf->state_mutex);
 
+	if (vf->session)
+		dev_info_ratelimited(&vf->core.pdev->dev, "migration ended by a reset in %s\n",
+				     nvmevf_state_name(vf->mig_state));
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
 	vf->lm->lost = false;

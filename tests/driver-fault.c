@@ -52,14 +52,6 @@ static void pf_reset_in(struct vf *v, u32 state, struct stream *s)
 	pf_provision(tap_arg());
 }
 
-static bool counts_resets(void)
-{
-	char release[64];
-
-	return !read_file("/proc/sys/kernel/osrelease", release, sizeof(release)) &&
-	       atoi(release) >= 7;
-}
-
 static void test_pf_reset(void)
 {
 	static const u32 states[] = { ST_P2P, ST_STOP, ST_STOP_COPY, ST_RESUMING };
@@ -71,7 +63,7 @@ static void test_pf_reset(void)
 		return;
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		/* what SAVE returned is in memory, and before 7.0 nothing tells of the reset */
-		if (states[i] == ST_STOP_COPY && tap_arg() == 2 && !counts_resets())
+		if (states[i] == ST_STOP_COPY && tap_arg() == 2 && !counts_pf_resets())
 			continue;
 		arena_reset(&arena);
 		pf_reset_in(v, states[i], &s);

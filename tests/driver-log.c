@@ -472,6 +472,7 @@ static void test_not_suspended(void)
 static void test_pf_reset(void)
 {
 	struct vf *v = &vf_a;
+	u64 page_size = PAGE;
 
 	if (!start(v) || !log_on(v) || !pf_reset(tap_arg()))
 		return;
@@ -488,8 +489,10 @@ static void test_pf_reset(void)
 	if (!go(v, ST_STOP) || !pf_reset(tap_arg()))
 		return;
 	EXPECT(report(v), "REPORT of a VF that was suspended");
-	EXPECT(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), "-> RUNNING");
 	log_off(v);
+	EXPECT_EQ(log_start(v, &page_size), -ENOTCONN, "START");
+	EXPECT(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), "-> RUNNING");
+	EXPECT_EQ(log_start(v, &page_size), -EIO, "START in ERROR");
 	vf_reset(v);
 	vf_close(v);
 	pf_provision(tap_arg());

@@ -271,7 +271,9 @@ static void test_pf_reset(void)
 	if (!pf_reset(tap_arg()))
 		return;
 	EXPECT(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), "-> STOP_COPY");
-	EXPECT(mig_precopy_info(fd, &info), "PRECOPY_INFO");
+	/* where the reset is not known, the arc was refused and the session goes on */
+	EXPECT(mig_precopy_info(fd, &info) || (tap_arg() == 2 && !counts_pf_resets()),
+	       "PRECOPY_INFO");
 	close(fd);
 	vf_reset(v);
 	vf_close(v);

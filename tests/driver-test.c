@@ -381,6 +381,14 @@ void pf_check_no_reset(int nr)
 		  "a command of PF %d timed out", nr);
 }
 
+bool counts_pf_resets(void)
+{
+	char release[64];
+
+	return !read_file("/proc/sys/kernel/osrelease", release, sizeof(release)) &&
+	       atoi(release) >= 7;
+}
+
 /* ---- VFs ---- */
 
 bool vf_open(struct vf *v, int pf, unsigned int vfn)

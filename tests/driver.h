@@ -102,6 +102,12 @@ bool pf_bind(int nr);
 /* Since the mark of the log no PF was reset, and no command of one timed out. */
 void pf_check_no_reset(int nr);
 
+/*
+ * Whether the kernel counts resets of a PF. Before 7.0 nothing tells the driver of one with the
+ * vendor set, once it has what it saves in memory.
+ */
+bool counts_pf_resets(void);
+
 /* PCI addresses from the environment, NULL and the test is skipped if there is none. */
 const char *pf_bdf(int nr);
 const char *vf_bdf(int pf, unsigned int vfn);

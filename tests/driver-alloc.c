@@ -30,6 +30,8 @@ static const char *const injectors[] = {
 
 #define NR_ALLOC	2
 
+#define LOG_SIZE	0x100000
+
 static bool set_injector(const char *injector, const char *name, const char *value)
 {
 	char path[128];
@@ -162,6 +164,7 @@ static void disarm(void)
 
 static struct stream saved;
 static int migf = -1;
+static bool logging;
 
 static void close_migf(void)
 {
@@ -173,6 +176,16 @@ static void close_migf(void)
 static int set_state(struct vf *v, u32 state)
 {
 	return vdev_mig_set_state(&v->dev, state, &migf);
+}
+
+static int op_log(struct vf *v)
+{
+	struct vfio_device_feature_dma_logging_range r = { ARENA_IOVA, LOG_SIZE };
+	u64 page_size = 4096;
+	int err = vdev_log_start(&v->dev, &page_size, &r, 1);
+
+	logging = !err;
+	return err;
 }
 
 static bool be_running(struct vf *v)
@@ -204,6 +217,19 @@ static bool be_loading(struct vf *v)
 static bool be_loaded(struct vf *v)
 {
 	return be_loading(v) && EXPECT_EQ(stream_write(migf, &saved, 0), 0, "load");
+}
+
+static bool be_in_precopy(struct vf *v)
+{
+	if (!be_running(v))
+		return false;
+	migf = go_fd(v, ST_PRE_COPY);
+	return migf >= 0;
+}
+
+static bool be_logging(struct vf *v)
+{
+	return be_running(v) && EXPECT_EQ(op_log(v), 0, "START of logging");
 }
 
 static bool be_closed(struct vf *v)
@@ -238,6 +264,18 @@ static int op_resuming(struct vf *v)
 	return set_state(v, ST_RESUMING);
 }
 
+static int op_precopy(struct vf *v)
+{
+	return set_state(v, ST_PRE_COPY);
+}
+
+static int op_report(struct vf *v)
+{
+	static u64 bitmap[LOG_SIZE / 4096 / 64];
+
+	return vdev_log_report(&v->dev, ARENA_IOVA, LOG_SIZE, 4096, bitmap);
+}
+
 static int op_read(struct vf *v)
 {
 	static u8 room[1 << 16];
@@ -246,7 +284,8 @@ static int op_read(struct vf *v)
 	do {
 		n = read(migf, room, sizeof(room));
 	} while (n > 0);
-	return n < 0 ? -errno : 0;
+	/* the end of what pre-copy has */
+	return n < 0 && errno != ENOMSG ? -errno : 0;
 }
 
 static int op_write(struct vf *v)
@@ -319,6 +358,7 @@ struct step {
 	const char *name;
 	bool (*before)(struct vf *v);
 	int (*op)(struct vf *v);
+	bool tp4159_only;	/* not offered by the vendor set, or the same */
 };
 
 static const struct step steps[] = {
@@ -326,6 +366,9 @@ static const struct step steps[] = {
 	{ "STOP -> STOP_COPY", be_stopped, op_stop_copy },
 	{ "data size in STOP", be_stopped, op_size },
 	{ "read()", be_saving, op_read },
+	{ "RUNNING -> PRE_COPY", be_running, op_precopy },
+	{ "read() in PRE_COPY", be_in_precopy, op_read },
+	{ "PRE_COPY -> STOP_COPY", be_in_precopy, op_stop_copy },
 	{ "STOP_COPY -> RUNNING", be_saving, op_running },
 	{ "STOP -> RUNNING", be_stopped, op_running },
 	{ "STOP -> RESUMING", be_stopped, op_resuming },
@@ -334,15 +377,20 @@ static const struct step steps[] = {
 	{ "reset in STOP_COPY", be_saving, op_reset },
 	{ "close in STOP_COPY", be_saving, op_close },
 	{ "close in RESUMING", be_loading, op_close },
-	{ "open", be_closed, op_open },
+	{ "logging", be_running, op_log, true },
+	{ "report", be_logging, op_report, true },
+	{ "open", be_closed, op_open, true },
 	{ "bind", be_unbound, op_bind },
-	{ "unbind", be_closed, op_unbind },
+	{ "unbind", be_closed, op_unbind, true },
 };
 
 /* Whatever failed, a reset, or the next open, gives a VF that works. */
 static bool recover(struct vf *v)
 {
 	close_migf();
+	if (logging)
+		EXPECT_EQ(vdev_log_stop(&v->dev), 0, "STOP of logging");
+	logging = false;
 	if (v->open)
 		return vf_reset(v);
 	return (strcmp(bound_to(v->bdf), DRIVER) ||
@@ -392,6 +440,8 @@ static void test_each(void)
 	if (!prepare(v) || !aim(NULL))
 		return;
 	for (i = 0; i < ARRAY_SIZE(steps) && !tap_failed(); i++) {
+		if (steps[i].tp4159_only && tap_arg() == 2)
+			continue;
 		for (nth = 1; nth <= MAX_NTH && fail_step(&steps[i], v, nth); nth++)
 			;
 		EXPECT(nth <= MAX_NTH, "%s: no end of allocations", steps[i].name);

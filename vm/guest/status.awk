@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What the load did and what went wrong, as one line. Input: the kernel log (standard
-# input), the uptime, the disk's stat file, the admin workers' and the lanes' files.
+# input), the uptime, the disks' stat files, the files of the admin workers, lanes and sweep.
 
 FILENAME == "" || FILENAME == "-" {
 	if (/Linux version/)
@@ -22,8 +22,8 @@ FILENAME ~ /uptime$/ {
 }
 
 FILENAME ~ /stat$/ {
-	reads = $1
-	writes = $5
+	reads += $1
+	writes += $5
 	next
 }
 
@@ -32,6 +32,13 @@ FILENAME ~ /admin\./ {
 	admin_errors += $2
 	if ($3 > longest)
 		longest = $3
+	next
+}
+
+FILENAME ~ /sweep$/ {
+	swept = $1
+	stale = $2
+	io += $3
 	next
 }
 
@@ -44,5 +51,6 @@ END {
 	printf "admin=%d admin_errors=%d admin_longest_ms=%d ", admin, admin_errors, longest
 	printf "reads=%d writes=%d passes=%d ", reads, writes, passes
 	printf "io_errors=%d verify_errors=%d resets=%d timeouts=%d ", io, verify, resets, timeouts
+	printf "swept=%d stale=%d ", swept, stale
 	printf "other=%d log_lost=%d\n", other, !complete
 }

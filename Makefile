@@ -43,12 +43,13 @@ NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 NVME_SRC ?= $(firstword $(wildcard /usr/src/linux-source-$(basename $(basename $(firstword $(subst +, ,$(KVER)))))/drivers/nvme \
 				   /usr/src/linux-source-$(basename $(firstword $(subst +, ,$(KVER))))/drivers/nvme))
 
-.PHONY: help modules check-layout clean demo check check-debug vm setup static
+.PHONY: help modules check-layout clean demo bench check check-debug vm setup static
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
 	@echo 'make check         the whole test suite, on the stock kernels'
 	@echo 'make check-debug   tests of the driver on a debug kernel, with coverage'
+	@echo 'make bench         what migrations cost with tracking by the device and without (debug kernel)'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
@@ -85,6 +86,10 @@ check: setup
 
 check-debug: setup
 	@tests/run --debug
+
+bench: setup
+	@tests/run --build --debug
+	@tests/bench
 
 static: setup
 	@tests/static

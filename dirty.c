@@ -29,7 +29,7 @@
 #define NVMEVF_DIRTY_READS	64
 
 /* Pieces of a report that are taken at a time */
-#define NVMEVF_DIRTY_PIECES	32
+#define NVMEVF_DIRTY_PIECES	16
 
 /* How often less is asked of a device that refuses */
 #define NVMEVF_DIRTY_TRIES	32

@@ -299,20 +299,29 @@ static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, si
 	return nvmevf_tp_track(lm, &cmd, buf, len, NULL, data_timeout_ms, flags);
 }
 
-/* Most VFs have so few queues that the second command is not needed */
+/*
+ * Most VFs have so few queues that the second command is not needed. One that works
+ * may have got more of them until then: what was not read is not to be looked at.
+ */
 static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
 {
 	size_t len = min_t(size_t, buf->len, SZ_4K);
+	unsigned int i;
 	u64 total;
 	int ret;
 
-	ret = nvmevf_tp_get_queues(lm, buf, len, flags);
-	if (ret)
-		return ret;
-	if (!nvmevf_container_len(buf->data, &total) || total > buf->len)
-		return -EFBIG;
+	for (i = 0; i < 2; i++) {
+		ret = nvmevf_tp_get_queues(lm, buf, len, flags);
+		if (ret)
+			return ret;
+		if (!nvmevf_container_len(buf->data, &total) || total > buf->len)
+			return -EFBIG;
+		if (total <= len)
+			return 0;
+		len = total;
+	}
 
-	return total > len ? nvmevf_tp_get_queues(lm, buf, total, flags) : 0;
+	return -EAGAIN;
 }
 
 static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)

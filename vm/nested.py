@@ -307,6 +307,12 @@ class Pair:
         source.wait_event("MIGRATION", since, "a migration in its pre-copy phase", lambda data: data["status"] == "active")
         return since
 
+    def first_pass(self, source, since):
+        """Let all memory be sent once, and stay in pre-copy: a guest that runs dirties more than a downtime of 1 ms may leave."""
+        source.qmp(("migrate-set-parameters", {"max-bandwidth": 32 << 20}))
+        source.wait_event("MIGRATION_PASS", since, "the end of the first pass over the guest's memory", lambda data: data["pass"] > 1)
+        source.qmp(("migrate-set-parameters", SLOWLY))
+
     def swiftly(self, source):
         """Let it end."""
         source.qmp(("migrate-set-parameters", SWIFTLY))

@@ -8,9 +8,11 @@ nvme-vfio-pci-y := \
 	cmds.o		\
 	dirty.o		\
 	hello.o		\
+	layout.o	\
 	log.o		\
 	main.o		\
 	migf.o		\
+	nvme_pf.o	\
 	pf.o		\
 	stream.o	\
 	track.o		\
@@ -26,11 +28,13 @@ nvme-vfio-pci-test-y := \
 	wire_test.o
 
 # The PF is reached through nvme's private header
-CFLAGS_pf.o := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
+nvme-include := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
+CFLAGS_layout.o := $(nvme-include)
+CFLAGS_nvme_pf.o := $(nvme-include)
 
 # The nvme module that this was built for, where that is known
 ifneq ($(NVME_SRCVERSION),)
-CFLAGS_pf.o += -DNVMEVF_NVME_SRCVERSION=\"$(NVME_SRCVERSION)\"
+CFLAGS_layout.o += -DNVMEVF_NVME_SRCVERSION=\"$(NVME_SRCVERSION)\"
 endif
 
 else

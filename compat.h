@@ -76,6 +76,10 @@ static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
 
 #endif
 
+/* nvme's private structures: out of tree they may be others than those compiled here */
+bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev);
+int nvmevf_same_nvme(struct pci_dev *vf);
+
 /* In tree it is selected; without it every report fails in the core */
 #define NVMEVF_HAS_IOVA_BITMAP		IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
 

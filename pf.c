@@ -2,9 +2,8 @@
 /*
  * The way from a VF to the admin queue of its PF.
  *
- * The only file that knows nvme internals. The PF stays bound to the nvme
- * driver; its controller is found as the child of class "nvme", and commands
- * go out as passthrough requests on its admin queue.
+ * The PF stays bound to the nvme driver, which sends the commands: nvme_pf.h.
+ * Here is who may send one, how long it is waited for, and what becomes of it.
  *
  * A timeout of the block layer on that queue would reset the PF under every VM
  * on it. So the waits here have timeouts of their own: a command that is not
@@ -12,22 +11,15 @@
  * device answers, and the VF gets no other command until then.
  */
 
-#include <generated/utsrelease.h>
-#include <linux/blk-mq.h>
-#include <linux/blkdev.h>
 #include <linux/cleanup.h>
-#include <linux/module.h>
+#include <linux/nvme.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
-#include <linux/utsname.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "host/nvme.h"
-
-#include "compat.h"
 #include "nvme.h"
+#include "nvme_pf.h"
 
 /* Commands of this driver in flight per PF: most of its tags are for others */
 #define NVMEVF_SLOTS		4
@@ -44,10 +36,7 @@
 /* How soon a tag is asked for again where the admin queue had none */
 #define NVMEVF_TAG_RETRY_MS	10
 
-#define NVMEVF_MAX_XFER		SZ_1M
-
-/* Of the symbols used only this one takes a controller: its CRC guards the layout */
-static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
+#define NVMEVF_MAX_XFER		((size_t)SZ_1M)
 
 struct nvmevf_req;
 
@@ -56,9 +45,7 @@ struct nvmevf_req;
  * @node: in nvmevf_ctrls
  * @ref: one for each struct nvmevf_pf
  * @rcu: a completion may still hold @lock when the last reference goes
- * @dev: class device of the controller; the reference keeps @nvme
- * @nvme: the controller
- * @q: its admin queue, referenced
+ * @nvme: the controller, referenced
  * @max_xfer: bytes that one command can move
  * @lock: protects @slots, the state of requests, and aborting and flr_gen of
  *	  the VFs; taken in interrupts
@@ -69,9 +56,7 @@ struct nvmevf_ctrl {
 	struct list_head node;
 	struct kref ref;
 	struct rcu_head rcu;
-	struct device *dev;
 	struct nvme_ctrl *nvme;
-	struct request_queue *q;
 	size_t max_xfer;
 	spinlock_t lock;	/* protects slots, and aborting and flr_gen of the VFs */
 	struct nvmevf_req *slots[NVMEVF_SLOTS];
@@ -106,25 +91,25 @@ struct nvmevf_pf {
 
 /**
  * struct nvmevf_req - one command in flight
+ * @cmd: what nvme is told and what it answers
  * @pf: who sent it, referenced
  * @buf: its data, referenced, or NULL
  * @work: clean-up of a command that had been given up
  * @flr_gen: the VF's generation when it was sent
  * @flags: enum nvmevf_exec_flags
  * @err: 0, a negative errno or an NVMe status, valid when @done
- * @result: dwords 0 and 1 of the completion, valid when @done
  * @reset_since: the VF was, or was being, reset when the device answered
  * @done: the device answered
  * @given_up: nobody waits; the completion owns this structure
  */
 struct nvmevf_req {
+	struct nvme_pf_cmd cmd;
 	struct nvmevf_pf *pf;
 	struct nvmevf_buf *buf;
 	struct work_struct work;
 	unsigned long flr_gen;
 	unsigned int flags;
 	int err;
-	union nvme_result result;
 	bool reset_since;
 	bool done;
 	bool given_up;
@@ -197,8 +182,7 @@ static void nvmevf_ctrl_release(struct kref *ref)
 	list_del(&ctrl->node);
 	mutex_unlock(&nvmevf_ctrls_lock);
 
-	blk_put_queue(ctrl->q);
-	put_device(ctrl->dev);
+	nvme_pf_put(ctrl->nvme);
 	kfree_rcu(ctrl, rcu);
 }
 
@@ -207,113 +191,61 @@ static void nvmevf_ctrl_put(struct nvmevf_ctrl *ctrl)
 	kref_put_mutex(&ctrl->ref, nvmevf_ctrl_release, &nvmevf_ctrls_lock);
 }
 
-static int nvmevf_match_class(struct device *dev, NVMEVF_MATCH_DATA data)
+static struct nvmevf_ctrl *nvmevf_ctrl_find_locked(const struct nvme_ctrl *nvme)
 {
-	return dev->class && !strcmp(dev->class->name, "nvme");
+	struct nvmevf_ctrl *ctrl;
+
+	lockdep_assert_held(&nvmevf_ctrls_lock);
+
+	list_for_each_entry(ctrl, &nvmevf_ctrls, node)
+		if (ctrl->nvme == nvme)
+			return ctrl;
+
+	return NULL;
 }
 
-/*
- * The layout of struct nvme_ctrl is private to nvme. It was compared with that
- * of nvme-core when this was built; before a pointer from it is followed, see
- * that it is what it should be. Reads cannot fault.
- */
-static struct request_queue *nvmevf_admin_queue(struct pci_dev *pdev, struct device *dev)
-{
-	struct nvme_ctrl *nvme = dev_get_drvdata(dev);
-	struct device *parent, *class_dev;
-	struct blk_mq_tag_set *set;
-	unsigned int hw_queues;
-	struct request_queue *q;
-	void *owner;
-
-	if (strcmp(init_utsname()->release, UTS_RELEASE))
-		return NULL;
-
-	if (get_kernel_nofault(parent, &nvme->dev) ||
-	    get_kernel_nofault(class_dev, &nvme->device) ||
-	    get_kernel_nofault(q, &nvme->admin_q))
-		return NULL;
-	if (parent != &pdev->dev || class_dev != dev || IS_ERR_OR_NULL(q))
-		return NULL;
-
-	/* the admin queue belongs to no namespace, and its tags to this controller */
-	if (get_kernel_nofault(owner, &q->queuedata) || owner ||
-	    get_kernel_nofault(set, &q->tag_set) ||
-	    get_kernel_nofault(owner, &set->driver_data) || owner != nvme ||
-	    get_kernel_nofault(hw_queues, &set->nr_hw_queues) || hw_queues != 1)
-		return NULL;
-
-	return q;
-}
-
-static size_t nvmevf_queue_max_xfer(struct request_queue *q)
-{
-	size_t sectors = (size_t)queue_max_hw_sectors(q) << SECTOR_SHIFT;
-	/* the pages of a buffer may all be segments of their own */
-	size_t segments = (size_t)queue_max_segments(q) * PAGE_SIZE;
-
-	return ALIGN_DOWN(min3(sectors, segments, (size_t)NVMEVF_MAX_XFER), PAGE_SIZE);
-}
-
-static struct nvmevf_ctrl *nvmevf_ctrl_new(struct device *dev, struct request_queue *q)
+/* The reference to @nvme is the new structure's, in case of success */
+static struct nvmevf_ctrl *nvmevf_ctrl_new_locked(struct nvme_ctrl *nvme)
 {
 	struct nvmevf_ctrl *ctrl = kzalloc_obj(*ctrl);
 
 	lockdep_assert_held(&nvmevf_ctrls_lock);
 
 	if (!ctrl)
-		return ERR_PTR(-ENOMEM);
-	if (!blk_get_queue(q)) {
-		kfree(ctrl);
-		return ERR_PTR(-ENODEV);
-	}
+		return NULL;
 
 	kref_init(&ctrl->ref);
-	ctrl->dev = get_device(dev);
-	ctrl->nvme = dev_get_drvdata(dev);
-	ctrl->q = q;
-	ctrl->max_xfer = nvmevf_queue_max_xfer(q);
+	ctrl->nvme = nvme;
+	ctrl->max_xfer = min(nvme_pf_max_xfer(nvme), NVMEVF_MAX_XFER);
 	spin_lock_init(&ctrl->lock);
 	init_waitqueue_head(&ctrl->wait);
 	list_add(&ctrl->node, &nvmevf_ctrls);
 	return ctrl;
 }
 
-static struct nvmevf_ctrl *nvmevf_ctrl_find(struct device *dev, struct request_queue *q)
+static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
 {
+	struct nvme_ctrl *nvme = nvme_pf_get(vf);
 	struct nvmevf_ctrl *ctrl;
+
+	if (IS_ERR(nvme))
+		return ERR_CAST(nvme);
 
 	guard(mutex)(&nvmevf_ctrls_lock);
 
-	list_for_each_entry(ctrl, &nvmevf_ctrls, node) {
-		if (ctrl->dev == dev) {
-			kref_get(&ctrl->ref);
-			return ctrl;
-		}
+	ctrl = nvmevf_ctrl_find_locked(nvme);
+	if (ctrl) {
+		kref_get(&ctrl->ref);
+		nvme_pf_put(nvme);
+		return ctrl;
 	}
 
-	return nvmevf_ctrl_new(dev, q);
-}
+	ctrl = nvmevf_ctrl_new_locked(nvme);
+	if (!ctrl) {
+		nvme_pf_put(nvme);
+		return ERR_PTR(-ENOMEM);
+	}
 
-static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *pdev)
-{
-	struct nvmevf_ctrl *ctrl;
-	struct request_queue *q;
-	struct device *dev;
-
-	dev = device_find_child(&pdev->dev, NULL, nvmevf_match_class);
-	if (!dev)
-		return ERR_PTR(-ENODEV);
-
-	q = nvmevf_admin_queue(pdev, dev);
-	if (!q)
-		ctrl = ERR_PTR(-ENOEXEC);
-	else if (nvme_ctrl_state(dev_get_drvdata(dev)) != NVME_CTRL_LIVE)
-		ctrl = ERR_PTR(-EAGAIN);
-	else
-		ctrl = nvmevf_ctrl_find(dev, q);
-
-	put_device(dev);
 	return ctrl;
 }
 
@@ -334,7 +266,7 @@ struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
 	struct nvmevf_ctrl *ctrl;
 	struct nvmevf_pf *pf;
 
-	ctrl = nvmevf_ctrl_get(pci_physfn(vf));
+	ctrl = nvmevf_ctrl_get(vf);
 	if (IS_ERR(ctrl))
 		return ERR_CAST(ctrl);
 
@@ -352,17 +284,6 @@ struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
 	return pf;
 }
 
-static bool nvmevf_same_nvme(struct device *pf)
-{
-#ifdef NVMEVF_NVME_SRCVERSION
-	const struct module *owner = pf->driver->owner;
-
-	if (owner && owner->srcversion)
-		return !strcmp(owner->srcversion, NVMEVF_NVME_SRCVERSION);
-#endif
-	return true;
-}
-
 /**
  * nvmevf_pf_link - tie the VF's driver to that of the PF
  * @pf: the handle
@@ -376,20 +297,7 @@ static bool nvmevf_same_nvme(struct device *pf)
  */
 int nvmevf_pf_link(struct nvmevf_pf *pf)
 {
-	struct device *supplier = &pci_physfn(pf->vf)->dev;
-	struct device_link *link;
-
-	/* a managed link cannot be dropped by hand: a failed probe drops it */
-	link = device_link_add(&pf->vf->dev, supplier, DL_FLAG_AUTOREMOVE_CONSUMER);
-	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
-		return -EPROBE_DEFER;
-
-	if (!nvmevf_same_nvme(supplier)) {
-		pci_err(pf->vf, "built for another nvme module than the one loaded: rebuild\n");
-		return -ENOEXEC;
-	}
-
-	return 0;
+	return nvme_pf_link(pf->vf);
 }
 
 /**
@@ -476,27 +384,21 @@ static void nvmevf_slot_release(struct nvmevf_ctrl *ctrl, const struct nvmevf_re
 	wake_up_all(&ctrl->wait);
 }
 
-static enum rq_end_io_ret nvmevf_end_io(NVMEVF_END_IO_ARGS)
+/* In an RCU read-side section: for nvmevf_pf_exit(), and for the ctrl once a waiter saw @done */
+static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 {
-	struct nvmevf_req *req = rq->end_io_data;
+	struct nvmevf_req *req = container_of(cmd, struct nvmevf_req, cmd);
 	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
 	unsigned long irqflags;
 
-	/* for nvmevf_pf_exit(), and for the ctrl once a waiter saw @done */
-	guard(rcu)();
-
 	spin_lock_irqsave(&ctrl->lock, irqflags);
-	req->err = nvmevf_answer_error(nvme_req(rq)->status,
-				       nvme_req(rq)->flags & NVME_REQ_CANCELLED, err);
-	req->result = nvme_req(rq)->result;
+	req->err = nvmevf_answer_error(cmd->status, cmd->cancelled, cmd->err);
 	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
 	if (req->given_up)
 		queue_work(nvmevf_wq, &req->work);
 	req->done = true;
 	nvmevf_slot_release(ctrl, req);
 	spin_unlock_irqrestore(&ctrl->lock, irqflags);
-
-	return RQ_END_IO_FREE;
 }
 
 /* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
@@ -565,59 +467,27 @@ static void nvmevf_slot_put(struct nvmevf_req *req)
 	spin_unlock_irq(&req->pf->ctrl->lock);
 }
 
-/* blk_mq_alloc_request() would wait for a tag without an end */
-static struct request *nvmevf_rq_alloc(struct nvmevf_req *req, struct nvme_command *cmd,
-				       unsigned long deadline)
+/* Tags are taken in turns: nvme would wait for one without an end */
+static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 {
 	struct nvmevf_pf *pf = req->pf;
-	struct request *rq;
 	long left;
+	int ret;
 
 	for (;;) {
-		rq = blk_mq_alloc_request(pf->ctrl->q, nvme_req_op(cmd), BLK_MQ_REQ_NOWAIT);
-		if (!IS_ERR(rq))
-			return rq;
-		if (PTR_ERR(rq) != -EAGAIN)
-			return ERR_PTR(-ENOTCONN);
+		ret = nvme_pf_submit(pf->ctrl->nvme, &req->cmd);
+		if (ret != -EAGAIN)
+			return ret;
 		if (time_after(jiffies, deadline))
-			return ERR_PTR(-EBUSY);
+			return -EBUSY;
 
 		left = nvmevf_wait(pf->ctrl, READ_ONCE(pf->aborting),
 				   msecs_to_jiffies(NVMEVF_TAG_RETRY_MS), req->flags);
 		if (left > 0)
-			return ERR_PTR(-ECANCELED);
+			return -ECANCELED;
 		if (left < 0)
-			return ERR_PTR(-EINTR);
+			return -EINTR;
 	}
-}
-
-static int nvmevf_submit(struct nvmevf_req *req, struct nvme_command *cmd, size_t len,
-			 unsigned long deadline)
-{
-	struct request *rq;
-	int ret;
-
-	rq = nvmevf_rq_alloc(req, cmd, deadline);
-	if (IS_ERR(rq))
-		return PTR_ERR(rq);
-
-	nvme_init_request(rq, cmd);
-	/* fail instead of running in the middle of a reset of the PF */
-	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
-	rq->timeout = (req->flags & NVMEVF_EXEC_SUSPEND) ? NVMEVF_NO_TIMEOUT :
-							    NVMEVF_HARD_TIMEOUT;
-	if (len) {
-		ret = nvmevf_map_kern(rq, req->buf->data, len);
-		if (ret) {
-			blk_mq_free_request(rq);
-			return ret;
-		}
-	}
-
-	rq->end_io = nvmevf_end_io;
-	rq->end_io_data = req;
-	blk_execute_rq_nowait(rq, false);
-	return 0;
 }
 
 /* true with the answer in @req, false where the command was given up for @err */
@@ -641,6 +511,30 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
 	}
 	spin_unlock_irq(&ctrl->lock);
 	return done;
+}
+
+static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme_command *cmd,
+					 struct nvmevf_buf *buf, size_t len, unsigned int flags)
+{
+	struct nvmevf_req *req = kzalloc_obj(*req);
+
+	if (!req)
+		return NULL;
+
+	INIT_WORK(&req->work, nvmevf_req_late);
+	req->cmd.cmd = *cmd;
+	req->cmd.len = len;
+	req->cmd.timeout = (flags & NVMEVF_EXEC_SUSPEND) ? NVMEVF_NO_TIMEOUT : NVMEVF_HARD_TIMEOUT;
+	req->cmd.done = nvmevf_req_done;
+	req->flags = flags;
+	kref_get(&pf->ref);
+	req->pf = pf;
+	if (buf) {
+		kref_get(&buf->ref);
+		req->buf = buf;
+		req->cmd.buf = buf->data;
+	}
+	return req;
 }
 
 /**
@@ -673,23 +567,15 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 	if (WARN_ON_ONCE(len && (!buf || len > buf->len)))
 		return -EINVAL;
 
-	req = kzalloc_obj(*req);
+	req = nvmevf_req_new(pf, cmd, buf, len, flags);
 	if (!req)
 		return -ENOMEM;
-
-	INIT_WORK(&req->work, nvmevf_req_late);
-	kref_get(&pf->ref);
-	req->pf = pf;
-	req->flags = flags;
-	if (buf)
-		kref_get(&buf->ref);
-	req->buf = buf;
 
 	ret = nvmevf_slot_get(req, deadline);
 	if (ret)
 		goto out_free;
 
-	ret = nvmevf_submit(req, cmd, len, jiffies + msecs_to_jiffies(timeout_ms));
+	ret = nvmevf_submit(req, jiffies + msecs_to_jiffies(timeout_ms));
 	if (ret) {
 		nvmevf_slot_put(req);
 		goto out_free;
@@ -702,7 +588,7 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 
 	ret = req->err;
 	if (ret >= 0 && result)
-		*result = req->result;
+		*result = req->cmd.result;
 
 out_free:
 	nvmevf_req_free(req);
@@ -730,7 +616,7 @@ size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf)
  */
 u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf)
 {
-	return pf->ctrl->nvme->cntlid;
+	return nvme_pf_cntlid(pf->ctrl->nvme);
 }
 
 /**
@@ -744,10 +630,7 @@ u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf)
  */
 bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
 {
-	struct nvme_ctrl *nvme = pf->ctrl->nvme;
-
-	*resets = nvmevf_ctrl_resets(nvme);
-	return nvme_ctrl_state(nvme) == NVME_CTRL_LIVE;
+	return nvme_pf_live(pf->ctrl->nvme, resets);
 }
 
 /**

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Admin commands to a PF for the driver of one of its VFs.
+ *
+ * All that needs nvme's private structures, and would be part of nvme in tree.
+ * The PF stays bound to nvme; its controller is found as the child of class
+ * "nvme", and commands go out as passthrough requests on its admin queue.
+ */
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/cleanup.h>
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/minmax.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+
+#include "host/nvme.h"
+
+#include "compat.h"
+#include "nvme_pf.h"
+
+static int nvme_pf_match(struct device *dev, NVMEVF_MATCH_DATA data)
+{
+	return dev->class && !strcmp(dev->class->name, "nvme");
+}
+
+/**
+ * nvme_pf_get - find the controller of a VF's PF
+ * @vf: the virtual function
+ *
+ * The reference keeps the controller, but not the PF bound: without
+ * nvme_pf_link() commands may fail at any time.
+ *
+ * Context: Process; sleeps.
+ * Return: the controller, or an ERR_PTR: -ENODEV where the PF is not bound to
+ * nvme, -EAGAIN where its controller is not live, -ENOEXEC where the running
+ * kernel is not the one this was built for.
+ */
+struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
+{
+	struct pci_dev *pf = pci_physfn(vf);
+	struct nvme_ctrl *ctrl;
+	struct device *dev;
+	int err = 0;
+
+	dev = device_find_child(&pf->dev, NULL, nvme_pf_match);
+	if (!dev)
+		return ERR_PTR(-ENODEV);
+
+	ctrl = dev_get_drvdata(dev);
+	if (!nvmevf_layout_fits(pf, dev))
+		err = -ENOEXEC;
+	else if (nvme_ctrl_state(ctrl) != NVME_CTRL_LIVE)
+		err = -EAGAIN;
+	else if (!blk_get_queue(ctrl->admin_q))
+		err = -ENODEV;
+
+	if (err) {
+		put_device(dev);
+		return ERR_PTR(err);
+	}
+
+	return ctrl;
+}
+
+/**
+ * nvme_pf_put - give back what nvme_pf_get() returned
+ * @ctrl: the controller; every command was answered
+ *
+ * Context: Process; sleeps.
+ */
+void nvme_pf_put(struct nvme_ctrl *ctrl)
+{
+	blk_put_queue(ctrl->admin_q);
+	nvme_put_ctrl(ctrl);
+}
+
+/**
+ * nvme_pf_link - tie the VF's driver to that of the PF
+ * @vf: the virtual function
+ *
+ * From here on the driver core unbinds the VF before the PF.
+ *
+ * Context: Process, probe of the VF; sleeps.
+ * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its
+ * driver is another build than the one this was compiled against.
+ */
+int nvme_pf_link(struct pci_dev *vf)
+{
+	struct device_link *link;
+
+	/* a managed link cannot be dropped by hand: a failed probe drops it */
+	link = device_link_add(&vf->dev, &pci_physfn(vf)->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
+	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
+		return -EPROBE_DEFER;
+
+	return nvmevf_same_nvme(vf);
+}
+
+static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
+{
+	struct nvme_pf_cmd *cmd = rq->end_io_data;
+
+	/* whoever goes away after the last answer waits for a grace period */
+	guard(rcu)();
+
+	cmd->status = nvme_req(rq)->status;
+	cmd->cancelled = nvme_req(rq)->flags & NVME_REQ_CANCELLED;
+	cmd->err = err;
+	cmd->result = nvme_req(rq)->result;
+	cmd->done(cmd);
+	return RQ_END_IO_FREE;
+}
+
+/**
+ * nvme_pf_submit - send a command on the admin queue of a PF
+ * @ctrl: the controller
+ * @cmd: the command, which belongs to nvme until done() is called
+ *
+ * A command that meets a reset of the PF fails; it is never sent again.
+ *
+ * Context: Process; sleeps, but does not wait for a tag.
+ * Return: 0, and done() will be called or was already; -EAGAIN where there is no
+ * tag; -ENOTCONN where the controller is gone; another negative errno where the
+ * data cannot be mapped.
+ */
+int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
+{
+	struct request *rq;
+	int ret;
+
+	rq = blk_mq_alloc_request(ctrl->admin_q, nvme_req_op(&cmd->cmd), BLK_MQ_REQ_NOWAIT);
+	if (IS_ERR(rq))
+		return PTR_ERR(rq) == -EAGAIN ? -EAGAIN : -ENOTCONN;
+
+	nvme_init_request(rq, &cmd->cmd);
+	/* fail instead of running in the middle of a reset of the PF */
+	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
+	rq->timeout = cmd->timeout;
+	if (cmd->len) {
+		ret = nvmevf_map_kern(rq, cmd->buf, cmd->len);
+		if (ret) {
+			blk_mq_free_request(rq);
+			return ret;
+		}
+	}
+
+	rq->end_io = nvme_pf_end_io;
+	rq->end_io_data = cmd;
+	blk_execute_rq_nowait(rq, false);
+	return 0;
+}
+
+/**
+ * nvme_pf_max_xfer - how much one command can move
+ * @ctrl: the controller
+ *
+ * Context: Any.
+ * Return: bytes, a multiple of the page size.
+ */
+size_t nvme_pf_max_xfer(const struct nvme_ctrl *ctrl)
+{
+	size_t sectors = (size_t)queue_max_hw_sectors(ctrl->admin_q) << SECTOR_SHIFT;
+	/* the pages of a buffer may all be segments of their own */
+	size_t segments = (size_t)queue_max_segments(ctrl->admin_q) * PAGE_SIZE;
+
+	return ALIGN_DOWN(min(sectors, segments), PAGE_SIZE);
+}
+
+/**
+ * nvme_pf_cntlid - the PF's own controller id
+ * @ctrl: the controller
+ *
+ * Context: Any.
+ * Return: the controller id that nvme read from the PF.
+ */
+u16 nvme_pf_cntlid(const struct nvme_ctrl *ctrl)
+{
+	return ctrl->cntlid;
+}
+
+/**
+ * nvme_pf_live - see whether the PF's controller works, and how often it was reset
+ * @ctrl: the controller
+ * @resets: set to a number that changes with each reset, where the kernel
+ *	    counts them (not before 7.0)
+ *
+ * Context: Any; the caller holds the link of nvme_pf_link().
+ * Return: whether the controller is live.
+ */
+bool nvme_pf_live(struct nvme_ctrl *ctrl, long *resets)
+{
+	*resets = nvmevf_ctrl_resets(ctrl);
+	return nvme_ctrl_state(ctrl) == NVME_CTRL_LIVE;
+}

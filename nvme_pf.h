@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the driver of a VF asks of nvme, which is bound to the PF.
+ */
+
+#ifndef NVME_PF_H
+#define NVME_PF_H
+
+#include <linux/blk_types.h>
+#include <linux/nvme.h>
+#include <linux/types.h>
+
+struct nvme_ctrl;
+struct pci_dev;
+
+/**
+ * struct nvme_pf_cmd - an admin command for a PF
+ * @cmd: the command; opcode and dwords as they go out, no data pointer
+ * @buf: its data, or NULL
+ * @len: bytes of @buf to move, a multiple of 4, at most nvme_pf_max_xfer()
+ * @timeout: jiffies after which the PF is reset
+ * @done: told that the command ended; atomic, in an RCU read-side section, with
+ *	  the following set. It may free the structure.
+ * @status: the NVMe status, as the completion has it or as the host made it up
+ * @cancelled: nvme ended the command, not the device
+ * @err: what the block layer says
+ * @result: dwords 0 and 1 of the completion
+ */
+struct nvme_pf_cmd {
+	struct nvme_command cmd;
+	void *buf;
+	size_t len;
+	unsigned int timeout;
+	void (*done)(struct nvme_pf_cmd *cmd);
+	u16 status;
+	bool cancelled;
+	blk_status_t err;
+	union nvme_result result;
+};
+
+struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf);
+void nvme_pf_put(struct nvme_ctrl *ctrl);
+int nvme_pf_link(struct pci_dev *vf);
+int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd);
+size_t nvme_pf_max_xfer(const struct nvme_ctrl *ctrl);
+u16 nvme_pf_cntlid(const struct nvme_ctrl *ctrl);
+bool nvme_pf_live(struct nvme_ctrl *ctrl, long *resets);
+
+#endif /* NVME_PF_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between 6.12, the oldest kernel this builds for, and 7.x.
- * Not part of an upstream posting.
+ * What differs between 6.12, the oldest kernel this builds for, and 7.x: where
+ * possible, the names of 7.x for 6.12. Not part of an upstream posting.
  */
 
 #ifndef NVMEVF_COMPAT_H
@@ -9,6 +9,7 @@
 
 #include <linux/blk-mq.h>
 #include <linux/crc32.h>
+#include <linux/module.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 #include <linux/vfio.h>
@@ -18,8 +19,8 @@
 
 #define crc32c(crc, data, len)		__crc32c_le(crc, data, len)
 
-#define nvmevf_map_kern(rq, buf, len)	\
-	blk_rq_map_kern((rq)->q, rq, buf, len, GFP_KERNEL)
+#define blk_rq_map_kern(rq, buf, len, gfp)	\
+	blk_rq_map_kern((rq)->q, rq, buf, len, gfp)
 
 #define NVMEVF_END_IO_ARGS		struct request *rq, blk_status_t err
 #define NVMEVF_MATCH_DATA		void *
@@ -28,31 +29,27 @@
 #define nvmevf_ctrl_resets(ctrl)	0L
 
 /* A name, not a string, until 6.13 */
-#define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING)
-#define NVMEVF_IMPORT_IOMMUFD_NS	MODULE_IMPORT_NS(IOMMUFD)
+#undef MODULE_IMPORT_NS
+#define MODULE_IMPORT_NS(ns)		MODULE_INFO(import_ns, ns)
 
 #define NVMEVF_VFIO_OPS_7X
 #define nvmevf_set_pci_ops(core)	do { } while (0)
 
-static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
+static inline void __iomem *
+vfio_pci_core_get_iomap(struct vfio_pci_core_device *core, unsigned int bar)
 {
-	int ret = vfio_pci_core_setup_barmap(core, 0);
+	int ret = vfio_pci_core_setup_barmap(core, bar);
 
-	return ret ? IOMEM_ERR_PTR(ret) : core->barmap[0];
+	return ret ? IOMEM_ERR_PTR(ret) : core->barmap[bar];
 }
 
 #else
-
-#define nvmevf_map_kern(rq, buf, len)	blk_rq_map_kern(rq, buf, len, GFP_KERNEL)
 
 #define NVMEVF_END_IO_ARGS		\
 	struct request *rq, blk_status_t err, const struct io_comp_batch *iob
 #define NVMEVF_MATCH_DATA		const void *
 
 #define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
-
-#define NVMEVF_IMPORT_KUNIT_NS		MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING")
-#define NVMEVF_IMPORT_IOMMUFD_NS	MODULE_IMPORT_NS("IOMMUFD")
 
 #define NVMEVF_VFIO_OPS_7X						\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\
@@ -67,11 +64,6 @@ static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
 	};
 
 	core->pci_ops = &ops;
-}
-
-static inline void __iomem *nvmevf_bar0(struct vfio_pci_core_device *core)
-{
-	return vfio_pci_core_get_iomap(core, 0);
 }
 
 #endif

@@ -336,7 +336,7 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
  */
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val)
 {
-	void __iomem *bar = nvmevf_bar0(&vf->core);
+	void __iomem *bar = vfio_pci_core_get_iomap(&vf->core, 0);
 
 	if (IS_ERR(bar))
 		return PTR_ERR(bar);
@@ -809,6 +809,6 @@ static void __exit nvmevf_exit(void)
 }
 module_exit(nvmevf_exit);
 
-NVMEVF_IMPORT_IOMMUFD_NS;
+MODULE_IMPORT_NS("IOMMUFD");
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("VFIO PCI driver for NVMe functions, with live migration of virtual functions");

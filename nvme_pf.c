@@ -140,7 +140,7 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
 	rq->timeout = cmd->timeout;
 	if (cmd->len) {
-		ret = nvmevf_map_kern(rq, cmd->buf, cmd->len);
+		ret = blk_rq_map_kern(rq, cmd->buf, cmd->len, GFP_KERNEL);
 		if (ret) {
 			blk_mq_free_request(rq);
 			return ret;

@@ -804,6 +804,6 @@ static struct kunit_suite wire_suite = {
 
 kunit_test_suite(wire_suite);
 
-NVMEVF_IMPORT_KUNIT_NS;
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("KUnit tests of nvme-vfio-pci");

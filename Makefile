@@ -6,6 +6,7 @@ obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 
 nvme-vfio-pci-y := \
 	cmds.o		\
+	debugfs.o	\
 	dirty.o		\
 	hello.o		\
 	layout.o	\

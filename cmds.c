@@ -36,6 +36,23 @@ module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
 		 "How long an Identify command may take, in milliseconds (default: 10000)");
 
+/* As nvmevf_pf_exec(), and tell of it */
+static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
+		       size_t len, union nvme_result *result, unsigned int timeout_ms,
+		       unsigned int flags)
+{
+	int ret;
+
+	nvmevf_note_command(lm, cmd->common.opcode, ktime_get());
+	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, result, timeout_ms, flags);
+	nvmevf_note_command(lm, 0, 0);
+
+	nvmevf_count(lm, NVMEVF_NR_COMMANDS, 1);
+	if (ret)
+		nvmevf_count(lm, ret > 0 ? NVMEVF_NR_REFUSED : NVMEVF_NR_UNANSWERED, 1);
+	return ret;
+}
+
 /* Send @cmd; a positive status ends here */
 static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
 		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
@@ -44,7 +61,7 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 	union nvme_result result;
 	int ret, err;
 
-	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, &result, timeout_ms, flags);
+	ret = nvmevf_exec(lm, cmd, buf, len, &result, timeout_ms, flags);
 	if (!ret) {
 		if (dw0)
 			*dw0 = le32_to_cpu(result.u32);
@@ -56,11 +73,10 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
-		dev_err_ratelimited(&lm->vf->dev, "%s of controller %u: NVMe status %#x (%pe)\n",
-				    what, lm->cntlid, ret, ERR_PTR(err));
+		nvmevf_err(lm, "%s of controller %u: NVMe status %#x (%pe)", what, lm->cntlid, ret,
+			   ERR_PTR(err));
 	else if (ret != -ECANCELED)
-		dev_err_ratelimited(&lm->vf->dev, "%s of controller %u: %pe\n",
-				    what, lm->cntlid, ERR_PTR(err));
+		nvmevf_err(lm, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
 
 	return err;
 }
@@ -73,8 +89,8 @@ static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmev
 	int ret;
 
 	/* Identify has no length field: the device always moves 4096 bytes */
-	ret = nvmevf_pf_exec(lm->pf, &cmd, buf, NVME_IDENTIFY_DATA_SIZE, NULL,
-			     identify_timeout_ms, flags);
+	ret = nvmevf_exec(lm, &cmd, buf, NVME_IDENTIFY_DATA_SIZE, NULL, identify_timeout_ms,
+			  flags);
 	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 }
 
@@ -84,7 +100,7 @@ static int nvmevf_tp_notify(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_NOTIFICATION);
 	int ret;
 
-	ret = nvmevf_pf_exec(lm->pf, &cmd, NULL, 0, NULL, data_timeout_ms, flags);
+	ret = nvmevf_exec(lm, &cmd, NULL, 0, NULL, data_timeout_ms, flags);
 	if (ret > 0) {
 		pci_dbg(lm->vf, "Suspend Notification: NVMe status %#x\n", ret);
 		return 0;
@@ -124,14 +140,14 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
 {
 	if (!nvmevf_container_len(hdr, size)) {
-		pci_err(lm->vf, "controller state has version %u and impossible sizes\n",
-			le16_to_cpu(hdr->ver));
+		nvmevf_err(lm, "controller state has version %u and impossible sizes",
+			   le16_to_cpu(hdr->ver));
 		return -EIO;
 	}
 
 	/* a VM would go on without it, and not know */
 	if (!hdr->nvmecss[0] || (lm->csuuidi && !hdr->vss[0])) {
-		pci_err(lm->vf, "controller state lacks a part that was asked for\n");
+		nvmevf_err(lm, "controller state lacks a part that was asked for");
 		return -EIO;
 	}
 
@@ -170,7 +186,7 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 				     bool csup)
 {
 	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
-		pci_err(lm->vf, "controller is no longer suspended: it was reset or its PF was\n");
+		nvmevf_err(lm, "controller is no longer suspended: it was reset or its PF was");
 		lm->lost = true;
 		return -ENOTCONN;
 	}
@@ -225,7 +241,7 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 		return nvmevf_tp_check_suspended(lm, buf->data, csup);
 
 	if (lm->csup && !csup) {
-		pci_err(lm->vf, "controller is no longer suspended at offset %llu\n", offset);
+		nvmevf_err(lm, "controller is no longer suspended at offset %llu", offset);
 		lm->lost = true;
 		return -ENOTCONN;
 	}
@@ -253,7 +269,7 @@ static int nvmevf_tp_track(struct nvmevf_lm *lm, struct nvme_command *cmd, struc
 	union nvme_result result = {};
 	int ret;
 
-	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, &result, timeout_ms, flags);
+	ret = nvmevf_exec(lm, cmd, buf, len, &result, timeout_ms, flags);
 	if (!ret)
 		return 0;
 
@@ -431,7 +447,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 	if (ret)
 		return ret;
 	if (!dw0) {
-		dev_err_ratelimited(&lm->vf->dev, "QUERY_DATA_SIZE: no state\n");
+		nvmevf_err(lm, "QUERY_DATA_SIZE: no state");
 		return -EIO;
 	}
 
@@ -455,8 +471,8 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 
 	if (!lm->saved) {
 		if (*size > nvmevf_pf_max_xfer(lm->pf)) {
-			pci_err(lm->vf, "state of %llu bytes exceeds one transfer of %zu\n",
-				*size, nvmevf_pf_max_xfer(lm->pf));
+			nvmevf_err(lm, "state of %llu bytes exceeds one transfer of %zu", *size,
+				   nvmevf_pf_max_xfer(lm->pf));
 			return ERR_PTR(-EFBIG);
 		}
 		/* no length goes out: a device that moves more must not reach other memory */
@@ -663,6 +679,8 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 	return 0;
 }
 
+static const char nvmevf_no_memory[] = "out of memory";
+
 static const char *nvmevf_pf_get_reason(long err)
 {
 	switch (err) {
@@ -673,40 +691,34 @@ static const char *nvmevf_pf_get_reason(long err)
 	case -ENOEXEC:
 		return "module was built for another kernel";
 	default:
-		return "out of memory";
+		return nvmevf_no_memory;
 	}
-}
-
-static void nvmevf_no_migration(struct pci_dev *vf, int err, const char *why)
-{
-	pci_info(vf, "no migration: %s\n", err == -ENOMEM ? "out of memory" : why);
 }
 
 /**
  * nvmevf_lm_probe - find out whether and how a VF can be migrated
  * @vf: the virtual function
- *
- * Where it cannot, one line in the log says why.
+ * @why_not: set to the reason where it cannot
  *
  * Context: Process, probe of @vf; sleeps.
  * Return: the VF's migration data, for nvmevf_lm_free(), or an ERR_PTR.
  */
-struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
+struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 {
 	struct nvmevf_lm *lm;
 	int ret;
 
+	*why_not = nvmevf_no_memory;
 	lm = kzalloc_obj(*lm);
-	if (!lm) {
-		nvmevf_no_migration(vf, -ENOMEM, NULL);
+	if (!lm)
 		return ERR_PTR(-ENOMEM);
-	}
 
+	nvmevf_glance_init(&lm->glance);
 	lm->vf = vf;
 	lm->pf = nvmevf_pf_get(vf);
 	if (IS_ERR(lm->pf)) {
 		ret = PTR_ERR(lm->pf);
-		nvmevf_no_migration(vf, ret, nvmevf_pf_get_reason(ret));
+		*why_not = nvmevf_pf_get_reason(ret);
 		kfree(lm);
 		return ERR_PTR(ret);
 	}
@@ -717,7 +729,8 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf)
 	if (!ret)
 		ret = lm->ops->probe(lm);
 	if (ret) {
-		nvmevf_no_migration(vf, ret, lm->why_not);
+		if (ret != -ENOMEM)
+			*why_not = lm->why_not;
 		nvmevf_lm_free(lm);
 		return ERR_PTR(ret);
 	}

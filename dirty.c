@@ -212,8 +212,7 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 
 	d->tracked = !ret;
 	if (ret)
-		dev_err_ratelimited(&vf->core.pdev->dev, "memory cannot be tracked: %pe\n",
-				    ERR_PTR(ret));
+		nvmevf_err(vf->lm, "memory cannot be tracked: %pe", ERR_PTR(ret));
 	else
 		pci_dbg(vf->core.pdev, "%u ranges tracked by %llu bytes\n", d->plan->used,
 			(u64)SZ_4K << d->plan->mrtg);
@@ -311,6 +310,7 @@ void nvmevf_dirty_end_locked(struct nvmevf_device *vf)
 
 	d->on = false;
 	d->tracked = false;
+	nvmevf_note_page_size(vf->lm, 0);
 	nvmevf_log_destroy(&d->log);
 	nvmevf_plan_free(d->plan);
 	d->plan = NULL;
@@ -398,7 +398,7 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, u64 *bytes)
 	if (n < 0)
 		return n;
 	if (!nvmevf_is_running(vf) && !(c->attrb & NVME_LM_CHANGES_SUSP)) {
-		pci_err(vf->core.pdev, "controller is no longer suspended: it was reset or its PF was\n");
+		nvmevf_err(vf->lm, "controller is no longer suspended: it was reset or its PF was");
 		vf->lm->lost = true;
 		return -ENOTCONN;
 	}
@@ -502,8 +502,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 		return 0;
 	if (ret == -ENXIO || ret == -ENOTCONN)
 		vf->lm->lost = true;
-	dev_err_ratelimited(&vf->core.pdev->dev, "written memory cannot be told: %pe\n",
-			    ERR_PTR(ret));
+	nvmevf_err(vf->lm, "written memory cannot be told: %pe", ERR_PTR(ret));
 	return ret;
 }
 
@@ -517,6 +516,7 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;
 	ret = nvmevf_report_begin_locked(vf, &acq);
+	nvmevf_count(vf->lm, NVMEVF_NR_REPORTS, 1);
 	mutex_unlock(&vf->state_mutex);
 	return ret;
 }
@@ -638,8 +638,10 @@ static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ran
 	ret = mutex_lock_killable(&vf->state_mutex);
 	if (!ret) {
 		ret = nvmevf_log_begin_locked(vf, plan, &acq);
-		if (!ret)
+		if (!ret) {
 			*page_size = (u64)SZ_4K << plan->mrtg;
+			nvmevf_note_page_size(vf->lm, *page_size);
+		}
 		mutex_unlock(&vf->state_mutex);
 	}
 

@@ -30,7 +30,14 @@ static struct nvmevf_device *nvmevf_from_pdev(struct pci_dev *pdev)
 	return container_of(core, struct nvmevf_device, core);
 }
 
-static const char *nvmevf_state_name(enum vfio_device_mig_state state)
+/**
+ * nvmevf_state_name - what the uAPI calls a state
+ * @state: VFIO_DEVICE_STATE_*, or anything
+ *
+ * Context: Any.
+ * Return: the name without VFIO_DEVICE_STATE_.
+ */
+const char *nvmevf_state_name(enum vfio_device_mig_state state)
 {
 	static const char *const names[] = {
 		[VFIO_DEVICE_STATE_ERROR]	= "ERROR",
@@ -79,7 +86,7 @@ bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
 		return vf->lm->lost;
 
 	if (!nvmevf_pf_live(vf->lm->pf, &resets) || resets != vf->pf_resets) {
-		pci_err(vf->core.pdev, "PF was reset while this VF was suspended: reset the VF\n");
+		nvmevf_err(vf->lm, "PF was reset while this VF was suspended: reset the VF");
 		vf->lm->lost = true;
 	}
 
@@ -170,15 +177,13 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 	if (ret == -ENOTCONN)
 		vf->lm->lost = true;	/* the VF is suspended, or was until then */
 	if (ret) {
-		dev_err_ratelimited(&vf->core.pdev->dev,
-				    "load refused: secondary controller not found: %pe\n",
-				    ERR_PTR(ret));
+		nvmevf_err(vf->lm, "load refused: secondary controller not found: %pe",
+			   ERR_PTR(ret));
 		return ERR_PTR(ret);
 	}
 	if (!vf->lm->online) {
-		dev_err_ratelimited(&vf->core.pdev->dev,
-				    "load refused: secondary controller %u is offline\n",
-				    vf->lm->cntlid);
+		nvmevf_err(vf->lm, "load refused: secondary controller %u is offline",
+			   vf->lm->cntlid);
 		return ERR_PTR(-ENODEV);
 	}
 
@@ -282,7 +287,7 @@ static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 
 	if (nvmevf_is_unknown(vf, next, err)) {
 		nvmevf_session_end_locked(vf);
-		vf->mig_state = VFIO_DEVICE_STATE_ERROR;
+		WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_ERROR);
 	}
 
 	return ERR_PTR(err);
@@ -315,7 +320,7 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 
 		pci_dbg(vf->core.pdev, "%s -> %s\n", nvmevf_state_name(vf->mig_state),
 			nvmevf_state_name(next));
-		vf->mig_state = next;
+		WRITE_ONCE(vf->mig_state, next);
 		if (filp && next != new) {
 			fput(filp);
 			return ERR_PTR(-EINVAL);
@@ -440,10 +445,11 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	if (vf->session)
 		dev_info_ratelimited(&vf->core.pdev->dev, "migration ended by a reset in %s\n",
 				     nvmevf_state_name(vf->mig_state));
+	nvmevf_count(vf->lm, NVMEVF_NR_RESETS, 1);
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
 	vf->lm->lost = false;
-	vf->mig_state = VFIO_DEVICE_STATE_RUNNING;
+	WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_RUNNING);
 	nvmevf_dirty_reset_locked(vf);
 }
 
@@ -491,7 +497,7 @@ static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 	guard(mutex)(&vf->state_mutex);
 
 	if (flags & NVMEVF_EXEC_LOAD) {
-		pci_err(vf->core.pdev, "VF was changed after its reset: reset it again\n");
+		nvmevf_err(vf->lm, "VF was changed after its reset: reset it again");
 		vf->lm->lost = true;
 	} else if ((flags & NVMEVF_EXEC_SUSPEND) && nvmevf_is_running(vf)) {
 		ret = vf->lm->ops->resume(vf->lm, 0);
@@ -526,7 +532,7 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	if (was_stale && !vf->core.reset_works)
 		vf->stale = true;
 	if (vf->stale) {
-		pci_err(vf->core.pdev, "the last user's state could not be reset\n");
+		nvmevf_err(vf->lm, "the last user's state could not be reset");
 		return -EIO;
 	}
 
@@ -657,19 +663,18 @@ static const struct vfio_device_ops nvmevf_plain_ops = {
 	NVMEVF_COMMON_OPS
 };
 
-static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev)
+static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char **why_not)
 {
-	struct nvmevf_lm *lm;
+	struct nvmevf_lm *lm = ERR_PTR(-ENODEV);
 	int ret;
 
-	if (!pdev->is_virtfn) {
-		pci_info(pdev, "no migration: not a virtual function\n");
+	*why_not = "not a virtual function";
+	if (pdev->is_virtfn)
+		lm = nvmevf_lm_probe(pdev, why_not);
+	if (IS_ERR(lm)) {
+		pci_info(pdev, "no migration: %s\n", *why_not);
 		return NULL;
 	}
-
-	lm = nvmevf_lm_probe(pdev);
-	if (IS_ERR(lm))
-		return NULL;
 
 	ret = nvmevf_pf_link(lm->pf);
 	if (ret) {
@@ -708,9 +713,10 @@ static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct nvmevf_device *vf;
 	struct nvmevf_lm *lm;
+	const char *why_not;
 	int ret;
 
-	lm = nvmevf_probe_migration(pdev);
+	lm = nvmevf_probe_migration(pdev, &why_not);
 	if (IS_ERR(lm))
 		return PTR_ERR(lm);
 
@@ -723,6 +729,7 @@ static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	dev_set_drvdata(&pdev->dev, &vf->core);
 	nvmevf_set_pci_ops(&vf->core);
+	vf->why_not = why_not;
 	if (lm)
 		nvmevf_enable_migration(vf, lm);
 
@@ -730,9 +737,11 @@ static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret) {
 		nvmevf_lm_free(lm);
 		vfio_put_device(&vf->core.vdev);
+		return ret;
 	}
 
-	return ret;
+	nvmevf_debugfs_add(vf);
+	return 0;
 }
 
 /* The device lock is held: the reset that close had to skip can be done here */
@@ -760,6 +769,7 @@ static void nvmevf_remove(struct pci_dev *pdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_pdev(pdev);
 
+	nvmevf_debugfs_remove(vf);
 	vfio_pci_core_unregister_device(&vf->core);
 	if (vf->lm) {
 		nvmevf_clean_stale(vf);
@@ -795,9 +805,12 @@ static int __init nvmevf_init(void)
 	if (ret)
 		return ret;
 
+	nvmevf_debugfs_init();
 	ret = pci_register_driver(&nvmevf_driver);
-	if (ret)
+	if (ret) {
+		nvmevf_debugfs_exit();
 		nvmevf_pf_exit();
+	}
 	return ret;
 }
 module_init(nvmevf_init);
@@ -805,6 +818,7 @@ module_init(nvmevf_init);
 static void __exit nvmevf_exit(void)
 {
 	pci_unregister_driver(&nvmevf_driver);
+	nvmevf_debugfs_exit();
 	nvmevf_pf_exit();
 }
 module_exit(nvmevf_exit);

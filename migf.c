@@ -187,7 +187,7 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	if (ret)
 		return ret;
 	if (!st->offset && !nvmevf_sizes_add_up(s)) {
-		pci_err(s->pdev, "save failed: the controller state changed its size\n");
+		nvmevf_err(lm, "save failed: the controller state changed its size");
 		return -EIO;
 	}
 
@@ -208,6 +208,7 @@ static int nvmevf_save_end(struct nvmevf_session *s)
 	}
 
 	nvmevf_stream_make_end(&s->stream);
+	nvmevf_count(lm, NVMEVF_NR_SAVES, 1);
 	return 0;
 }
 
@@ -268,6 +269,8 @@ static ssize_t nvmevf_save_fill(struct nvmevf_session *s)
 	if (ret)
 		return ret;
 	ret = nvmevf_save_next_locked(s);
+	if (!ret)
+		nvmevf_count(s->vf->lm, NVMEVF_NR_SAVED, st->head_len + st->data_len);
 	nvmevf_session_unlock(s);
 
 	if (ret) {
@@ -427,8 +430,7 @@ static int nvmevf_save_check_locked(struct nvmevf_device *vf)
 	if (vf->lm->hello.cap)
 		return 0;
 
-	dev_err_ratelimited(&vf->core.pdev->dev,
-			    "save refused: registers of the VF could not be read\n");
+	nvmevf_err(vf->lm, "save refused: registers of the VF could not be read");
 	return -EIO;
 }
 
@@ -572,7 +574,10 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 		return nvmevf_refuse(st, ret, "by the device at offset %llu", st->sent);
 
 	st->sent += len;
+	nvmevf_count(lm, NVMEVF_NR_LOADED, len);
 	s->committed = last;
+	if (last)
+		nvmevf_count(lm, NVMEVF_NR_LOADS, 1);
 	return 0;
 }
 
@@ -644,8 +649,10 @@ static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *b
 
 static int nvmevf_resume_fail(struct nvmevf_session *s, int err)
 {
-	if (s->stream.why[0])
-		pci_err(s->pdev, "stream refused: %s\n", s->stream.why);
+	if (s->stream.why[0] && !nvmevf_session_lock(s)) {
+		nvmevf_err(s->vf->lm, "stream refused: %s", s->stream.why);
+		nvmevf_session_unlock(s);
+	}
 
 	WRITE_ONCE(s->error, err);
 	return err;
@@ -771,7 +778,7 @@ int nvmevf_resume_finish_locked(struct nvmevf_device *vf)
 		return 0;
 
 	if (!s->told)
-		pci_err(s->pdev, "stream ends too early: nothing was committed\n");
+		nvmevf_err(vf->lm, "stream ends too early: nothing was committed");
 	s->told = true;
 	return -ENODATA;
 }

@@ -13,6 +13,8 @@
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/ratelimit_types.h>
+#include <linux/spinlock.h>
 #include <linux/uuid.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/xarray.h>
@@ -117,6 +119,54 @@ struct nvmevf_track_limits {
 };
 
 /**
+ * enum nvmevf_counter - what debugfs tells the number of
+ * @NVMEVF_NR_COMMANDS: commands sent, or tried to
+ * @NVMEVF_NR_REFUSED: of these, answered with an error status
+ * @NVMEVF_NR_UNANSWERED: of these, not answered in time, cut off or not sent
+ * @NVMEVF_NR_SAVES: streams made to the end
+ * @NVMEVF_NR_SAVED: bytes of streams
+ * @NVMEVF_NR_LOADS: streams that the device took over
+ * @NVMEVF_NR_LOADED: bytes of controller state that it was given
+ * @NVMEVF_NR_REPORTS: reports of DMA logging
+ * @NVMEVF_NR_RESETS: resets of the VF
+ * @NVMEVF_NR_COUNTERS: how many of these there are
+ */
+enum nvmevf_counter {
+	NVMEVF_NR_COMMANDS,
+	NVMEVF_NR_REFUSED,
+	NVMEVF_NR_UNANSWERED,
+	NVMEVF_NR_SAVES,
+	NVMEVF_NR_SAVED,
+	NVMEVF_NR_LOADS,
+	NVMEVF_NR_LOADED,
+	NVMEVF_NR_REPORTS,
+	NVMEVF_NR_RESETS,
+	NVMEVF_NR_COUNTERS,
+};
+
+/**
+ * struct nvmevf_glance - what debugfs tells of a VF, whatever lock is held
+ * @lock: protects what follows, to @page_size
+ * @refusal: the last thing that was refused or went wrong
+ * @refused: when that was, in seconds since 1970
+ * @opcode: the command under way
+ * @since: when that began; 0: there is none
+ * @page_size: granularity of DMA logging; 0: it is off
+ * @limit: how often the log is told
+ * @counters: by enum nvmevf_counter
+ */
+struct nvmevf_glance {
+	spinlock_t lock;	/* protects what follows, to page_size */
+	char refusal[256];
+	time64_t refused;
+	u8 opcode;
+	ktime_t since;
+	u64 page_size;
+	struct ratelimit_state limit;
+	atomic64_t counters[NVMEVF_NR_COUNTERS];
+};
+
+/**
  * struct nvmevf_lm_ops - one command set
  * @cmdset: its name in the stream
  * @name: its name in the log
@@ -181,6 +231,7 @@ struct nvmevf_lm_ops {
  * @saved_len: bytes of state in @saved
  * @track: what the PF can track
  * @hello: identity and limits for HELLO, complete but for the state's length
+ * @glance: for debugfs; has its own lock
  *
  * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids, @track. The
  * state mutex of the device protects the rest.
@@ -203,9 +254,10 @@ struct nvmevf_lm {
 	u32 saved_len;
 	struct nvmevf_track_limits track;
 	struct nvme_lm_hello hello;
+	struct nvmevf_glance glance;
 };
 
-struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf);
+struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
@@ -392,6 +444,8 @@ struct nvmevf_dirty {
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
  * @core: what every vfio-pci device is
  * @lm: how it is migrated; NULL: it cannot be, and acts as with vfio-pci
+ * @why_not: why it cannot be
+ * @debug: a debugfs directory of our own, where the core has none
  * @lock_key: a reset of several functions holds several state mutexes
  * @state_mutex: protects what follows, and the changing part of @lm. A reset
  *		 holds it from reset_prepare to reset_done, inside memory_lock:
@@ -406,6 +460,8 @@ struct nvmevf_dirty {
 struct nvmevf_device {
 	struct vfio_pci_core_device core;
 	struct nvmevf_lm *lm;
+	const char *why_not;
+	struct dentry *debug;
 	struct lock_class_key lock_key;
 	struct mutex state_mutex;	/* protects what follows */
 	enum vfio_device_mig_state mig_state;
@@ -416,6 +472,7 @@ struct nvmevf_device {
 	bool stale;
 };
 
+const char *nvmevf_state_name(enum vfio_device_mig_state state);
 bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
 bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
@@ -434,5 +491,15 @@ void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_reset_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_end_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags);
+
+void nvmevf_glance_init(struct nvmevf_glance *glance);
+void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n);
+void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since);
+void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size);
+__printf(2, 3) void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...);
+void nvmevf_debugfs_add(struct nvmevf_device *vf);
+void nvmevf_debugfs_remove(struct nvmevf_device *vf);
+void nvmevf_debugfs_init(void);
+void nvmevf_debugfs_exit(void);
 
 #endif /* NVMEVF_NVME_H */

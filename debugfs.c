@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state of a VF at a glance: one file in debugfs.
+ *
+ * It is for the time when something hangs, so that no lock is taken for it that
+ * is held while a command is waited for.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/debugfs.h>
+#include <linux/ktime.h>
+#include <linux/ratelimit.h>
+#include <linux/seq_file.h>
+#include <linux/timekeeping.h>
+
+#include "compat.h"
+#include "nvme.h"
+
+#define NVMEVF_ERR_INTERVAL	(5 * HZ)
+#define NVMEVF_ERR_BURST	100
+
+static struct dentry *nvmevf_debug_root;
+
+static struct dentry *nvmevf_core_dir(struct vfio_device *vdev)
+{
+#ifdef CONFIG_VFIO_DEBUGFS
+	return vdev->debug_root;
+#else
+	return NULL;
+#endif
+}
+
+/**
+ * nvmevf_glance_init - begin to collect what debugfs tells
+ * @glance: what is to be initialised, zeroed
+ *
+ * Context: Any.
+ */
+void nvmevf_glance_init(struct nvmevf_glance *glance)
+{
+	spin_lock_init(&glance->lock);
+	ratelimit_state_init(&glance->limit, NVMEVF_ERR_INTERVAL, NVMEVF_ERR_BURST);
+}
+
+/**
+ * nvmevf_count - count something for debugfs
+ * @lm: the VF
+ * @counter: what
+ * @n: how many
+ *
+ * Context: Any.
+ */
+void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n)
+{
+	atomic64_add(n, &lm->glance.counters[counter]);
+}
+
+/**
+ * nvmevf_note_command - tell debugfs which command is waited for
+ * @lm: the VF
+ * @opcode: the command
+ * @since: when that began; 0: none any more
+ *
+ * Context: Process.
+ */
+void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since)
+{
+	spin_lock(&lm->glance.lock);
+	lm->glance.opcode = opcode;
+	lm->glance.since = since;
+	spin_unlock(&lm->glance.lock);
+}
+
+/**
+ * nvmevf_note_page_size - tell debugfs about DMA logging
+ * @lm: the VF
+ * @page_size: its granularity in bytes; 0: it is off
+ *
+ * Context: Process.
+ */
+void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
+{
+	spin_lock(&lm->glance.lock);
+	lm->glance.page_size = page_size;
+	spin_unlock(&lm->glance.lock);
+}
+
+/**
+ * nvmevf_err - tell the log, and debugfs, what was refused or went wrong
+ * @lm: the VF
+ * @fmt: a line without its end
+ *
+ * A user can bring most of these about, as often as he likes: the log gets some of
+ * them, debugfs the last one.
+ *
+ * Context: Process.
+ */
+void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...)
+{
+	struct nvmevf_glance *glance = &lm->glance;
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	scoped_guard(spinlock, &glance->lock) {
+		vscnprintf(glance->refusal, sizeof(glance->refusal), fmt, args);
+		glance->refused = ktime_get_real_seconds();
+	}
+	va_end(args);
+
+	if (!__ratelimit(&glance->limit))
+		return;
+
+	va_start(args, fmt);
+	vaf.va = &args;
+	pci_err(lm->vf, "%pV\n", &vaf);
+	va_end(args);
+}
+
+static void nvmevf_show_formats(struct seq_file *seq, const struct nvmevf_lm *lm)
+{
+	unsigned int i;
+
+	if (lm->csvi)
+		seq_printf(seq, "state version: %u, index %u\n", NVME_LM_STATE_VERSION, lm->csvi);
+	for (i = 0; i < lm->nuuid; i++)
+		seq_printf(seq, "state UUID: %pUb, index %u%s\n", &lm->uuids[i], i + 1,
+			   i + 1 == lm->csuuidi ? ", used" : "");
+}
+
+static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device *vf,
+				u64 page_size)
+{
+	const struct nvmevf_track_limits *track = &vf->lm->track;
+
+	if (!track->ranges)
+		seq_puts(seq, "DMA logging: the PF tracks no memory\n");
+	else if (!vf->core.vdev.log_ops)
+		seq_puts(seq, "DMA logging: kernel without CONFIG_IOMMUFD_DRIVER\n");
+	else if (page_size)
+		seq_printf(seq, "DMA logging: on, by %llu bytes\n", page_size);
+	else
+		seq_puts(seq, "DMA logging: off\n");
+
+	if (track->ranges)
+		seq_printf(seq, "memory tracking: %u ranges, by %llu to %llu bytes%s\n",
+			   track->ranges, (u64)SZ_4K << track->min, (u64)SZ_4K << track->max,
+			   track->pow2 ? ", powers of two" : "");
+}
+
+static void nvmevf_show_command(struct seq_file *seq, u8 opcode, ktime_t since)
+{
+	if (since)
+		seq_printf(seq, "command under way: opcode %#x, for %lld ms\n", opcode,
+			   ktime_ms_delta(ktime_get(), since));
+	else
+		seq_puts(seq, "command under way: none\n");
+}
+
+static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_glance *glance)
+{
+	static const char *const names[] = {
+		[NVMEVF_NR_COMMANDS]	= "commands",
+		[NVMEVF_NR_REFUSED]	= "commands with an error status",
+		[NVMEVF_NR_UNANSWERED]	= "commands without an answer",
+		[NVMEVF_NR_SAVES]	= "saves",
+		[NVMEVF_NR_SAVED]	= "bytes of streams",
+		[NVMEVF_NR_LOADS]	= "loads",
+		[NVMEVF_NR_LOADED]	= "bytes of state loaded",
+		[NVMEVF_NR_REPORTS]	= "reports of written memory",
+		[NVMEVF_NR_RESETS]	= "resets",
+	};
+	unsigned int i;
+
+	static_assert(ARRAY_SIZE(names) == NVMEVF_NR_COUNTERS);
+
+	for (i = 0; i < NVMEVF_NR_COUNTERS; i++)
+		seq_printf(seq, "%s: %lld\n", names[i], atomic64_read(&glance->counters[i]));
+}
+
+static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	struct nvmevf_glance *glance = &lm->glance;
+	char refusal[sizeof(glance->refusal)];
+	ktime_t since;
+	time64_t refused;
+	u64 page_size;
+	u8 opcode;
+
+	scoped_guard(spinlock, &glance->lock) {
+		strscpy(refusal, glance->refusal);
+		refused = glance->refused;
+		opcode = glance->opcode;
+		since = glance->since;
+		page_size = glance->page_size;
+	}
+
+	seq_printf(seq, "migration: by %s\n", lm->ops->name);
+	seq_printf(seq, "controller: %u, %s\n", lm->cntlid,
+		   READ_ONCE(lm->online) ? "online" : "offline");
+	seq_printf(seq, "state: %s%s\n", nvmevf_state_name(READ_ONCE(vf->mig_state)),
+		   READ_ONCE(lm->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
+	nvmevf_show_formats(seq, lm);
+	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
+	nvmevf_show_logging(seq, vf, page_size);
+	nvmevf_show_command(seq, opcode, since);
+	if (refused)
+		seq_printf(seq, "last refusal: %ptTs %s\n", &refused, refusal);
+	else
+		seq_puts(seq, "last refusal: none\n");
+	nvmevf_show_counters(seq, glance);
+}
+
+static int nvmevf_glance_show(struct seq_file *seq, void *data)
+{
+	struct nvmevf_device *vf = seq->private;
+
+	if (vf->lm)
+		nvmevf_show_lm(seq, vf);
+	else
+		seq_printf(seq, "migration: none: %s\n", vf->why_not);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(nvmevf_glance);
+
+/**
+ * nvmevf_debugfs_add - make the file of a device
+ * @vf: the device, registered
+ *
+ * It goes with the directory that it is in: that of the core with the
+ * registration, or ours with nvmevf_debugfs_remove().
+ *
+ * Context: Process, probe; sleeps.
+ */
+void nvmevf_debugfs_add(struct nvmevf_device *vf)
+{
+	struct dentry *dir = nvmevf_core_dir(&vf->core.vdev);
+
+	if (!dir) {
+		vf->debug = debugfs_create_dir(pci_name(vf->core.pdev), nvmevf_debug_root);
+		dir = vf->debug;
+	}
+
+	debugfs_create_file("nvme", 0400, dir, vf, &nvmevf_glance_fops);
+}
+
+/**
+ * nvmevf_debugfs_remove - undo nvmevf_debugfs_add()
+ * @vf: the device
+ *
+ * Context: Process; sleeps until nobody reads the file.
+ */
+void nvmevf_debugfs_remove(struct nvmevf_device *vf)
+{
+	debugfs_remove_recursive(vf->debug);
+}
+
+/**
+ * nvmevf_debugfs_init - make a directory where the core has none
+ *
+ * Context: Process, module_init.
+ */
+void nvmevf_debugfs_init(void)
+{
+	if (!IS_ENABLED(CONFIG_VFIO_DEBUGFS))
+		nvmevf_debug_root = debugfs_create_dir("nvme-vfio-pci", NULL);
+}
+
+/**
+ * nvmevf_debugfs_exit - undo nvmevf_debugfs_init()
+ *
+ * Context: Process, module_exit.
+ */
+void nvmevf_debugfs_exit(void)
+{
+	debugfs_remove_recursive(nvmevf_debug_root);
+}

@@ -28,6 +28,9 @@ nvme-vfio-pci-test-y := \
 	track_test.o	\
 	wire_test.o
 
+# define_trace.h includes trace.h from here
+CFLAGS_main.o := -I$(src)
+
 # The PF is reached through nvme's private header
 nvme-include := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
 CFLAGS_layout.o := $(nvme-include)

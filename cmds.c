@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 
 #include "nvme.h"
+#include "trace.h"
 
 static bool io_queues_only;
 module_param(io_queues_only, bool, 0644);
@@ -41,15 +42,18 @@ static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nv
 		       size_t len, union nvme_result *result, unsigned int timeout_ms,
 		       unsigned int flags)
 {
+	ktime_t start = ktime_get();
 	int ret;
 
-	nvmevf_note_command(lm, cmd->common.opcode, ktime_get());
+	nvmevf_note_command(lm, cmd->common.opcode, start);
 	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, result, timeout_ms, flags);
 	nvmevf_note_command(lm, 0, 0);
 
 	nvmevf_count(lm, NVMEVF_NR_COMMANDS, 1);
 	if (ret)
 		nvmevf_count(lm, ret > 0 ? NVMEVF_NR_REFUSED : NVMEVF_NR_UNANSWERED, 1);
+	trace_nvmevf_command(lm->vf, cmd, lm->cntlid, len, ret,
+			     ktime_us_delta(ktime_get(), start));
 	return ret;
 }
 

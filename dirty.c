@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "nvme.h"
+#include "trace.h"
 
 /* Bytes of what was written that are read at a time: room for 4095 pieces */
 #define NVMEVF_DIRTY_XFER	SZ_64K
@@ -382,8 +383,15 @@ static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 	d->cqs_done = !nvmevf_is_running(vf);
 }
 
+/* What the device told for one report; @bytes lacks one for each range, so as not to wrap */
+struct nvmevf_round {
+	unsigned int reads;
+	u64 ranges;
+	u64 bytes;
+};
+
 /* What the device tells, once: whether there is more, or an errno */
-static int nvmevf_read_changes_locked(struct nvmevf_device *vf, u64 *bytes)
+static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_round *round)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	const struct nvme_lm_changes *c = d->buf->data;
@@ -408,8 +416,9 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, u64 *bytes)
 		if (ret)
 			return ret;
 		nvmevf_log_add(&d->log, &r);
-		*bytes += min(r.last - r.first, U64_MAX - *bytes);
+		round->bytes += min(r.last - r.first, U64_MAX - round->bytes);
 	}
+	round->ranges += n;
 
 	return c->attrb & NVME_LM_CHANGES_MTR;
 }
@@ -429,17 +438,16 @@ static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
  * While the VF works a report is what was written at some time. Once it is
  * suspended nothing may be left in the device.
  */
-static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf)
+static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf, struct nvmevf_round *round)
 {
-	unsigned int reads = 0;
-	u64 bytes = 0;
 	int ret;
 
 	do {
-		ret = nvmevf_read_changes_locked(vf, &bytes);
-		if (!nvmevf_is_running(vf) && bytes >= nvmevf_dirty_most(vf->dirty.plan))
+		round->reads++;
+		ret = nvmevf_read_changes_locked(vf, round);
+		if (!nvmevf_is_running(vf) && round->bytes >= nvmevf_dirty_most(vf->dirty.plan))
 			ret = -EPROTO;
-	} while (ret > 0 && (!nvmevf_is_running(vf) || ++reads < NVMEVF_DIRTY_READS));
+	} while (ret > 0 && (!nvmevf_is_running(vf) || round->reads < NVMEVF_DIRTY_READS));
 
 	return min(ret, 0);
 }
@@ -477,7 +485,8 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct
 }
 
 /* Bring the log up to date */
-static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq,
+				      struct nvmevf_round *round)
 {
 	int ret;
 
@@ -488,7 +497,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 		return nvmevf_report_untracked_locked(vf, acq);
 
 	nvmevf_log_cqs_locked(vf, acq);
-	ret = nvmevf_read_all_changes_locked(vf);
+	ret = nvmevf_read_all_changes_locked(vf, round);
 	if (!ret)
 		return 0;
 
@@ -508,6 +517,8 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 
 static int nvmevf_report_begin(struct nvmevf_device *vf)
 {
+	struct nvmevf_round round = {};
+	ktime_t start = ktime_get();
 	struct nvmevf_acq acq;
 	int ret;
 
@@ -515,8 +526,10 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;
-	ret = nvmevf_report_begin_locked(vf, &acq);
+	ret = nvmevf_report_begin_locked(vf, &acq, &round);
 	nvmevf_count(vf->lm, NVMEVF_NR_REPORTS, 1);
+	trace_nvmevf_report(vf->core.pdev, nvmevf_is_running(vf), round.reads, round.ranges,
+			    round.bytes + round.ranges, ret, ktime_us_delta(ktime_get(), start));
 	mutex_unlock(&vf->state_mutex);
 	return ret;
 }

@@ -15,6 +15,9 @@
 #include "compat.h"
 #include "nvme.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 /* Size of vendor specific state assumed before the device was asked */
 #define NVMEVF_DATA_SIZE_GUESS	SZ_16K
 
@@ -258,6 +261,18 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 	}
 }
 
+static struct file *nvmevf_traced_step_locked(struct nvmevf_device *vf,
+					      enum vfio_device_mig_state next, bool enabled)
+{
+	ktime_t start = ktime_get();
+	struct file *filp;
+
+	filp = nvmevf_step_locked(vf, next, enabled);
+	trace_nvmevf_arc(vf->core.pdev, vf->mig_state, next, PTR_ERR_OR_ZERO(filp),
+			 ktime_us_delta(ktime_get(), start));
+	return filp;
+}
+
 /* Whether a failed arc leaves the device in a state that nobody knows */
 static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_state next, int err)
 {
@@ -282,9 +297,6 @@ static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_sta
 static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 					     enum vfio_device_mig_state next, int err)
 {
-	pci_dbg(vf->core.pdev, "%s -> %s: %pe\n", nvmevf_state_name(vf->mig_state),
-		nvmevf_state_name(next), ERR_PTR(err));
-
 	if (nvmevf_is_unknown(vf, next, err)) {
 		nvmevf_session_end_locked(vf);
 		WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_ERROR);
@@ -314,12 +326,10 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 		if (nvmevf_pf_lost_locked(vf))
 			return nvmevf_arc_failed_locked(vf, next, -ENOTCONN);
 
-		filp = nvmevf_step_locked(vf, next, enabled);
+		filp = nvmevf_traced_step_locked(vf, next, enabled);
 		if (IS_ERR(filp))
 			return nvmevf_arc_failed_locked(vf, next, PTR_ERR(filp));
 
-		pci_dbg(vf->core.pdev, "%s -> %s\n", nvmevf_state_name(vf->mig_state),
-			nvmevf_state_name(next));
 		WRITE_ONCE(vf->mig_state, next);
 		if (filp && next != new) {
 			fput(filp);
@@ -445,6 +455,7 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	if (vf->session)
 		dev_info_ratelimited(&vf->core.pdev->dev, "migration ended by a reset in %s\n",
 				     nvmevf_state_name(vf->mig_state));
+	trace_nvmevf_reset(vf->core.pdev, vf->mig_state);
 	nvmevf_count(vf->lm, NVMEVF_NR_RESETS, 1);
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);

@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "nvme.h"
+#include "trace.h"
 
 #define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
 
@@ -269,8 +270,10 @@ static ssize_t nvmevf_save_fill(struct nvmevf_session *s)
 	if (ret)
 		return ret;
 	ret = nvmevf_save_next_locked(s);
-	if (!ret)
+	if (!ret) {
+		trace_nvmevf_record(s->pdev, true, st->tag, st->rec_len);
 		nvmevf_count(s->vf->lm, NVMEVF_NR_SAVED, st->head_len + st->data_len);
+	}
 	nvmevf_session_unlock(s);
 
 	if (ret) {
@@ -623,6 +626,7 @@ static int nvmevf_resume_act(struct nvmevf_session *s)
 static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *buf, size_t len)
 {
 	struct nvmevf_stream *st = &s->stream;
+	unsigned int records = st->records;
 	void *to;
 	int ret;
 
@@ -642,6 +646,8 @@ static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *b
 		return -EFAULT;
 
 	ret = nvmevf_stream_take(st, len);
+	if (st->records != records)
+		trace_nvmevf_record(s->pdev, false, st->tag, st->rec_len);
 	if (!ret)
 		ret = nvmevf_resume_act(s);
 	return ret ?: len;

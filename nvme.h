@@ -309,6 +309,9 @@ enum nvmevf_stage {
 /**
  * struct nvmevf_stream - a stream being made by a save, or taken apart by a resume
  * @stage: what comes next
+ * @records: how many were begun
+ * @tag: of the last of them
+ * @rec_len: bytes of its payload
  * @hello_seen: resume: a HELLO was accepted
  * @crc: running CRC32C
  * @total: bytes of controller state
@@ -325,6 +328,9 @@ enum nvmevf_stage {
  */
 struct nvmevf_stream {
 	enum nvmevf_stage stage;
+	unsigned int records;
+	u32 tag;
+	u64 rec_len;
 	bool hello_seen;
 	u32 crc;
 	u64 total;

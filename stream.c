@@ -37,6 +37,13 @@ u64 nvmevf_stream_size(u64 state_len, size_t piece)
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_size);
 
+static void nvmevf_note_record(struct nvmevf_stream *st, u32 tag, u64 len)
+{
+	st->tag = tag;
+	st->rec_len = len;
+	st->records++;
+}
+
 /* Begin a record in @head; returns where its payload starts */
 static void *nvmevf_make_record(struct nvmevf_stream *st, u32 tag, u64 len)
 {
@@ -45,6 +52,7 @@ static void *nvmevf_make_record(struct nvmevf_stream *st, u32 tag, u64 len)
 	rec->tag = cpu_to_le32(tag);
 	rec->flags = cpu_to_le32(NVME_LM_REC_MANDATORY);
 	rec->len = cpu_to_le64(len);
+	nvmevf_note_record(st, tag, len);
 	st->head_len = sizeof(*rec);
 	st->data_len = 0;
 	return st->head + sizeof(*rec);
@@ -286,6 +294,7 @@ static int nvmevf_take_record(struct nvmevf_stream *st)
 
 	st->crc = crc32c(st->crc, st->head, sizeof(*rec));
 	st->rec_left = le64_to_cpu(rec->len);
+	nvmevf_note_record(st, tag, st->rec_left);
 
 	switch (tag) {
 	case NVME_LM_REC_HELLO:

@@ -270,6 +270,8 @@ static void test_pf_reset(void)
 	fd = go_fd(v, ST_PRE_COPY_P2P);
 	if (!pf_reset(tap_arg()))
 		return;
+	if (counts_pf_resets())
+		EXPECT_EQ(mig_precopy_info(fd, &info), -ENOTCONN, "PRECOPY_INFO");
 	EXPECT(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), "-> STOP_COPY");
 	/* where the reset is not known, the arc was refused and the session goes on */
 	EXPECT(mig_precopy_info(fd, &info) || (tap_arg() == 2 && !counts_pf_resets()),

@@ -755,6 +755,7 @@ int main(int argc, char **argv)
 		add_all(stream_tests, nr_stream_tests);
 		add_all(refuse_tests, nr_refuse_tests);
 		add_all(move_tests, nr_move_tests);
+		add_all(trace_tests, nr_trace_tests);
 		add_all(fault_tests, nr_fault_tests);
 		add_all(special_tests, nr_special_tests);
 		add_all(alloc_tests, nr_alloc_tests);
@@ -763,6 +764,7 @@ int main(int argc, char **argv)
 	if (getenv("LM_FAULTS")) {
 		add_all(precopy_tests, nr_precopy_tests);
 		add_all(log_tests, nr_log_tests);
+		add_all(trace_fault_tests, nr_trace_fault_tests);
 	}
 	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
 		add_all(status_tests, nr_status_tests);

@@ -33,6 +33,7 @@ import uuid
 VM = os.path.dirname(os.path.abspath(__file__))
 BOOT_TIMEOUT = 900
 KERNELS = ("stable", "backports", "debug")
+PING = "nvmevm: ping"
 
 PROBLEM = re.compile(r"WARNING: |\bBUG\b|nobody cared|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
                      r"KCSAN: |ODEBUG|DEBUG_LOCKS|lockdep(?! checking is enabled)|locking correctness|possible (recursive|circular) locking|"
@@ -209,6 +210,7 @@ class Host:
         self.dead = None            # once the machine has ended: why
         self.env = {}               # LM_* names of commands in the host
         self.kernel_log = []        # (seconds, priority, text)
+        self.pings = []             # when a line with PING arrived in it
         self.events = []            # QMP events
         self._jobs = {}
         self._numbers = iter(range(1, 1 << 60))
@@ -454,6 +456,8 @@ class Host:
             self._jobs.pop(event["id"]).rc = event["rc"]
         elif kind == "kmsg":
             self.kernel_log.append((event["time"], event["prio"], event["text"]))
+            if PING in event["text"]:
+                self.pings.append(time.monotonic())
             if not self._kmsg_file.closed:
                 self._kmsg_file.write(f"<{event['prio']}>[{event['time']:12.6f}] {event['text']}\n")
                 self._kmsg_file.flush()

@@ -28,6 +28,7 @@ SWEEP, PIECE = 512, 64 << 10    # pieces that the guest's sweep reads in one rou
 SLOWLY = {"max-bandwidth": 4 << 20, "downtime-limit": 1}
 SWIFTLY = {"max-bandwidth": 1 << 40, "downtime-limit": MIGRATION_TIMEOUT * 1000}
 QMP, GUEST = "qmp", "guest"
+SAMPLE = re.compile(r"~(\d+) (\d+) (\d+) (\d+)~")
 ERRORS = {"io_errors": "I/O errors", "verify_errors": "verify errors", "resets": "controller resets",
           "timeouts": "command timeouts", "admin_errors": "failed or wrong admin commands",
           "other": "kernel warnings", "log_lost": "kernel log overruns", "ended": "ended processes of the load",
@@ -69,6 +70,7 @@ class Nested:
         self.answers = {QMP: {}, GUEST: {}}
         self.events = []
         self.messages = []      # what QEMU wrote on its standard error
+        self.samples = []       # (seconds, reads, ms, writes, ms) of the guest's disk, where it was started with samples=1
         self.ready = False
         self.partial = ""
         self.log = open(os.path.join(h.logs, f"{self.name}.log"), "w", encoding="utf-8")
@@ -121,6 +123,10 @@ class Nested:
             self.events.append(message)
 
     def on_guest(self, line):
+        if "~" in line:
+            if sample := SAMPLE.fullmatch(line.strip()):
+                self.samples.append((time.monotonic(), *map(int, sample.groups())))
+            return
         number, _, text = line.strip().partition(" ")
         if number == "ready":
             self.ready = True

@@ -51,7 +51,7 @@ NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 NVME_SRC ?= $(firstword $(wildcard /usr/src/linux-source-$(basename $(basename $(firstword $(subst +, ,$(KVER)))))/drivers/nvme \
 				   /usr/src/linux-source-$(basename $(firstword $(subst +, ,$(KVER))))/drivers/nvme))
 
-.PHONY: help modules check-layout clean demo bench check check-debug vm setup static
+.PHONY: help modules check-layout clean demo bench check check-debug vm setup static htmldocs
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -62,6 +62,7 @@ help:
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
 	@echo 'make static        checkpatch, sparse, W=1, kernel-doc and shellcheck'
+	@echo 'make htmldocs      the documents, by Sphinx, in Documentation/output/html'
 	@echo 'make clean         remove what "make modules" built'
 
 modules:
@@ -101,5 +102,8 @@ bench: setup
 
 static: setup
 	@tests/static
+
+htmldocs:
+	@Documentation/build
 
 endif

@@ -61,7 +61,7 @@ help:
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
-	@echo 'make static        checkpatch, sparse, W=1, kernel-doc and shellcheck'
+	@echo 'make static        checkpatch, sparse, W=1, kernel-doc, Sphinx and shellcheck'
 	@echo 'make htmldocs      the documents, by Sphinx, in Documentation/output/html'
 	@echo 'make clean         remove what "make modules" built'
 

@@ -148,7 +148,8 @@ struct nvme_lm_state_header {
  * @niocq: number of I/O Completion Queues
  * @rsvd6: reserved
  *
- * Behind it @niosq entries of 24 bytes, then @niocq of struct nvme_lm_state_cq.
+ * Behind it @niosq of struct nvme_lm_state_sq, then @niocq of struct
+ * nvme_lm_state_cq, each by ascending identifier.
  */
 struct nvme_lm_state {
 	__le16 ver;
@@ -157,7 +158,32 @@ struct nvme_lm_state {
 	__u8 rsvd6[2];
 };
 
-#define NVME_LM_STATE_SQ_SIZE		24
+/**
+ * struct nvme_lm_state_sq - an I/O Submission Queue, Fig 360
+ * @prp1: PRP Entry 1 of the command that created it
+ * @qsize: number of entries, 0's based
+ * @qid: its identifier
+ * @cqid: identifier of its completion queue
+ * @attr: NVME_LM_SQ_*
+ * @head: head pointer
+ * @tail: tail pointer
+ * @rsvd20: reserved
+ */
+struct nvme_lm_state_sq {
+	__le64 prp1;
+	__le16 qsize;
+	__le16 qid;
+	__le16 cqid;
+	__le16 attr;
+	__le16 head;
+	__le16 tail;
+	__u8 rsvd20[4];
+};
+
+#define NVME_LM_SQ_CONTIGUOUS		BIT(0)
+#define NVME_LM_SQ_QPRIO_SHIFT		1
+#define NVME_LM_SQ_QPRIO_MASK		0x3
+#define NVME_LM_SQ_ATTR_MASK		0x7
 
 /**
  * struct nvme_lm_state_cq - an I/O Completion Queue, Fig 361
@@ -166,7 +192,7 @@ struct nvme_lm_state {
  * @qid: its identifier
  * @head: head pointer
  * @tail: tail pointer
- * @attr: bit 0: physically contiguous
+ * @attr: NVME_LM_CQ_*, and the interrupt vector
  * @rsvd20: reserved
  */
 struct nvme_lm_state_cq {
@@ -180,6 +206,10 @@ struct nvme_lm_state_cq {
 };
 
 #define NVME_LM_CQ_CONTIGUOUS		BIT(0)
+#define NVME_LM_CQ_INTERRUPTS		BIT(1)
+#define NVME_LM_CQ_SLOT0_PHASE		BIT(2)
+#define NVME_LM_CQ_ATTR_MASK		0x7
+#define NVME_LM_CQ_VECTOR_SHIFT		16
 
 /* Where struct nvme_lm_track_limits is in the Identify Controller data */
 #define NVME_LM_ID_TRACK_LIMITS		570
@@ -397,6 +427,7 @@ static_assert(sizeof(struct nvme_lm_state_header) == 48);
 static_assert(offsetof(struct nvme_lm_state_header, nvmecss) == 16);
 static_assert(offsetof(struct nvme_lm_state_header, vss) == 32);
 static_assert(sizeof(struct nvme_lm_state) == 8);
+static_assert(sizeof(struct nvme_lm_state_sq) == 24);
 static_assert(sizeof(struct nvme_lm_state_cq) == 24);
 static_assert(sizeof(struct nvme_lm_track_limits) == 7);
 static_assert(sizeof(struct nvme_lm_track_range) == 12);

@@ -316,6 +316,7 @@ int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs,
 {
 	const struct nvme_lm_state_header *hdr = state;
 	const struct nvme_lm_state *st = state + sizeof(*hdr);
+	const struct nvme_lm_state_sq *sq = (const void *)(st + 1);
 	const struct nvme_lm_state_cq *cq;
 	unsigned int i, nsq, ncq;
 	u64 total;
@@ -326,12 +327,12 @@ int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs,
 
 	nsq = le16_to_cpu(st->niosq);
 	ncq = le16_to_cpu(st->niocq);
-	if (total != sizeof(*hdr) + sizeof(*st) + nsq * NVME_LM_STATE_SQ_SIZE + ncq * sizeof(*cq))
+	if (total != sizeof(*hdr) + sizeof(*st) + nsq * sizeof(*sq) + ncq * sizeof(*cq))
 		return -EPROTO;
 	if (ncq > max)
 		return -ENOSPC;
 
-	cq = (const void *)(st + 1) + nsq * NVME_LM_STATE_SQ_SIZE;
+	cq = (const void *)(sq + nsq);
 	for (i = 0; i < ncq; i++, cq++) {
 		if (!(le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS))
 			return -EPROTO;

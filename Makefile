@@ -51,7 +51,7 @@ NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 NVME_SRC ?= $(firstword $(wildcard /usr/src/linux-source-$(basename $(basename $(firstword $(subst +, ,$(KVER)))))/drivers/nvme \
 				   /usr/src/linux-source-$(basename $(firstword $(subst +, ,$(KVER))))/drivers/nvme))
 
-.PHONY: help modules check-layout clean demo bench check check-debug vm setup static htmldocs
+.PHONY: help modules tools check-layout clean demo bench check check-debug vm setup static htmldocs
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -61,9 +61,11 @@ help:
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
+	@echo 'make tools         build nvme-lm-dump, which shows saved streams and controller states;'
+	@echo '                   more in tools/Makefile: install, check, fuzz'
 	@echo 'make static        checkpatch, sparse, W=1, kernel-doc, Sphinx and shellcheck'
 	@echo 'make htmldocs      the documents, by Sphinx, in Documentation/output/html'
-	@echo 'make clean         remove what "make modules" built'
+	@echo 'make clean         remove what "make modules" and "make tools" built'
 
 modules:
 	@test -d '$(KDIR)' || { echo 'no headers of $(KVER): apt-get install linux-headers-$(KVER)' >&2; exit 1; }
@@ -74,12 +76,16 @@ modules:
 		$(KBUILD_ARGS) modules
 	$(MAKE) check-layout
 
+tools:
+	$(MAKE) -C tools all
+
 # The private structures as compiled here against those of nvme-core: the same, or no module
 check-layout:
 	@./check-layout nvme-vfio-pci.ko $(KDIR) $(firstword $(wildcard $(NVME_MODULES)/nvme-core.ko*))
 
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	$(MAKE) -C tools clean
 
 setup:
 	@vm/setup

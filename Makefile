@@ -47,9 +47,8 @@ KVER ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVER)/build
 NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 
-# Private headers of nvme, of the very source that the kernel was built from
-NVME_SRC ?= $(firstword $(wildcard /usr/src/linux-source-$(basename $(basename $(firstword $(subst +, ,$(KVER)))))/drivers/nvme \
-				   /usr/src/linux-source-$(basename $(firstword $(subst +, ,$(KVER))))/drivers/nvme))
+# drivers/nvme of the very source that the kernel was built from; default: what is found in /usr/src
+NVME_SRC ?=
 
 .PHONY: help modules tools check-layout clean demo bench check check-debug vm setup static htmldocs
 
@@ -68,10 +67,8 @@ help:
 	@echo 'make clean         remove what "make modules" and "make tools" built'
 
 modules:
-	@test -d '$(KDIR)' || { echo 'no headers of $(KVER): apt-get install linux-headers-$(KVER)' >&2; exit 1; }
-	@test -e '$(NVME_SRC)/host/nvme.h' || { \
-		echo 'no source of nvme for $(KVER): apt-get install linux-source-X.Y, unpack it in /usr/src, or set NVME_SRC=DIR/drivers/nvme' >&2; exit 1; }
-	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_NVME_VFIO_PCI=m NVME_SRC=$(abspath $(NVME_SRC)) \
+	@src=$$(./nvme-source '$(KVER)' '$(KDIR)' '$(CURDIR)/.nvme-source' '$(abspath $(NVME_SRC))') && \
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_NVME_VFIO_PCI=m NVME_SRC=$$src \
 		NVME_SRCVERSION=$$(modinfo -F srcversion $(firstword $(wildcard $(NVME_MODULES)/nvme.ko*)) 2>/dev/null) \
 		$(KBUILD_ARGS) modules
 	$(MAKE) check-layout
@@ -86,6 +83,7 @@ check-layout:
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 	$(MAKE) -C tools clean
+	rm -rf .nvme-source
 
 setup:
 	@vm/setup

@@ -749,7 +749,9 @@ int main(int argc, char **argv)
 	}
 	mark_fd = klog_open();
 	watch_fd = klog_open();
-	if (!getenv("LM_FAULTS")) {
+	if (getenv("LM_KEEP")) {
+		add_all(keep_tests, nr_keep_tests);
+	} else if (!getenv("LM_FAULTS")) {
 		add_all(bind_tests, nr_bind_tests);
 		add_all(arcs_tests, nr_arcs_tests);
 		add_all(stream_tests, nr_stream_tests);

@@ -16,8 +16,6 @@
 #ifndef HW_NVME_LM_H
 #define HW_NVME_LM_H
 
-#include "qemu/units.h"
-
 #include "nvme.h"
 
 enum NvmeLmMode {
@@ -281,44 +279,6 @@ struct NvmeLm {
 
 extern const PropertyInfo nvme_lm_prop_mode;
 extern const PropertyInfo nvme_lm_prop_live_bool;
-
-#define NVME_LM_TRACK_PROPERTIES \
-    DEFINE_PROP_BOOL("lm-track", NvmeCtrl, params.lm.track.on, true), \
-    DEFINE_PROP_UINT16("lm-track-descriptors", NvmeCtrl, \
-                       params.lm.track.descriptors, 64), \
-    DEFINE_PROP_UINT16("lm-track-descriptors-total", NvmeCtrl, \
-                       params.lm.track.descriptors_total, 128), \
-    DEFINE_PROP_UINT8("lm-track-min-granularity", NvmeCtrl, \
-                      params.lm.track.min_granularity, 0), \
-    DEFINE_PROP_UINT8("lm-track-max-granularity", NvmeCtrl, \
-                      params.lm.track.max_granularity, 9), \
-    DEFINE_PROP_UINT32("lm-track-units", NvmeCtrl, \
-                       params.lm.track.units, 32 * MiB), \
-    DEFINE_PROP_BOOL("lm-track-pow2", NvmeCtrl, params.lm.track.pow2, false), \
-    DEFINE_PROP_BOOL("lm-track-cqes", NvmeCtrl, params.lm.track.cqes, true), \
-    DEFINE_PROP_BOOL("lm-track-hold-hot", NvmeCtrl, \
-                     params.lm.track.hold_hot, false), \
-    DEFINE_PROP_BOOL("lm-track-report-fine", NvmeCtrl, \
-                     params.lm.track.report_fine, false), \
-    DEFINE_PROP_BOOL("lm-track-reset-ends", NvmeCtrl, \
-                     params.lm.track.reset_ends, false), \
-    DEFINE_PROP_BOOL("lm-track-stop-suspended", NvmeCtrl, \
-                     params.lm.track.stop_suspended, false)
-
-#define NVME_LM_PROPERTIES \
-    DEFINE_PROP("lm", NvmeCtrl, params.lm.mode, nvme_lm_prop_mode, int), \
-    DEFINE_PROP_BOOL("lm-save-disables", NvmeCtrl, \
-                     params.lm.save_disables, false), \
-    DEFINE_PROP_BOOL("lm-suspend-disabled", NvmeCtrl, \
-                     params.lm.suspend_disabled, true), \
-    DEFINE_PROP_BOOL("lm-vendor-state", NvmeCtrl, \
-                     params.lm.vendor_state, true), \
-    DEFINE_PROP_BOOL("lm-fault-points", NvmeCtrl, \
-                     params.lm.fault_points, false), \
-    NVME_LM_TRACK_PROPERTIES, \
-    DEFINE_PROP("lm-hold-cqes", NvmeCtrl, params.lm.hold_cqes, \
-                nvme_lm_prop_live_bool, bool, \
-                .set_default = true, .defval.u = true)
 
 /* lm.c */
 bool nvme_lm_check_params(NvmeCtrl *n, Error **errp);

@@ -16,6 +16,7 @@ nvme-vfio-pci-y := \
 	nvme_pf.o	\
 	pf.o		\
 	stream.o	\
+	trace.o		\
 	track.o		\
 	wire.o
 
@@ -29,7 +30,7 @@ nvme-vfio-pci-test-y := \
 	wire_test.o
 
 # define_trace.h includes trace.h from here
-CFLAGS_main.o := -I$(src)
+CFLAGS_trace.o := -I$(src)
 
 # The PF is reached through nvme's private header
 nvme-include := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)

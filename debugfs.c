@@ -12,6 +12,7 @@
 #include <linux/ratelimit.h>
 #include <linux/seq_file.h>
 #include <linux/timekeeping.h>
+#include <linux/vfio.h>
 
 #include "compat.h"
 #include "nvme.h"
@@ -28,6 +29,29 @@ static struct dentry *nvmevf_core_dir(struct vfio_device *vdev)
 #else
 	return NULL;
 #endif
+}
+
+/**
+ * nvmevf_state_name - what the uAPI calls a state
+ * @state: VFIO_DEVICE_STATE_*, or anything
+ *
+ * Context: Any.
+ * Return: the name without VFIO_DEVICE_STATE_.
+ */
+const char *nvmevf_state_name(enum vfio_device_mig_state state)
+{
+	static const char *const names[] = {
+		[VFIO_DEVICE_STATE_ERROR]	= "ERROR",
+		[VFIO_DEVICE_STATE_STOP]	= "STOP",
+		[VFIO_DEVICE_STATE_RUNNING]	= "RUNNING",
+		[VFIO_DEVICE_STATE_STOP_COPY]	= "STOP_COPY",
+		[VFIO_DEVICE_STATE_RESUMING]	= "RESUMING",
+		[VFIO_DEVICE_STATE_RUNNING_P2P]	= "RUNNING_P2P",
+		[VFIO_DEVICE_STATE_PRE_COPY]	= "PRE_COPY",
+		[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
+	};
+
+	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
 }
 
 /**

@@ -14,8 +14,6 @@
 
 #include "compat.h"
 #include "nvme.h"
-
-#define CREATE_TRACE_POINTS
 #include "trace.h"
 
 /* Size of vendor specific state assumed before the device was asked */
@@ -31,29 +29,6 @@ static struct nvmevf_device *nvmevf_from_pdev(struct pci_dev *pdev)
 	struct vfio_pci_core_device *core = pci_get_drvdata(pdev);
 
 	return container_of(core, struct nvmevf_device, core);
-}
-
-/**
- * nvmevf_state_name - what the uAPI calls a state
- * @state: VFIO_DEVICE_STATE_*, or anything
- *
- * Context: Any.
- * Return: the name without VFIO_DEVICE_STATE_.
- */
-const char *nvmevf_state_name(enum vfio_device_mig_state state)
-{
-	static const char *const names[] = {
-		[VFIO_DEVICE_STATE_ERROR]	= "ERROR",
-		[VFIO_DEVICE_STATE_STOP]	= "STOP",
-		[VFIO_DEVICE_STATE_RUNNING]	= "RUNNING",
-		[VFIO_DEVICE_STATE_STOP_COPY]	= "STOP_COPY",
-		[VFIO_DEVICE_STATE_RESUMING]	= "RESUMING",
-		[VFIO_DEVICE_STATE_RUNNING_P2P]	= "RUNNING_P2P",
-		[VFIO_DEVICE_STATE_PRE_COPY]	= "PRE_COPY",
-		[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
-	};
-
-	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
 }
 
 /**

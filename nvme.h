@@ -478,7 +478,6 @@ struct nvmevf_device {
 	bool stale;
 };
 
-const char *nvmevf_state_name(enum vfio_device_mig_state state);
 bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
 bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
@@ -503,6 +502,7 @@ void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n);
 void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since);
 void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size);
 __printf(2, 3) void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...);
+const char *nvmevf_state_name(enum vfio_device_mig_state state);
 void nvmevf_debugfs_add(struct nvmevf_device *vf);
 void nvmevf_debugfs_remove(struct nvmevf_device *vf);
 void nvmevf_debugfs_init(void);

@@ -13,6 +13,7 @@
 #include <linux/device.h>
 #include <linux/err.h>
 #include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
 
@@ -26,12 +27,19 @@ static int nvme_pf_match(struct device *dev, NVMEVF_MATCH_DATA data)
 	return dev->class && !strcmp(dev->class->name, "nvme");
 }
 
+/* nvme frees the controller; its code is there for a grace period after a controller was live */
+static bool nvme_pf_pin(struct nvme_ctrl *ctrl)
+{
+	guard(rcu)();
+	return nvme_ctrl_state(ctrl) == NVME_CTRL_LIVE && try_module_get(ctrl->ops->module);
+}
+
 /**
  * nvme_pf_get - find the controller of a VF's PF
  * @vf: the virtual function
  *
- * The reference keeps the controller, but not the PF bound: without
- * nvme_pf_link() commands may fail at any time.
+ * The reference keeps the controller and the module, but not the PF bound:
+ * without nvme_pf_link() commands may fail at any time.
  *
  * Context: Process; sleeps.
  * Return: the controller, or an ERR_PTR: -ENODEV where the PF is not bound to
@@ -43,26 +51,32 @@ struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
 	struct pci_dev *pf = pci_physfn(vf);
 	struct nvme_ctrl *ctrl;
 	struct device *dev;
-	int err = 0;
+	int err;
 
 	dev = device_find_child(&pf->dev, NULL, nvme_pf_match);
 	if (!dev)
 		return ERR_PTR(-ENODEV);
 
 	ctrl = dev_get_drvdata(dev);
+	err = -ENOEXEC;
 	if (!nvmevf_layout_fits(pf, dev))
-		err = -ENOEXEC;
-	else if (nvme_ctrl_state(ctrl) != NVME_CTRL_LIVE)
-		err = -EAGAIN;
-	else if (!blk_get_queue(ctrl->admin_q))
-		err = -ENODEV;
+		goto err_put;
 
-	if (err) {
-		put_device(dev);
-		return ERR_PTR(err);
-	}
+	err = -EAGAIN;
+	if (!nvme_pf_pin(ctrl))
+		goto err_put;
+
+	err = -ENODEV;
+	if (!blk_get_queue(ctrl->admin_q))
+		goto err_unpin;
 
 	return ctrl;
+
+err_unpin:
+	module_put(ctrl->ops->module);
+err_put:
+	put_device(dev);
+	return ERR_PTR(err);
 }
 
 /**
@@ -73,8 +87,11 @@ struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
  */
 void nvme_pf_put(struct nvme_ctrl *ctrl)
 {
+	struct module *module = ctrl->ops->module;
+
 	blk_put_queue(ctrl->admin_q);
 	nvme_put_ctrl(ctrl);
+	module_put(module);
 }
 
 /**

@@ -165,15 +165,27 @@ out:
 
 /* ---- the module ---- */
 
-/* Without the driver the VFs are as good as before it came. */
+static int nvme_references(void)
+{
+	char text[16] = "";
+
+	EXPECT_EQ(read_file("/sys/module/nvme/refcnt", text, sizeof(text)), 0, "references");
+	return atoi(text);
+}
+
+/* Without the driver the VFs are as good as before it came, and nvme as free. */
 static void test_module_end(void)
 {
 	const char *bdf = vf_bdf(tap_arg(), 1);
 	struct vf *v = &vf_a;
+	int references;
 
-	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind") ||
-	    !EXPECT_EQ(remove_module(), 0, "unload"))
+	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind"))
 		return;
+	references = nvme_references();
+	if (!EXPECT_EQ(remove_module(), 0, "unload"))
+		return;
+	EXPECT_EQ(nvme_references() < references, true, "nvme is held by a bound VF");
 	EXPECT_EQ(*bound_to(bdf), 0, "VF is bound to something");
 	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
 		return;

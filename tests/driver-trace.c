@@ -61,7 +61,7 @@ static void trace_read_event(struct told *t, const char *event, const char *bdf)
 {
 	char what[64];
 
-	snprintf(what, sizeof(what), "%s: device=%s ", event, bdf);
+	snprintf(what, sizeof(what), "%s: device=%.15s ", event, bdf);
 	trace_read(t, what);
 }
 

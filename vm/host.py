@@ -81,6 +81,7 @@ class HostSpec:
     console: bool = False           # serial console on this terminal, for shell()
     args: list = dataclasses.field(default_factory=list)    # more arguments for QEMU
     append: str = ""                # more of the kernel's command line
+    boot: str = None                # directory with a system of its own (Machine.bootable()); default: what vm/setup made
 
 
 def one_host(share=None, kernel="stable", **fields):
@@ -489,7 +490,7 @@ class Host:
 
     def _copy_modules(self):
         kernel = self.spec.kernel
-        if modules_part(kernel) not in paths():
+        if self.spec.boot or modules_part(kernel) not in paths():
             return
         kver = path(f"kver-{kernel}")
         source, target = os.path.join(path(modules_part(kernel)), kver), os.path.join(self.share, "modules", kver)
@@ -500,16 +501,19 @@ class Host:
 
     def _argv(self, control, monitor):
         tree, spec = path("tree"), self.spec
+        kernel, initrd = (os.path.join(spec.boot, f"{name}-{spec.kernel}") if spec.boot else path(f"{name}-{spec.kernel}")
+                          for name in ("vmlinuz", "initrd"))
+        root = f"file={spec.boot}/root.img" if spec.boot else f"file={path('image')},readonly=on"
         append = ("console=ttyS0 panic=-1 oops=panic iommu.passthrough=0 intel_iommu=on mitigations=off "
                   "no_timer_check tsc=reliable nowatchdog cryptomgr.notests=1 log_buf_len=4M "
-                  + spec.append)
+                  + ("nvmevm_system=1 " if spec.boot else "") + spec.append)
         argv = [f"{tree}/lib64/ld-linux-x86-64.so.2", "--library-path", f"{tree}/usr/lib/x86_64-linux-gnu", path("qemu"),
                 "-L", f"{tree}/usr/share/qemu", "-L", f"{tree}/usr/share/seabios", "-L", f"{tree}/usr/lib/ipxe/qemu",
                 "-name", f"nvmevm-{self.name}", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
                 "-smp", str(spec.cpus), "-m", spec.memory, "-display", "none", "-vga", "none", "-nic", "none",
                 "-nodefaults", "-no-reboot", "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
-                "-kernel", path(f"vmlinuz-{spec.kernel}"), "-initrd", path(f"initrd-{spec.kernel}"), "-append", append,
-                "-drive", f"file={path('image')},if=none,id=root,format=raw,readonly=on,file.locking=off",
+                "-kernel", kernel, "-initrd", initrd, "-append", append,
+                "-drive", f"{root},if=none,id=root,format=raw,file.locking=off",
                 "-device", "virtio-blk-pci,drive=root,addr=0x10",
                 "-chardev", f"socket,id=control,fd={control}", "-device", "virtio-serial-pci,addr=0x11",
                 "-device", "virtserialport,chardev=control,name=nvmevm",

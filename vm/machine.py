@@ -35,7 +35,7 @@ TTYPath=/dev/console
 """
 # Units that do nothing for these hosts but take time
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
-          "getty@tty1.service", "logrotate.timer", "serial-getty@ttyS0.service", "systemd-tmpfiles-clean.timer")
+          "getty@tty1.service", "libvirt-guests.service", "logrotate.timer", "man-db.timer", "serial-getty@ttyS0.service", "systemd-tmpfiles-clean.timer")
 
 
 def enter():

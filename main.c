@@ -767,7 +767,10 @@ static void nvmevf_remove(struct pci_dev *pdev)
 
 static const struct pci_device_id nvmevf_table[] = {
 	{
-		PCI_DEVICE_CLASS(PCI_CLASS_STORAGE_EXPRESS, 0xffffff),
+		/*
+		 * Any interface: libvirt compares an alias field by field, where "i02*" is not 02
+		 */
+		PCI_DEVICE_CLASS(PCI_CLASS_STORAGE_EXPRESS, 0xffff00),
 		.override_only = PCI_ID_F_VFIO_DRIVER_OVERRIDE,
 	},
 	{}

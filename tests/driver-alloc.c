@@ -17,7 +17,6 @@
 #include "driver.h"
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
-#define DEBUGFS		"/sys/kernel/debug/"
 
 /* Far more than any operation needs; a bind makes some 200 allocations */
 #define MAX_NTH		1000
@@ -36,7 +35,7 @@ static bool set_injector(const char *injector, const char *name, const char *val
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), DEBUGFS "%s/%s", injector, name);
+	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", injector, name);
 	return EXPECT_EQ(write_file(path, value), 0, "%s", path);
 }
 
@@ -100,7 +99,7 @@ static bool aim(const char *symbol)
 	    !find_text("vfio", "vfio_create_group", &group_start, &group_end))
 		return false;
 	for (i = NR_ALLOC; i < ARRAY_SIZE(injectors); i++) {
-		snprintf(path, sizeof(path), DEBUGFS "%s", injectors[i]);
+		snprintf(path, sizeof(path), DEBUGFS "/%s", injectors[i]);
 		if (!access(path, F_OK) && !aim_at(injectors[i], "require", 1, 2))
 			return false;
 	}

@@ -8,8 +8,6 @@
 
 #include "driver.h"
 
-#define TRACING		"/sys/kernel/debug/tracing"
-
 /* The guest's driver always lives in vf_a.u, whichever VF it runs on. */
 #define drv (vf_a.u)
 
@@ -42,12 +40,7 @@ struct cost {
 	unsigned int others;
 };
 
-static bool trace_start(void)
-{
-	return EXPECT_EQ(write_file(TRACING "/events/nvme/nvme_setup_cmd/enable", "1"), 0,
-			 "tracepoint") &&
-	       EXPECT_EQ(write_file(TRACING "/trace", "\n"), 0, "clear the trace");
-}
+#define EVENT		"nvme/nvme_setup_cmd"
 
 /* Count the PF's admin commands; lines say "nvme0: qid=0, ... cmd=(0x41 ...". */
 static void trace_end(struct lm_pf *pf, struct cost *c)
@@ -58,7 +51,7 @@ static void trace_end(struct lm_pf *pf, struct cost *c)
 	FILE *f;
 
 	memset(c, 0, sizeof(*c));
-	write_file(TRACING "/events/nvme/nvme_setup_cmd/enable", "0");
+	trace_switch(EVENT, false);
 	f = fopen(TRACING "/trace", "r");
 	if (!EXPECT(f, "trace"))
 		return;
@@ -86,7 +79,7 @@ static void check_cost(int pf_nr, unsigned int pieces)
 	struct stream s;
 	struct cost c;
 
-	if (!pf || !trace_start())
+	if (!pf || !trace_switch(EVENT, true))
 		return;
 	if (go(&vf_a, ST_STOP) && vf_save(&vf_a, &s)) {
 		trace_end(pf, &c);

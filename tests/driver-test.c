@@ -41,6 +41,17 @@ int write_file(const char *path, const char *text)
 	return err;
 }
 
+bool trace_switch(const char *events, bool on)
+{
+	char path[128];
+
+	/* only that empties it */
+	if (on)
+		close(open(TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
+	snprintf(path, sizeof(path), TRACING "/events/%s/enable", events);
+	return EXPECT_EQ(write_file(path, on ? "1" : "0"), 0, "%s", path);
+}
+
 int read_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -138,6 +138,12 @@ bool load_module(void);
 int remove_module(void);
 bool reload_module(void);
 
+#define DEBUGFS		"/sys/kernel/debug"
+#define TRACING		DEBUGFS "/tracing"
+
+/* Switch trace events on, with nothing in the trace, or off: a directory of events, or one. */
+bool trace_switch(const char *events, bool on);
+
 /* ---- the kernel log ---- */
 
 /* Count lines from here on. */

@@ -47,6 +47,7 @@ class Setting:
     program: tuple = ("qemu-system-x86_64",)                # may begin with another command
     memory: int = MEMORY
     append: str = ""                # more of the guest's command line
+    args: tuple = ()                # more arguments
     reboot: bool = False            # a guest that resets itself goes on
     capabilities: tuple = ()        # of the migration
     parameters: dict = dataclasses.field(default_factory=dict)
@@ -98,7 +99,7 @@ class Nested:
                 *[a for vf in self.vfs for a in ("-device", f"vfio-pci,host={vf},enable-migration={self.setting.enable}{self.setting.device}")],
                 "-chardev", f"file,id=console,path=/mnt/share/{self.name}.console", "-serial", "chardev:console",
                 "-chardev", "socket,id=guest,fd={guest}", "-serial", "chardev:guest",
-                "-chardev", "socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+                "-chardev", "socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control", *self.setting.args]
         return argv + (["-incoming", "defer"] if self.waits else [])
 
     # -- what comes from it; called with the host's lock held
@@ -218,6 +219,15 @@ class Nested:
                 yield f"the guest's console on {self.host.name} ({self.name})", f.read().splitlines()[-45:]
 
 
+def fill(share, files=None):
+    """Put into a host's /mnt/share what guests are started with; files (or directories) by name: more of them."""
+    files = {"relay": os.path.join(host.VM, "guest", "relay"), "vmlinux": host.path("guest-kernel"),
+             "initramfs": host.path("guest-initramfs"), **(files or {})}
+    os.mkdir(share)
+    for name, path in files.items():
+        (shutil.copytree if os.path.isdir(path) else shutil.copy)(path, os.path.join(share, name))
+
+
 class Pair:
     """Two hosts, and one guest after the other."""
 
@@ -240,14 +250,10 @@ class Pair:
     # -- the hosts
 
     def boot(self, directory, kernel, files=None, **fields):
-        """Boot both; files (or directories) by name: more of them for /mnt/share."""
-        files = {"relay": os.path.join(host.VM, "guest", "relay"), "vmlinux": host.path("guest-kernel"),
-                 "initramfs": host.path("guest-initramfs"), **(files or {})}
+        """Boot both; files as in fill()."""
         shares = [os.path.join(self.logs, name) for name in "AB"]
         for share in shares:
-            os.mkdir(share)
-            for name, path in files.items():
-                (shutil.copytree if os.path.isdir(path) else shutil.copy)(path, os.path.join(share, name))
+            fill(share, files)
         specs = host.host_specs(directory, shares, kernel, size=64 << 20, logs=self.logs, **fields)
         self.hosts = [host.Host(name, spec) for name, spec in zip("AB", specs)]
         self.both(lambda h: h.start())

@@ -6,6 +6,7 @@ what one guest and its migrations have told. draw() makes an SVG and a PNG of so
 with gnuplot.
 """
 
+import bisect
 import dataclasses
 import re
 import subprocess
@@ -23,8 +24,12 @@ PHASES = {
     "resume": ("destination", "VF goes on"),
 }
 COLOURS = {"pre-copy": "#9ecae1", "suspend": "#fdae6b", "save": "#e6550d", "load": "#74c476", "resume": "#31a354"}
-LEGEND = "numbers: migrations     blue: pre-copy, the guest works on     orange: from the VF being told to stop until it works again"
-WIDTH, HEIGHT = 1500, 1000
+LEGEND = (("pre-copy", "memory is copied, the guest works on"), ("suspend", "the VF is stopped, moved, and goes on"))
+NOTE = "Both hosts are emulated in software on one machine: times compare with each other, not with those of hardware."
+WIDTH, HEIGHT = 1280, 900
+LEFT, RIGHT = 0.14, 0.015   # beside the bars, parts of WIDTH
+LETTER = 7.5    # pixels
+STEP = 1        # second, of a curve
 
 
 class Trace:
@@ -96,12 +101,36 @@ class Chapter:
     samples: list = dataclasses.field(default_factory=list)
     migrations: list = dataclasses.field(default_factory=list)
 
+    def without(self):
+        """(begin, end) of each time without the VF."""
+        return [(m.phases["suspend"][0], m.phases["resume"][1]) for m in self.migrations]
+
+    def _worked(self, when):
+        """Seconds with the VF up to then. The counters grow in these only."""
+        return when - sum(min(b, when) - a for a, b in self.without() if a < when)
+
+    def _counted(self, worked):
+        """(I/O, ms of it) after so many seconds with the VF. Samples arrive late and in heaps: what is between two is spread evenly."""
+        n = bisect.bisect_right(self.samples, worked, key=lambda s: self._worked(s[0]))
+        (t0, *before), (t1, *after) = self.samples[max(n - 1, 0)], self.samples[min(n, len(self.samples) - 1)]
+        part = (worked - self._worked(t0)) / (self._worked(t1) - self._worked(t0)) if self._worked(t1) > self._worked(t0) else 0
+        r, a, w, b = (x + (y - x) * part for x, y in zip(before, after))
+        return r + w, a + b
+
     def rates(self):
-        """(begin, end, I/O per second, milliseconds for each) between the samples."""
-        for (t0, r0, a0, w0, b0), (t1, r1, a1, w1, b1) in zip(self.samples, self.samples[1:]):
-            done = r1 - r0 + w1 - w0
-            if t1 > t0:
-                yield t0, t1, done / (t1 - t0), (a1 - a0 + b1 - b0) / done if done else None
+        """(begin, end, I/O per second, ms for each) of pieces of the time, about STEP long; of the times without the VF (..., 0, None)."""
+        without = [t for pair in self.without() for t in pair]
+        edges = [self.samples[0][0], *without, max(self.samples[-1][0], *without[-1:])]
+        for n, (begin, end) in enumerate(zip(edges, edges[1:])):
+            if n % 2:
+                yield begin, end, 0, None
+                continue
+            pieces = max(1, round((end - begin) / STEP))
+            times = [begin + (end - begin) * i / pieces for i in range(pieces + 1)]
+            counts = [self._counted(self._worked(t)) for t in times]
+            for t0, t1, (done0, ms0), (done1, ms1) in zip(times, times[1:], counts, counts[1:]):
+                done = done1 - done0
+                yield t0, t1, done / (t1 - t0), (ms1 - ms0) / done if done >= 1 else None
 
 
 def _block(name, rows):
@@ -128,24 +157,40 @@ def _bands(chapter, begin):
 
 
 def _numbers(chapter, begin):
-    return [f"set label '{m.number}' at {(m.phases['suspend'][0] + m.phases['resume'][1]) / 2 - begin:.4f}, graph 0.94 center font ',10'"
+    return [f"set label '{m.number}' at {(m.phases['suspend'][0] + m.phases['resume'][1]) / 2 - begin:.4f}, graph 0.93 center"
             for m in chapter.migrations]
+
+
+def _legend():
+    """One line below the title."""
+    lines = [f"set label '{NOTE}' at screen 0.5, screen 0.018 center font ',11' textcolor rgb '#606060'"]
+    for x, (name, text) in zip((0.16, 0.56), LEGEND):
+        lines += [f"set object rectangle from screen {x}, screen 0.917 to screen {x + 0.022}, screen 0.937 "
+                  f"fillcolor rgb '{COLOURS[name]}' fillstyle solid 0.45 noborder",
+                  f"set label '{text}' at screen {x + 0.03}, screen 0.927 left"]
+    return lines
 
 
 def _curves(n, chapter, x, width):
     begin, length = _span(chapter)
-    common = ["unset object", "unset label", f"set lmargin at screen {x + 0.055}", f"set rmargin at screen {x + width - 0.015}",
+    common = ["unset object", "unset label", f"set lmargin at screen {x + 0.07}", f"set rmargin at screen {x + width - RIGHT}",
               f"set xrange [0:{length:.3f}]", *_bands(chapter, begin)]
     return [
-        *common, *_numbers(chapter, begin), "set tmargin at screen 0.86", "set bmargin at screen 0.66", "set format x ''", "unset logscale", "set xlabel",
-        f"set title '{chapter.title}' font ',14'",
-        *([f"set label '{LEGEND}' at screen 0.5, screen 0.935 center font ',11'"] if n == 0 else []),
-        "set ylabel 'guest: I/O per second'", "set yrange [0:*]", f"plot $rate{n} using 1:2 with lines linecolor rgb '#08519c' linewidth 1.5 notitle",
-        *common, "set tmargin at screen 0.63", "set bmargin at screen 0.46", "set format x '%g'", "unset title", "set xlabel 'seconds'",
-        "set ylabel 'mean latency, ms'", "set yrange [*:*]", "set logscale y",
-        f"plot $latency{n} using 1:2 with lines linecolor rgb '#54278f' linewidth 1.5 notitle",
+        *common, *_numbers(chapter, begin), *(_legend() if n == 0 else []),
+        "set tmargin at screen 0.86", "set bmargin at screen 0.69", "set format x ''", "unset logscale", "set xlabel",
+        f"set title '{chapter.title}' font ',15'",
+        "set ylabel \"guest's disk:\\nI/O per second\"", "set yrange [0:*]",
+        f"plot $rate{n} using 1:2 with lines linecolor rgb '#08519c' linewidth 2 notitle",
+        *common, "set tmargin at screen 0.66", "set bmargin at screen 0.51", "set format x '%g'", "unset title",
+        "set xlabel \"seconds since the guest's load began\"",
+        "set ylabel 'latency, ms'", "set yrange [*:*]", "set logscale y",
+        f"plot $latency{n} using 1:2 with lines linecolor rgb '#54278f' linewidth 2 notitle",
         "unset logscale", "set xlabel", "set format x '%g'",
     ]
+
+
+def _time(ms):
+    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
 
 
 def _one(chapter, x, width):
@@ -157,9 +202,10 @@ def _one(chapter, x, width):
     right = max(total, (m.stopped[1] - zero) * 1000 if m.stopped else 0) * 1.04
     left = max(min(a for a, _ in ms.values()), -0.45 * total)
     names = ["guest", *PHASES]
-    lines = ["unset object", "unset label", "unset title", f"set lmargin at screen {x + 0.115}", f"set rmargin at screen {x + width - 0.015}",
-             "set tmargin at screen 0.33", "set bmargin at screen 0.105", f"set xrange [{left * 1.02:.3f}:{right:.3f}]",
-             f"set yrange [{len(names) - 0.4}:-0.6]", "unset ylabel", f"set xlabel 'milliseconds since the VF was told to stop: migration {m.number}, {m.way}, enlarged'",
+    lines = ["unset object", "unset label", f"set title 'migration {m.number}, from {m.way}, enlarged'",
+             f"set lmargin at screen {x + LEFT}", f"set rmargin at screen {x + width - RIGHT}",
+             "set tmargin at screen 0.375", "set bmargin at screen 0.115", f"set xrange [{left * 1.02:.3f}:{right:.3f}]",
+             f"set yrange [{len(names) - 0.4}:-0.6]", "unset ylabel", "set xlabel 'milliseconds since the VF was told to stop'",
              "set ytics (" + ", ".join([f"'guest stands still' {0}"] + [f"'{PHASES[n][0]}: {n}' {i}" for i, n in enumerate(names) if i]) + ")"]
     bars = [(0, *[(t - zero) * 1000 for t in m.stopped], "#bdbdbd", "from its last sign to the next")] if m.stopped else []
     bars += [(i, *ms[n], COLOURS[n], PHASES[n][1]) for i, n in enumerate(names) if n in ms]
@@ -167,25 +213,28 @@ def _one(chapter, x, width):
         a = max(begin, left)
         lines.append(f"set object rectangle from {a:.4f}, {row - 0.32} to {max(b, a + total / 400):.4f}, {row + 0.32} "
                      f"fillcolor rgb '{colour}' fillstyle solid 0.9 border linecolor rgb '#404040'")
-        text = f"{what}, {b - begin:.0f} ms" + (" in all" if begin < a else "")
-        at, how = (b, "left offset 0.6,0") if b < 0.55 * total else (a, "right offset -0.6,0")
-        if b - a > 0.6 * total:
-            at, how = (a + b) / 2, "center"
-        lines.append(f"set label '{text}' at {at:.4f}, {row} {how} front font ',10'")
+        text = f"{what}, {_time(b - begin)}" + (" in all" if begin < a else "")
+        room = LETTER * len(text) / ((width - LEFT - RIGHT) * WIDTH) * (right - left)
+        at, how = (a + b) / 2, "center"
+        if b - a < room < right - b:
+            at, how = b, "left offset 0.6,0"
+        elif b - a < room < a - left:
+            at, how = a, "right offset -0.6,0"
+        lines.append(f"set label '{text}' at {at:.4f}, {row} {how} front")
     return [*lines, "plot NaN notitle", "set ytics autofreq"]
 
 
 def script(chapters, title):
     """What gnuplot is told, but for the kind and name of the result."""
     width = 1 / len(chapters)
-    lines = ["set encoding utf8", f"set multiplot title '{title}' font ',17'", "set grid linecolor rgb '#d9d9d9'", "set border 3",
+    lines = ["set encoding utf8", f"set multiplot title '{title}' font ',18'", "set grid linecolor rgb '#d9d9d9'", "set border 3",
              "set xtics nomirror", "set ytics nomirror"]
     data = ""
     for n, chapter in enumerate(chapters):
         begin, _ = _span(chapter)
         rates = [(t - begin, rate, ms) for t0, t1, rate, ms in chapter.rates() for t in (t0, t1)]
         data += _block(f"rate{n}", [(t, rate) for t, rate, _ in rates])
-        data += _block(f"latency{n}", [(t, ms) for t, _, ms in rates if ms])
+        data += _block(f"latency{n}", [(t, ms) if ms else () for t, _, ms in rates])
         lines += _curves(n, chapter, n * width, width) + _one(chapter, n * width, width)
     return data + "\n".join([*lines, "unset multiplot", ""])
 
@@ -193,7 +242,7 @@ def script(chapters, title):
 def draw(chapters, title, base):
     """Write BASE.svg and BASE.png; returns their names."""
     text = script(chapters, title)
-    size = f"size {WIDTH},{HEIGHT} font 'DejaVu Sans,11'"
+    size = f"size {WIDTH},{HEIGHT} font 'DejaVu Sans,12'"
     names = []
     for kind, terminal in (("svg", f"svg {size} background rgb 'white' dynamic"), ("png", f"pngcairo {size}")):
         names.append(f"{base}.{kind}")

@@ -17,19 +17,22 @@ TRACING = "/sys/kernel/debug/tracing"
 EVENT = re.compile(r"^.*?\s(?P<time>\d+\.\d+): (?P<name>\w+): (?P<text>.*)$")
 # What a picture shows of a migration: the side, and how it is told in the legend.
 PHASES = {
-    "pre-copy": ("source", "memory is copied, the guest works"),
+    "pre-copy": ("source", "the guest works on"),
     "suspend": ("source", "VF stops"),
-    "save": ("source", "its state is read"),
-    "load": ("destination", "the state is written"),
+    "memory": ("source", "RAM is sent"),
+    "save": ("source", "its state leaves"),
+    "load": ("destination", "the state comes in"),
     "resume": ("destination", "VF goes on"),
 }
-COLOURS = {"pre-copy": "#9ecae1", "suspend": "#fdae6b", "save": "#e6550d", "load": "#74c476", "resume": "#31a354"}
-LEGEND = (("pre-copy", "memory is copied, the guest works on"), ("suspend", "the VF is stopped, moved, and goes on"))
+COLOURS = {"pre-copy": "#9ecae1", "suspend": "#fdae6b", "memory": "#6baed6", "save": "#e6550d", "load": "#74c476", "resume": "#31a354"}
+# where, how it is told; and what has no colour of its own
+LEGEND = (("pre-copy", 0.32, "pre-copy: the guest works on"), ("suspend", 0.61, "the VF is stopped, moved, and goes on"))
+CURVES = "curves: the guest's disk"
 NOTE = "Both hosts are emulated in software on one machine: times compare with each other, not with those of hardware."
 WIDTH, HEIGHT = 1280, 900
 LEFT, RIGHT = 0.14, 0.015   # beside the bars, parts of WIDTH
-LETTER = 7.5    # pixels
-STEP = 1        # second, of a curve
+LETTER = 8          # pixels
+STEP = 1            # second, of a curve
 
 
 class Trace:
@@ -74,8 +77,12 @@ def phases(source, destination):
         for when, name, _, fields in events:
             if name == "nvmevf_arc" and fields["result"] == "0":
                 arcs[side, fields["from"], fields["to"]] = (when - int(fields["us"]) / 1e6, when)
-    records = {way: [when for when, name, text, _ in events if name == "nvmevf_record" and f" {way} " in text]
-               for way, events in (("out", source), ("in", destination))}
+    # pre-copy, too, has a HELLO, which is checked and not loaded: the state begins with the last one
+    records = {}
+    for way, events in (("out", source), ("in", destination)):
+        told = [(when, text) for when, name, text, _ in events if name == "nvmevf_record" and f" {way} " in text]
+        if hellos := [when for when, text in told if "(HELLO)" in text]:
+            records[way] = (hellos[-1], told[-1][0])
 
     suspend = arcs.get(("source", "PRE_COPY", "PRE_COPY_P2P")) or arcs.get(("source", "RUNNING", "RUNNING_P2P"))
     if suspend:
@@ -83,12 +90,11 @@ def phases(source, destination):
     if suspend and (entry := arcs.get(("source", "RUNNING", "PRE_COPY"))):
         found["pre-copy"] = (entry[0], suspend[0])
     save = arcs.get(("source", "PRE_COPY_P2P", "STOP_COPY")) or arcs.get(("source", "STOP", "STOP_COPY"))
-    if save and records["out"]:
-        found["save"] = (save[0], max(records["out"]))
-    # what came in before the source stopped is HELLO: it is checked, not loaded
-    late = [when for when in records["in"] if save and when > save[0]]
-    if late and (load := arcs.get(("destination", "RESUMING", "STOP"))):
-        found["load"] = (min(late), load[1])
+    if save and "out" in records:
+        found["memory"] = (save[1], records["out"][0])
+        found["save"] = records["out"]
+    if "in" in records and (load := arcs.get(("destination", "RESUMING", "STOP"))):
+        found["load"] = (records["in"][0], load[1])
     if resume := arcs.get(("destination", "RUNNING_P2P", "RUNNING")):
         found["resume"] = resume
     return found
@@ -163,8 +169,9 @@ def _numbers(chapter, begin):
 
 def _legend():
     """One line below the title."""
-    lines = [f"set label '{NOTE}' at screen 0.5, screen 0.018 center font ',11' textcolor rgb '#606060'"]
-    for x, (name, text) in zip((0.16, 0.56), LEGEND):
+    lines = [f"set label '{NOTE}' at screen 0.5, screen 0.018 center font ',11' textcolor rgb '#606060'",
+             f"set label \"{CURVES}\" at screen 0.08, screen 0.927 left"]
+    for name, x, text in LEGEND:
         lines += [f"set object rectangle from screen {x}, screen 0.917 to screen {x + 0.022}, screen 0.937 "
                   f"fillcolor rgb '{COLOURS[name]}' fillstyle solid 0.45 noborder",
                   f"set label '{text}' at screen {x + 0.03}, screen 0.927 left"]
@@ -179,7 +186,7 @@ def _curves(n, chapter, x, width):
         *common, *_numbers(chapter, begin), *(_legend() if n == 0 else []),
         "set tmargin at screen 0.86", "set bmargin at screen 0.69", "set format x ''", "unset logscale", "set xlabel",
         f"set title '{chapter.title}' font ',15'",
-        "set ylabel \"guest's disk:\\nI/O per second\"", "set yrange [0:*]",
+        "set ylabel 'I/O per second'", "set yrange [0:*]",
         f"plot $rate{n} using 1:2 with lines linecolor rgb '#08519c' linewidth 2 notitle",
         *common, "set tmargin at screen 0.66", "set bmargin at screen 0.51", "set format x '%g'", "unset title",
         "set xlabel \"seconds since the guest's load began\"",

@@ -51,7 +51,7 @@ NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 # drivers/nvme of the very source that the kernel was built from; default: what is found in /usr/src
 NVME_SRC ?=
 
-.PHONY: help modules tools check-layout clean demo bench check check-debug vm setup static htmldocs
+.PHONY: help modules tools check-layout clean demo bench check check-debug vm setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -65,6 +65,8 @@ help:
 	@echo '                   more in tools/Makefile: install, check, fuzz'
 	@echo 'make static        checkpatch, sparse, W=1, kernel-doc, Sphinx and shellcheck'
 	@echo 'make htmldocs      the documents, by Sphinx, in Documentation/output/html'
+	@echo 'make series        series-out/: patches for the kernel and for QEMU, ready to post'
+	@echo 'make check-series  the same, and builds after each patch (first run: about 20 min)'
 	@echo 'make clean         remove what "make modules" and "make tools" built'
 
 modules:
@@ -110,5 +112,11 @@ static: setup
 
 htmldocs:
 	@Documentation/build
+
+series:
+	@series/make
+
+check-series:
+	@series/make --build
 
 endif

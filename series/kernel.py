@@ -312,7 +312,7 @@ cp /mnt/%(v)s.config /mnt/%(v)s/.config
 scripts/config --file /mnt/%(v)s/.config --set-val NVME_VFIO_PCI %(v)s --set-val NVME_VFIO_PCI_KUNIT_TEST %(v)s
 k olddefconfig
 k -j"$(nproc)" prepare
-k -j"$(nproc)" C=1 %(targets)s
+k -j"$(nproc)" %(targets)s
 [ ! -e drivers/vfio/pci/nvme/Kconfig ] || grep -qx CONFIG_NVME_VFIO_PCI_KUNIT_TEST=%(v)s /mnt/%(v)s/.config
 """
 

@@ -167,19 +167,25 @@ class Nested:
                 raise Failure(f"{self.host.name}: {command['execute']}: {answer['error']['desc']}")
         return answer["return"]
 
-    def guest(self, request, timeout=180):
-        """Ask the guest; a dictionary, numbers converted."""
+    def ask(self, request):
+        """Begin to ask the guest; the number that answers[GUEST] will have it by."""
         number = next(self.numbers)
         self.send(GUEST, [f"{number} {request}"])
-        answer = self.answer(GUEST, number, timeout, request)
+        return number
+
+    def guest(self, request, timeout=180):
+        """Ask the guest; a dictionary, numbers converted."""
+        answer = self.answer(GUEST, self.ask(request), timeout, request)
         return {k: int(v) if v.isdigit() else v for k, v in answer.items()}
+
+    def event(self, name, since, match):
+        """The data of an event of QEMU, from the one with number since; None: there is none yet."""
+        return next((e.get("data", {}) for e in self.events[since:] if e.get("event") == name and match(e.get("data", {}))), None)
 
     def wait_event(self, name, since, what, match=lambda data: True, timeout=MIGRATION_TIMEOUT):
         """Wait for an event of QEMU, from the one with number since; returns its data."""
-        def data():
-            return next((e.get("data", {}) for e in self.events[since:] if e.get("event") == name and match(e.get("data", {}))), None)
-        self.wait(lambda: data() is not None, timeout, what)
-        return data()
+        self.wait(lambda: self.event(name, since, match) is not None, timeout, what)
+        return self.event(name, since, match)
 
     def migration_status(self, what, since):
         """Wait for the end of a migration, from the event with number since; returns completed, failed or cancelled."""
@@ -320,10 +326,10 @@ class Pair:
         return since
 
     def first_pass(self, source, since):
-        """Let all memory be sent once, and stay in pre-copy: a guest that runs dirties more than a downtime of 1 ms may leave."""
+        """Let all memory be sent once, and then so little that the guest dirties more."""
         source.qmp(("migrate-set-parameters", {"max-bandwidth": 32 << 20}))
         source.wait_event("MIGRATION_PASS", since, "the end of the first pass over the guest's memory", lambda data: data["pass"] > 1)
-        source.qmp(("migrate-set-parameters", SLOWLY))
+        source.qmp(("migrate-set-parameters", {"max-bandwidth": 64 << 10}))
 
     def swiftly(self, source):
         """Let it end."""

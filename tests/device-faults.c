@@ -15,6 +15,9 @@
 #define CNS_LIST	0x15
 #define DAY_MS		(24 * 3600 * 1000)
 
+/* nvme has not sent it */
+#define SC_HOST_PATH_ERROR	0x370
+
 static u8 buf[4096] __aligned(4096);
 
 /* The PF without anything armed or held. */
@@ -415,6 +418,51 @@ static void test_pf_flr(void)
 		EXPECT_EQ(unvme_rw(&dut_a.u, 1, true, 0, 8), 0, "write on a VF");
 }
 
+/* What the host does with the event, twice: it pauses and goes on, and it resets nothing. */
+static void test_activation(void)
+{
+	struct lm_pf *pf = start(PF_TP), *via = start(PF_VS);
+	int i;
+
+	if (!pf || !via || !arm(pf, 0, on_identify(LM_ACT_COUNT, 0, 0)))
+		return;
+	for (i = 0; i < 2; i++) {
+		if (!EXPECT_EQ(lm_activation_begin(pf), 0, "begin"))
+			return;
+		lm_wait_ctrl_state(pf, "resetting");
+		EXPECT_EQ(identify(pf), SC_HOST_PATH_ERROR, "Identify during the activation");
+		EXPECT_EQ(lm_activation_end(via, pf), 0, "end");
+		lm_wait_ctrl_state(pf, "live");
+	}
+	/* a reset would have been followed by some */
+	expect_counts(pf, 0, 0, 0);
+	EXPECT_EQ(identify(pf), 0, "Identify afterwards");
+	expect_counts(pf, 0, 1, 1);
+}
+
+/* Without the event, so that the host goes on to send commands. */
+static void test_activation_rules(void)
+{
+	struct lm_cmd begin = lm_fault_cmd(LM_FAULT_PAUSE, 0);
+	struct lm_cmd end = lm_fault_cmd(LM_FAULT_CONTINUE, 0);
+	struct lm_cmd no_events = { .opcode = NVME_ADM_SET_FEATURES, .cdw10 = 0x0b };
+	struct lm_pf *pf = start(PF_TP), *off = pf_get(PF_TP2);
+
+	if (!pf || !off)
+		return;
+	EXPECT_ST(pf, end, LM_SC_SEQUENCE_ERROR, "end before the begin");
+	EXPECT_EQ(lm_activation_end(pf, off), LM_SC_INVALID_FIELD, "PF without fault points");
+	EXPECT_ST(pf, no_events, 0, "Set Features");
+	EXPECT_ST(pf, begin, 0, "begin");
+	EXPECT_ST(pf, begin, LM_SC_SEQUENCE_ERROR, "begin again");
+	EXPECT_EQ(identify(pf), 0, "Identify during an activation");
+	EXPECT_ST(pf, end, 0, "end");
+	EXPECT_ST(pf, end, LM_SC_SEQUENCE_ERROR, "end again");
+	EXPECT_ST(pf, begin, 0, "begin");
+	if (pf_reset(PF_TP))
+		EXPECT_ST(pf, end, LM_SC_SEQUENCE_ERROR, "end after a reset");
+}
+
 static void test_delay(void)
 {
 	struct lm_pf *pf = start(tap_arg());
@@ -572,6 +620,8 @@ const struct tap_test faults_tests[] = {
 	{ "faults: hold and a reset of the PF", test_pf_reset, PF_TP },
 	{ "faults: hold and a reset of the PF, vendor set", test_pf_reset, PF_VS },
 	{ "faults: hold and a function level reset of the PF", test_pf_flr, PF_TP },
+	{ "faults: firmware activation without a reset", test_activation },
+	{ "faults: firmware activation: what is refused, what ends it", test_activation_rules },
 	{ "faults: delay", test_delay, PF_TP },
 	{ "faults: data", test_data, PF_TP },
 	{ "faults: data that ends early", test_short, PF_TP },

@@ -423,6 +423,49 @@ int lm_fault_release(struct lm_pf *pf, unsigned int nr)
 	return lm_exec(pf, &cmd) ? -1 : (int)cmd.result;
 }
 
+int lm_activation_begin(struct lm_pf *pf)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_PAUSE, 0);
+
+	return lm_exec(pf, &cmd);
+}
+
+int lm_activation_end(struct lm_pf *via, struct lm_pf *pf)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_CONTINUE, 0);
+	unsigned int bus, dev, fn;
+
+	if (sscanf(pf->bdf, "%*x:%x:%x.%x", &bus, &dev, &fn) != 3)
+		return -EINVAL;
+	cmd.cdw11 = bus << 8 | dev << 3 | fn;
+	return lm_exec(via, &cmd);
+}
+
+static bool read_ctrl_state(struct lm_pf *pf, char *buf, int size)
+{
+	char path[64];
+	FILE *f;
+	bool ok;
+
+	snprintf(path, sizeof(path), "/sys/class/nvme/%s/state", pf->node + 5);
+	f = fopen(path, "r");
+	ok = f && fgets(buf, size, f);
+	if (f)
+		fclose(f);
+	buf[ok ? strcspn(buf, "\n") : 0] = 0;
+	return ok;
+}
+
+bool lm_wait_ctrl_state(struct lm_pf *pf, const char *state)
+{
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	char now[32];
+
+	while (read_ctrl_state(pf, now, sizeof(now)) && strcmp(now, state) && now_ms() < end)
+		sched_yield();
+	return EXPECT(!strcmp(now, state), "nvme is \"%s\", not \"%s\"", now, state);
+}
+
 static bool wait_count(struct lm_pf *pf, u8 op, unsigned int slot, int nr)
 {
 	u64 end = now_ms() + UNVME_TIMEOUT_MS;

@@ -141,6 +141,8 @@ enum {
 	LM_FAULT_APPLIED,
 	LM_FAULT_HELD,
 	LM_FAULT_RELEASE,
+	LM_FAULT_PAUSE,
+	LM_FAULT_CONTINUE,
 	LM_FAULT_OPS,
 };
 
@@ -190,6 +192,17 @@ int lm_fault_count(struct lm_pf *pf, u8 op, unsigned int slot);
 
 /* Let @nr held commands go on, or all (0): how many were held, or -1. */
 int lm_fault_release(struct lm_pf *pf, unsigned int nr);
+
+/*
+ * A firmware activation without a reset: @pf reports it and sets CSTS.PP, or clears that. In
+ * between the host's nvme fails user space's commands to @pf with 370h, unsent, so that the end has
+ * to go through the fault points of another PF, @via. NVMe status or -errno.
+ */
+int lm_activation_begin(struct lm_pf *pf);
+int lm_activation_end(struct lm_pf *via, struct lm_pf *pf);
+
+/* Wait until nvme is in that state with the PF, which "state" in sysfs shows. */
+bool lm_wait_ctrl_state(struct lm_pf *pf, const char *state);
 
 /* Wait until so many commands are held, or until so many met a slot. */
 bool lm_fault_wait_held(struct lm_pf *pf, int nr);

@@ -25,6 +25,8 @@ enum NvmeLmFaultOp {
     NVME_LM_FAULT_APPLIED   = 0x4,
     NVME_LM_FAULT_HELD      = 0x5,
     NVME_LM_FAULT_RELEASE   = 0x6,
+    NVME_LM_FAULT_PAUSE     = 0x7,
+    NVME_LM_FAULT_CONTINUE  = 0x8,
 };
 
 typedef enum NvmeLmFaultAct {
@@ -39,6 +41,14 @@ typedef enum NvmeLmFaultAct {
 } NvmeLmFaultAct;
 
 #define NVME_LM_FAULT_STATUS_MASK   (NVME_DNR | 0x7ff)
+
+/* Firmware activation: what block/nvme.h lacks */
+#define NVME_LM_CSTS_PP                     (1 << 5)
+#define NVME_LM_OAES_FW_ACT                 (1 << 9)
+#define NVME_LM_AER_INFO_FW_ACT_STARTING    1
+
+/* For how long a host waits for the end of an activation, in 100 ms */
+#define NVME_LM_FAULT_MTFA                  6000
 
 typedef struct NvmeLmFault {
     bool armed;
@@ -71,7 +81,12 @@ typedef struct NvmeLmHold {
 struct NvmeLmFaults {
     NvmeLmFault slot[NVME_LM_FAULT_SLOTS];
     QTAILQ_HEAD(, NvmeLmHold) held;
+    NvmeCtrl *n;
+    QLIST_ENTRY(NvmeLmFaults) entry;
 };
+
+static QLIST_HEAD(, NvmeLmFaults) nvme_lm_fault_pfs =
+    QLIST_HEAD_INITIALIZER(nvme_lm_fault_pfs);
 
 QEMU_BUILD_BUG_ON(sizeof_field(NvmeRequest, lm_faults) * 8 !=
                   NVME_LM_FAULT_SLOTS);
@@ -83,12 +98,19 @@ void nvme_lm_fault_init(NvmeCtrl *n)
     }
 
     n->lm_faults = g_new0(NvmeLmFaults, 1);
+    n->lm_faults->n = n;
     QTAILQ_INIT(&n->lm_faults->held);
+    QLIST_INSERT_HEAD(&nvme_lm_fault_pfs, n->lm_faults, entry);
     n->cse.acs[NVME_LM_FAULT_POINT] = NVME_CMD_EFF_CSUPP;
+    n->id_ctrl.oaes |= cpu_to_le32(NVME_LM_OAES_FW_ACT);
+    n->id_ctrl.mtfa = cpu_to_le16(NVME_LM_FAULT_MTFA);
 }
 
 void nvme_lm_fault_exit(NvmeCtrl *n)
 {
+    if (n->lm_faults) {
+        QLIST_REMOVE(n->lm_faults, entry);
+    }
     g_clear_pointer(&n->lm_faults, g_free);
 }
 
@@ -404,6 +426,61 @@ static uint32_t nvme_lm_fault_held(NvmeCtrl *n, uint32_t release)
     return count;
 }
 
+/* Firmware activation without a reset */
+
+/* The PF with this routing id, @n itself if it is 0; NULL: none with faults */
+static NvmeCtrl *nvme_lm_fault_pf(NvmeCtrl *n, uint32_t rid)
+{
+    NvmeLmFaults *f;
+
+    if (!rid) {
+        return n;
+    }
+
+    QLIST_FOREACH(f, &nvme_lm_fault_pfs, entry) {
+        if (pci_get_bdf(PCI_DEVICE(f->n)) == rid) {
+            return f->n;
+        }
+    }
+
+    return NULL;
+}
+
+static uint16_t nvme_lm_fault_pause(NvmeCtrl *n, bool pause)
+{
+    uint32_t csts = ldl_le_p(&n->bar.csts);
+
+    if (!NVME_CSTS_RDY(csts) || !!(csts & NVME_LM_CSTS_PP) == pause) {
+        return NVME_CMD_SEQ_ERROR | NVME_DNR;
+    }
+
+    trace_pci_nvme_lm_activation(n->cntlid, pause);
+    stl_le_p(&n->bar.csts, csts ^ NVME_LM_CSTS_PP);
+    if (pause && (n->features.async_config & NVME_LM_OAES_FW_ACT)) {
+        nvme_enqueue_event(n, NVME_AER_TYPE_NOTICE,
+                           NVME_LM_AER_INFO_FW_ACT_STARTING,
+                           NVME_LOG_FW_SLOT_INFO);
+    }
+    return NVME_SUCCESS;
+}
+
+static uint16_t nvme_lm_fault_activation(NvmeCtrl *n, uint32_t rid, bool pause)
+{
+    NvmeCtrl *pf = nvme_lm_fault_pf(n, rid);
+
+    return pf ? nvme_lm_fault_pause(pf, pause) : NVME_INVALID_FIELD | NVME_DNR;
+}
+
+/*
+ * The host has read the log page of the event, so that the next one may be
+ * reported. Events about namespaces are of the same type; they stay.
+ */
+void nvme_lm_fault_event_seen(NvmeCtrl *n)
+{
+    n->aer_mask &= ~(1 << NVME_AER_TYPE_NOTICE);
+    nvme_process_aers(n);
+}
+
 static uint16_t nvme_lm_fault_point(NvmeCtrl *n, NvmeRequest *req)
 {
     uint32_t dw10 = le32_to_cpu(req->cmd.cdw10);
@@ -438,6 +515,10 @@ static uint16_t nvme_lm_fault_point(NvmeCtrl *n, NvmeRequest *req)
     case NVME_LM_FAULT_RELEASE:
         result = nvme_lm_fault_held(n, dw11 ? dw11 : UINT32_MAX);
         break;
+    case NVME_LM_FAULT_PAUSE:
+        return nvme_lm_fault_activation(n, dw11, true);
+    case NVME_LM_FAULT_CONTINUE:
+        return nvme_lm_fault_activation(n, dw11, false);
     default:
         return NVME_INVALID_FIELD | NVME_DNR;
     }

@@ -354,6 +354,7 @@ void *nvme_lm_fault_data(NvmeCtrl *n, NvmeRequest *req, const void *ptr,
                          uint32_t *len);
 bool nvme_lm_fault_end(NvmeCtrl *n, NvmeRequest *req);
 void nvme_lm_fault_reset(NvmeCtrl *n, bool function);
+void nvme_lm_fault_event_seen(NvmeCtrl *n);
 
 /* Hooks of ctrl.c */
 
@@ -371,6 +372,13 @@ static inline void *nvme_lm_altered(NvmeCtrl *n, NvmeRequest *req,
 static inline bool nvme_lm_held(NvmeCtrl *n, NvmeRequest *req)
 {
     return req->lm_faults && nvme_lm_fault_end(n, req);
+}
+
+static inline void nvme_lm_fw_log_read(NvmeCtrl *n, bool retain_event)
+{
+    if (n->lm_faults && !retain_event) {
+        nvme_lm_fault_event_seen(n);
+    }
 }
 
 static inline bool nvme_lm_no_fetch(NvmeCtrl *n)

@@ -424,10 +424,10 @@ static void test_receive_lengths(void)
 	expect_logged(&t, d, "after all that");
 }
 
-/* The header may lie anywhere in the first page, and descriptors in the next one. */
+/* The header may lie anywhere in the first page, and its end and descriptors in the next one. */
 static void test_send_offsets(void)
 {
-	static const u32 offsets[] = { 4, 64, 2044, 4084, 4088 };
+	static const u32 offsets[] = { 4, 64, 2044, 4084, 4088, 4092 };
 	static u8 buf[8192] __aligned(4096);
 	struct dut *d = &dut_a;
 	struct track t;
@@ -444,11 +444,27 @@ static void test_send_offsets(void)
 			  "at offset %u", offsets[i]);
 		EXPECT_EQ(track_stop(&t), LM_SC_OK, "stop");
 	}
-	/* one that is not whole in the first page does not tell what PRP2 is */
+}
+
+/* Where so many descriptors are possible that PRP2 may be a list, the header has to say which. */
+static void test_send_unknown(void)
+{
+	static u8 buf[8192] __aligned(4096);
+	struct dut *d = &dut_a;
+	struct track t;
+	size_t n;
+
+	if (!dut_start(d, TR_UNITS, 1, 0))
+		return;
+	track_init(&t, d, 0);
+	add_many(&t, 2);
 	n = track_build(&t, buf + 4092);
 	EXPECT_ST(d->pf, lm_track_cmd(d->cntlid, true, buf + 4092, n), LM_SC_PRP_OFFSET,
 		  "at offset 4092");
 	expect_tracked(&t, false, "at offset 4092");
+	n = track_build(&t, buf + 4088);
+	EXPECT_ST(d->pf, lm_track_cmd(d->cntlid, true, buf + 4088, n), LM_SC_OK, "at offset 4088");
+	EXPECT_EQ(track_stop(&t), LM_SC_OK, "stop");
 }
 
 /* ---- suspend and resume ---- */
@@ -697,6 +713,7 @@ const struct tap_test track_tests[] = {
 	{ "tracking: lengths that are powers of two", test_pow2, TR_POW2 },
 	{ "tracking: stop while suspended", test_stop_suspended, TR_POW2 },
 	{ "tracking: few units", test_few_units, TR_UNITS },
+	{ "tracking: a header that does not say what PRP2 is", test_send_unknown },
 	{ "tracking: ended by a reset of the target", test_reset_ends, TR_COARSE },
 	{ "tracking: off", test_off, TR_OFF },
 };

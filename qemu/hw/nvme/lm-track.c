@@ -446,8 +446,17 @@ static uint16_t nvme_lm_track_parse_header(NvmeCtrl *n,
 
 /*
  * The command has no length: it follows from the header, and with it whether
- * PRP2 is a page or a list. So the header has to be in the page of PRP1.
+ * PRP2 is a page or a list. So the header has to be in the page of PRP1,
+ * unless no number of descriptors needs a list.
  */
+static bool nvme_lm_track_header_reachable(NvmeCtrl *n, uint64_t room)
+{
+    uint64_t max = sizeof(NvmeLmTrackHeader) +
+                   n->params.lm.track.descriptors * sizeof(NvmeLmTrackDesc);
+
+    return room >= sizeof(NvmeLmTrackHeader) || max <= room + n->page_size;
+}
+
 static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
                                     NvmeLmTrackHeader *hdr, uint8_t **buf,
                                     NvmeLmWhy *why)
@@ -457,7 +466,7 @@ static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
     uint64_t len;
     uint16_t status;
 
-    if (room < sizeof(*hdr)) {
+    if (!nvme_lm_track_header_reachable(n, room)) {
         *why = (NvmeLmWhy) { "track: header crosses a page", prp1, 0 };
         return NVME_INVALID_PRP_OFFSET;
     }

@@ -674,25 +674,37 @@ uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req)
 
 /* Track Receive */
 
+/* The first unit that is dirty and not hot, or @to */
+static unsigned long nvme_lm_track_next_cold(NvmeLmTrack *t,
+                                             unsigned long from,
+                                             unsigned long to)
+{
+    unsigned long mask = BITMAP_FIRST_WORD_MASK(from);
+    unsigned long word, i;
+
+    for (i = BIT_WORD(from); i * BITS_PER_LONG < to; i++) {
+        word = t->dirty[i] & ~t->hot[i] & mask;
+        if (word) {
+            return MIN(i * BITS_PER_LONG + ctzl(word), to);
+        }
+        mask = ~0UL;
+    }
+
+    return to;
+}
+
 /*
  * What was reported a moment ago and is dirty again waits for its turn, unless
  * nothing changes any more.
  */
-static bool nvme_lm_track_held(NvmeLmTrack *t, unsigned long unit, bool last)
-{
-    return t->hot && !last && test_bit(unit, t->hot);
-}
-
 static unsigned long nvme_lm_track_next(NvmeLmTrack *t, unsigned long from,
                                         unsigned long to, bool last)
 {
-    unsigned long unit = find_next_bit(t->dirty, to, from);
-
-    while (unit < to && nvme_lm_track_held(t, unit, last)) {
-        unit = find_next_bit(t->dirty, to, unit + 1);
+    if (t->hot && !last) {
+        return nvme_lm_track_next_cold(t, from, to);
     }
 
-    return unit;
+    return find_next_bit(t->dirty, to, from);
 }
 
 /* The range that a unit belongs to */

@@ -15,20 +15,48 @@
 #include "lm.h"
 #include "trace.h"
 
-static unsigned nvme_lm_outstanding(NvmeCtrl *n)
+/* How many commands of a queue are outstanding; counting ends at @max. */
+static unsigned nvme_lm_sq_outstanding(NvmeSQueue *sq, unsigned max)
 {
     NvmeRequest *req;
+    unsigned count = 0;
+
+    QTAILQ_FOREACH(req, &sq->out_req_list, entry) {
+        if (count == max) {
+            break;
+        }
+        count++;
+    }
+
+    return count;
+}
+
+/* Of the outstanding commands event requests do not count: nothing ends them */
+static unsigned nvme_lm_outstanding(NvmeCtrl *n)
+{
     unsigned i, count = 0;
 
     for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
         if (n->sq[i]) {
-            QTAILQ_FOREACH(req, &n->sq[i]->out_req_list, entry) {
-                count++;
-            }
+            count += nvme_lm_sq_outstanding(n->sq[i], UINT_MAX);
         }
     }
 
     return count - n->outstanding_aers;
+}
+
+/* The same without counting, because every completion of a drain asks */
+static bool nvme_lm_has_outstanding(NvmeCtrl *n)
+{
+    unsigned i, aers = n->outstanding_aers;
+
+    for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
+        if (n->sq[i] && !QTAILQ_EMPTY(&n->sq[i]->out_req_list)) {
+            return true;
+        }
+    }
+
+    return n->sq[0] && nvme_lm_sq_outstanding(n->sq[0], aers + 1) > aers;
 }
 
 static bool nvme_lm_cq_full(NvmeCQueue *cq)
@@ -79,7 +107,7 @@ static bool nvme_lm_quiesced(NvmeCtrl *n)
     bool settled = true;
     unsigned i;
 
-    if (nvme_lm_outstanding(n)) {
+    if (nvme_lm_has_outstanding(n)) {
         return false;
     }
 

@@ -198,6 +198,23 @@ static void test_full_reset(void)
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "after the reset");
 }
 
+/* The administrator changes what the device does with a full queue while a Suspend waits. */
+static void test_full_switched(void)
+{
+	unsigned int n = 0;
+	struct lm_async a;
+	struct dut *d = &dut_a;
+
+	if (!start_full(d, NO_HOLD, &a, &n))
+		return;
+	expect_waiting(&a, NO_HOLD);
+	tap_note("monitor: qom-set /machine/peripheral/nv%d lm-hold-cqes true", NO_HOLD);
+	EXPECT_EQ(lm_async_wait(&a, UNVME_TIMEOUT_MS), 0, "Suspend");
+	dut_resume(d);
+	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
+	EXPECT_EQ(n, 10, "commands");
+}
+
 const struct tap_test variant_tests[] = {
 	{ "variant: I/O queues only", test_queues_only_formats },
 	{ "variant: I/O queues only, full queue", test_full_waits, QUEUES_ONLY },
@@ -206,6 +223,8 @@ const struct tap_test variant_tests[] = {
 	{ "variant: SAVE disables, loaded elsewhere", test_save_disables_move },
 	{ "variant: full queue keeps Suspend waiting", test_full_waits, NO_HOLD },
 	{ "variant: full queue and a reset", test_full_reset, NO_HOLD },
+	/* the last one, because it changes the device */
+	{ "variant: full queue, switched to hold its completions", test_full_switched },
 };
 
 const size_t nr_variant_tests = ARRAY_SIZE(variant_tests);

@@ -204,6 +204,20 @@ void nvme_lm_drained(NvmeCtrl *n)
     }
 }
 
+/* A property of the PF has changed by which a drain may be over now. */
+void nvme_lm_look_again(NvmeCtrl *pf)
+{
+    NvmeCtrl *n;
+    unsigned i;
+
+    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
+        n = nvme_subsys_ctrl(pf->subsys, i);
+        if (n && n->lm && nvme_lm_pf(n) == pf) {
+            nvme_lm_posted(n);
+        }
+    }
+}
+
 uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
                          uint16_t reset_status)
 {

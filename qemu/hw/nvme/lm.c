@@ -79,6 +79,17 @@ static void nvme_lm_get_bool(Object *obj, Visitor *v, const char *name,
     visit_type_bool(v, name, value, errp);
 }
 
+static void nvme_lm_set_bool(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
+{
+    NvmeCtrl *n = NVME(obj);
+
+    nvme_lm_get_bool(obj, v, name, opaque, errp);
+    if (n->lm) {
+        nvme_lm_look_again(n);
+    }
+}
+
 static void nvme_lm_default_bool(ObjectProperty *op, const Property *prop)
 {
     object_property_set_default_bool(op, prop->defval.u);
@@ -90,7 +101,7 @@ const PropertyInfo nvme_lm_prop_live_bool = {
     .description = "on/off",
     .realized_set_allowed = true,
     .get = nvme_lm_get_bool,
-    .set = nvme_lm_get_bool,
+    .set = nvme_lm_set_bool,
     .set_default_value = nvme_lm_default_bool,
 };
 

@@ -310,6 +310,7 @@ uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
                         uint16_t not_suspended);
 void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
 void nvme_lm_drained(NvmeCtrl *n);
+void nvme_lm_look_again(NvmeCtrl *pf);
 void nvme_lm_release(NvmeCtrl *n);
 void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target);
 void nvme_lm_end_run(NvmeCtrl *n);

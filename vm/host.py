@@ -15,6 +15,7 @@ import base64
 import concurrent.futures
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -51,6 +52,9 @@ class HostError(Exception):
 class CommandError(HostError):
     """A command of run_ok() failed."""
 
+
+# Names of properties that only the emulated device has
+OWN = re.compile(r"lm$|lm-|cntlid-base$")
 
 # Without five levels of pages: while a kernel with KASAN identifies the processor it forgets that it has them, and reports
 # an interrupt that comes then
@@ -140,6 +144,25 @@ def setup(*parts):
     if subprocess.run([os.path.join(VM, "setup"), *parts], check=False).returncode:
         raise HostError("vm/setup failed")
     _paths = None
+
+
+def qemu_argv():
+    """How the virtual hosts' QEMU is started, by the libraries and with the firmware of the tree."""
+    tree = path("tree")
+    return [f"{tree}/lib64/ld-linux-x86-64.so.2", "--library-path", f"{tree}/usr/lib/x86_64-linux-gnu", path("qemu"),
+            "-L", f"{tree}/usr/share/qemu", "-L", f"{tree}/usr/share/seabios", "-L", f"{tree}/usr/lib/ipxe/qemu"]
+
+
+@functools.cache
+def _properties_of(qemu, device):
+    out = subprocess.run([*qemu, "-device", f"{device},help"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return re.findall(r"^  ([\w.-]+)=", out, re.M)
+
+
+def properties(device, props):
+    """An argument of -device. Properties of the emulated device are left out where this QEMU has not got them."""
+    has = _properties_of(tuple(qemu_argv()), device)
+    return ",".join([device, *(f"{k}={v}" for k, v in props.items() if k in has or not OWN.match(k))])
 
 
 def modules_part(kernel):
@@ -505,16 +528,14 @@ class Host:
             os.replace(os.path.join(target, name + ".tmp"), os.path.join(target, name))
 
     def _argv(self, control, monitor):
-        tree, spec = path("tree"), self.spec
+        spec = self.spec
         kernel, initrd = (os.path.join(spec.boot, f"{name}-{spec.kernel}") if spec.boot else path(f"{name}-{spec.kernel}")
                           for name in ("vmlinuz", "initrd"))
         root = f"file={spec.boot}/root.img" if spec.boot else f"file={path('image')},readonly=on"
         append = ("console=ttyS0 panic=-1 oops=panic iommu.passthrough=0 intel_iommu=on mitigations=off "
                   "no_timer_check tsc=reliable nowatchdog cryptomgr.notests=1 log_buf_len=4M "
                   + ("nvmevm_system=1 " if spec.boot else "") + spec.append)
-        argv = [f"{tree}/lib64/ld-linux-x86-64.so.2", "--library-path", f"{tree}/usr/lib/x86_64-linux-gnu", path("qemu"),
-                "-L", f"{tree}/usr/share/qemu", "-L", f"{tree}/usr/share/seabios", "-L", f"{tree}/usr/lib/ipxe/qemu",
-                "-name", f"nvmevm-{self.name}", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU,
+        argv = [*qemu_argv(), "-name", f"nvmevm-{self.name}", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU,
                 "-smp", str(spec.cpus), "-m", spec.memory, "-display", "none", "-vga", "none", "-nic", "none",
                 "-nodefaults", "-no-reboot", "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
                 "-kernel", kernel, "-initrd", initrd, "-append", append,
@@ -551,8 +572,10 @@ class Host:
             image = pf.image or os.path.join(self._work, f"{pf.subsys}.img")
             if not os.path.exists(image):
                 make_image(image, pf.size)
-            base = "" if pf.cntlid_base is None else f",cntlid-base={pf.cntlid_base}"
-            argv += ["-device", f"nvme-subsys,id=subsys-{pf.subsys},nqn=nvmevm-{pf.subsys}{base}",
+            subsys = {"id": f"subsys-{pf.subsys}", "nqn": f"nvmevm-{pf.subsys}"}
+            if pf.cntlid_base is not None:
+                subsys["cntlid-base"] = pf.cntlid_base
+            argv += ["-device", properties("nvme-subsys", subsys),
                      "-drive", f"file={image},if=none,id=disk-{pf.subsys},format=raw,cache=writeback,aio=threads,file.locking=off"]
         props = {"id": f"nv{n}", "serial": serial, "subsys": f"subsys-{pf.subsys}", "bus": f"rp{n}"}
         if pf.vfs:
@@ -561,13 +584,15 @@ class Host:
                           "sriov_vq_flexible": flexible["vq"], "sriov_vi_flexible": flexible["vi"]})
         if pf.lm != "off":
             props["lm"] = pf.lm
+        if pf.lm == "tp4159":
+            props.update(p.split("=", 1) for p in os.environ.get("NVMEVM_TP4159", "").split(",") if p)
         props.update(pf.props)
         argv += ["-device", f"pcie-root-port,id=rp{n},slot={n + 1},chassis={n + 1},bus=pcie.0,addr={n + 1:#x}",
-                 "-device", "nvme," + ",".join(f"{k}={v}" for k, v in props.items())]
+                 "-device", properties("nvme", props)]
         if first:
-            argv += ["-device", f"nvme-ns,drive=disk-{pf.subsys},bus=nv{n},nsid=1,shared=on,share-rw=on,"
-                                f"uuid={uuid.UUID(digest[:32])},nguid={digest[:32]},eui64={int(digest[32:46], 16)}"
-                                + "".join(f",{k}={v}" for k, v in pf.ns.items())]
+            ns = {"nsid": 1, "shared": "on", "share-rw": "on", "uuid": uuid.UUID(digest[:32]), "nguid": digest[:32],
+                  "eui64": int(digest[32:46], 16)} | pf.ns
+            argv += ["-device", f"nvme-ns,drive=disk-{pf.subsys},bus=nv{n}" + "".join(f",{k}={v}" for k, v in ns.items())]
         return argv
 
 

@@ -41,6 +41,12 @@ enum NvmeLmStype {
 
 #define NVME_LM_NV          1
 
+/*
+ * A state has a record for each completion that a full queue holds back, and
+ * it is collected in memory: that is 1 GiB for so many entries of all queues.
+ */
+#define NVME_LM_MAX_ENTRIES (1 * GiB / sizeof(NvmeLmVsHeld))
+
 /* Properties */
 
 static const char *const nvme_lm_mode_names[] = {
@@ -118,6 +124,13 @@ bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
 
     if (n->subsys->params.fdp.enabled) {
         error_setg(errp, "lm is not supported in a subsystem with FDP");
+        return false;
+    }
+
+    if (n->params.max_ioqpairs * (n->params.mqes + 1ULL) >
+        NVME_LM_MAX_ENTRIES) {
+        error_setg(errp, "lm: max_ioqpairs times mqes allows a state larger "
+                   "than can be loaded");
         return false;
     }
 

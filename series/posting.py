@@ -109,6 +109,15 @@ class Series:
         except Mismatch as e:
             raise Mismatch(f"{path}: {e}") from None
 
+    def has(self, patch):
+        """Whether one of the project's patches is in the files already."""
+        text = project(patch)
+        with tempfile.TemporaryDirectory(prefix="series-") as work:
+            for name in re.findall(r"(?m)^--- a/(\S+)", text):
+                write(work, name, self.get(name))
+            return not subprocess.run(["patch", "-p1", "-s", "-f", "-R", "-F0", "--dry-run", "-d", work], input=text, text=True,
+                                      stdout=subprocess.DEVNULL, check=False).returncode
+
     def patch(self, patch, only=None, fuzz=2):
         """Apply one of the project's patches, or the part of it that changes the file ONLY."""
         text = project(patch)

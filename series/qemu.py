@@ -2,6 +2,7 @@
 """The emulated device and its documents as patches for QEMU."""
 
 import glob
+import itertools
 import os
 import re
 
@@ -45,9 +46,8 @@ class Posting(Series):
     def __init__(self, source):
         super().__init__(source, "series/qemu")
         hooks = [p for p in HOOKS if "-hooks-for-" in p]
-        for patch in HOOKS:
-            if patch not in hooks:
-                self.steps_of_patch(patch)
+        for _, patches in itertools.groupby((p for p in HOOKS if p not in hooks), lambda p: p[:4]):
+            self.step_of_patches(list(patches))
 
         self.step("structures")
         for patch in hooks:
@@ -70,10 +70,17 @@ class Posting(Series):
         self.documents()
         self.check_complete()
 
-    def steps_of_patch(self, patch):
-        """A patch of the project as it is, with its own message."""
-        self.steps.append(Step(project(f"qemu/patches/{patch}").split("\n--- a/")[0]))
-        self.patch(f"qemu/patches/{patch}")
+    def step_of_patches(self, patches):
+        """The one of these patches that applies, as it is, with its own message; none where QEMU has it. See qemu/build."""
+        if any(self.has(f"qemu/patches/{patch}") for patch in patches):
+            return
+        for patch in patches:
+            self.steps.append(Step(project(f"qemu/patches/{patch}").split("\n--- a/")[0]))
+            try:
+                return self.patch(f"qemu/patches/{patch}")
+            except Mismatch:
+                self.steps.pop()
+        raise Mismatch(f"{', '.join(patches)} does not apply")
 
     def sources(self, *names):
         for name in names:

@@ -1028,7 +1028,6 @@ static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
 {
     uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
     uint32_t flags = le32_to_cpu(vs->flags);
-    uint32_t max_write;
     unsigned i;
 
     n->qs_created = flags & NVME_LM_VS_QS_CREATED;
@@ -1036,10 +1035,7 @@ static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
     n->lm->cq0_db = flags & NVME_LM_VS_CQ0_DB;
     nvme_lm_wc_choose(n, flags & NVME_LM_VS_WC_OFF);
 
-    n->dn = !!(flags & NVME_LM_VS_DN);
-    max_write = le16_to_cpu(n->dn ? n->id_ctrl.awupf : n->id_ctrl.awun) + 1;
-    n->atomic.atomic_max_write_size = max_write;
-    n->atomic.atomic_writes = max_write > 1;
+    nvme_set_write_atomicity(n, flags & NVME_LM_VS_DN);
 
     n->lm->frozen_ms = now;
     n->host_timestamp = le64_to_cpu(vs->timestamp);

@@ -807,10 +807,7 @@ void nvme_lm_mmc_reset_end(NvmeCtrl *n)
 /* Settings of the last tenant that nvme_ctrl_reset() leaves in place */
 static void nvme_lm_scrub(NvmeCtrl *n, bool function)
 {
-    NvmeIdCtrl *id = &n->id_ctrl;
-    uint32_t max_write;
-
-    n->features.temp_thresh_hi = le16_to_cpu(id->wctemp);
+    n->features.temp_thresh_hi = le16_to_cpu(n->id_ctrl.wctemp);
     n->features.temp_thresh_low = 0;
     n->features.async_config = 0;
     memset(&n->features.hbs, 0, sizeof(n->features.hbs));
@@ -819,10 +816,7 @@ static void nvme_lm_scrub(NvmeCtrl *n, bool function)
     n->cq_pending = 0;
     n->host_timestamp = 0;
     nvme_lm_wc_choose(n, false);
-
-    max_write = (n->dn ? le16_to_cpu(id->awupf) : le16_to_cpu(id->awun)) + 1;
-    n->atomic.atomic_max_write_size = max_write;
-    n->atomic.atomic_writes = max_write > 1;
+    nvme_set_write_atomicity(n, n->dn);
 
     if (function) {
         n->bar.aqa = 0;

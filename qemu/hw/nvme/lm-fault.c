@@ -357,6 +357,9 @@ static void nvme_lm_fault_disarm(NvmeCtrl *n, unsigned slot)
     NvmeRequest *req;
 
     n->lm_faults->slot[slot] = (NvmeLmFault) {};
+    if (!n->sq[0]) {
+        return;
+    }
     QTAILQ_FOREACH(req, &n->admin_sq.out_req_list, entry) {
         req->lm_faults &= ~(1 << slot);
     }

@@ -394,10 +394,11 @@ static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 	spin_lock_irqsave(&ctrl->lock, irqflags);
 	req->err = nvmevf_answer_error(cmd->status, cmd->cancelled, cmd->err);
 	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
-	if (req->given_up)
-		queue_work(nvmevf_wq, &req->work);
 	req->done = true;
 	nvmevf_slot_release(ctrl, req);
+	/* last: the work frees the request, and takes no lock before that */
+	if (req->given_up)
+		queue_work(nvmevf_wq, &req->work);
 	spin_unlock_irqrestore(&ctrl->lock, irqflags);
 }
 

@@ -423,6 +423,14 @@ int lm_fault_release(struct lm_pf *pf, unsigned int nr)
 	return lm_exec(pf, &cmd) ? -1 : (int)cmd.result;
 }
 
+int lm_fault_resets(struct lm_pf *pf, u32 resets)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_RESETS, 0);
+
+	cmd.cdw11 = resets;
+	return lm_exec(pf, &cmd);
+}
+
 int lm_activation_begin(struct lm_pf *pf)
 {
 	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_PAUSE, 0);

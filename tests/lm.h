@@ -143,7 +143,14 @@ enum {
 	LM_FAULT_RELEASE,
 	LM_FAULT_PAUSE,
 	LM_FAULT_CONTINUE,
+	LM_FAULT_RESETS,
 	LM_FAULT_OPS,
+};
+
+/* What resets do not do. */
+enum {
+	LM_KEEPS_VFS		= 1 << 0,	/* a reset of the PF leaves its VFs online */
+	LM_IGNORES_FLR		= 1 << 1,	/* an FLR of a VF resets nothing */
 };
 
 enum {
@@ -203,6 +210,9 @@ int lm_activation_end(struct lm_pf *via, struct lm_pf *pf);
 
 /* Wait until nvme is in that state with the PF, which "state" in sysfs shows. */
 bool lm_wait_ctrl_state(struct lm_pf *pf, const char *state);
+
+/* Resets do not do what is in @resets, until lm_fault_end(). NVMe status or -errno. */
+int lm_fault_resets(struct lm_pf *pf, u32 resets);
 
 /* Wait until so many commands are held, or until so many met a slot. */
 bool lm_fault_wait_held(struct lm_pf *pf, int nr);

@@ -27,6 +27,14 @@ enum NvmeLmFaultOp {
     NVME_LM_FAULT_RELEASE   = 0x6,
     NVME_LM_FAULT_PAUSE     = 0x7,
     NVME_LM_FAULT_CONTINUE  = 0x8,
+    NVME_LM_FAULT_RESETS    = 0x9,
+};
+
+/* What resets do not do */
+enum NvmeLmFaultResets {
+    NVME_LM_FAULT_KEEPS_VFS     = 1 << 0,
+    NVME_LM_FAULT_IGNORES_FLR   = 1 << 1,
+    NVME_LM_FAULT_RESETS_MASK   = (1 << 2) - 1,
 };
 
 typedef enum NvmeLmFaultAct {
@@ -81,6 +89,7 @@ typedef struct NvmeLmHold {
 struct NvmeLmFaults {
     NvmeLmFault slot[NVME_LM_FAULT_SLOTS];
     QTAILQ_HEAD(, NvmeLmHold) held;
+    uint32_t resets;            /* NvmeLmFaultResets */
     NvmeCtrl *n;
     QLIST_ENTRY(NvmeLmFaults) entry;
 };
@@ -369,6 +378,7 @@ static void nvme_lm_fault_clear(NvmeCtrl *n)
 {
     unsigned i;
 
+    n->lm_faults->resets = 0;
     for (i = 0; i < NVME_LM_FAULT_SLOTS; i++) {
         nvme_lm_fault_disarm(n, i);
     }
@@ -484,6 +494,28 @@ void nvme_lm_fault_event_seen(NvmeCtrl *n)
     nvme_process_aers(n);
 }
 
+/* Resets that do less than they should */
+
+bool nvme_lm_fault_keeps_vfs(NvmeCtrl *n)
+{
+    return n->lm_faults->resets & NVME_LM_FAULT_KEEPS_VFS;
+}
+
+bool nvme_lm_fault_ignores_flr(NvmeCtrl *pf)
+{
+    return pf->lm_faults->resets & NVME_LM_FAULT_IGNORES_FLR;
+}
+
+static uint16_t nvme_lm_fault_resets(NvmeCtrl *n, uint32_t resets)
+{
+    if (resets & ~NVME_LM_FAULT_RESETS_MASK) {
+        return NVME_INVALID_FIELD | NVME_DNR;
+    }
+
+    n->lm_faults->resets = resets;
+    return NVME_SUCCESS;
+}
+
 static uint16_t nvme_lm_fault_point(NvmeCtrl *n, NvmeRequest *req)
 {
     uint32_t dw10 = le32_to_cpu(req->cmd.cdw10);
@@ -522,6 +554,8 @@ static uint16_t nvme_lm_fault_point(NvmeCtrl *n, NvmeRequest *req)
         return nvme_lm_fault_activation(n, dw11, true);
     case NVME_LM_FAULT_CONTINUE:
         return nvme_lm_fault_activation(n, dw11, false);
+    case NVME_LM_FAULT_RESETS:
+        return nvme_lm_fault_resets(n, dw11);
     default:
         return NVME_INVALID_FIELD | NVME_DNR;
     }

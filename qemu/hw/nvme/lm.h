@@ -356,6 +356,8 @@ void *nvme_lm_fault_data(NvmeCtrl *n, NvmeRequest *req, const void *ptr,
 bool nvme_lm_fault_end(NvmeCtrl *n, NvmeRequest *req);
 void nvme_lm_fault_reset(NvmeCtrl *n, bool function);
 void nvme_lm_fault_event_seen(NvmeCtrl *n);
+bool nvme_lm_fault_keeps_vfs(NvmeCtrl *n);
+bool nvme_lm_fault_ignores_flr(NvmeCtrl *pf);
 
 /* Hooks of ctrl.c */
 
@@ -380,6 +382,24 @@ static inline void nvme_lm_fw_log_read(NvmeCtrl *n, bool retain_event)
     if (n->lm_faults && !retain_event) {
         nvme_lm_fault_event_seen(n);
     }
+}
+
+static inline bool nvme_lm_keeps_vfs(NvmeCtrl *n, NvmeResetType rst)
+{
+    return n->lm_faults && rst == NVME_RESET_CONTROLLER &&
+           nvme_lm_fault_keeps_vfs(n);
+}
+
+static inline bool nvme_lm_ignores_flr(NvmeCtrl *n)
+{
+    NvmeCtrl *pf;
+
+    if (!n->lm || !pci_is_vf(PCI_DEVICE(n))) {
+        return false;
+    }
+
+    pf = nvme_lm_pf(n);
+    return pf->lm_faults && nvme_lm_fault_ignores_flr(pf);
 }
 
 static inline bool nvme_lm_no_fetch(NvmeCtrl *n)

@@ -25,6 +25,7 @@ obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 nvme-vfio-pci-test-y := \
 	hello_test.o	\
 	log_test.o	\
+	pf_test.o	\
 	stream_test.o	\
 	track_test.o	\
 	wire_test.o

@@ -38,9 +38,9 @@ MODULE_PARM_DESC(identify_timeout_ms,
 		 "How long an Identify command may take, in milliseconds (default: 10000)");
 
 /* As nvmevf_pf_exec(), and tell of it */
-static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
-		       size_t len, union nvme_result *result, unsigned int timeout_ms,
-		       unsigned int flags)
+static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
+			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+			    unsigned int timeout_ms, unsigned int flags)
 {
 	ktime_t start = ktime_get();
 	int ret;
@@ -55,6 +55,36 @@ static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nv
 	trace_nvmevf_command(lm->vf, cmd, lm->cntlid, len, ret,
 			     ktime_us_delta(ktime_get(), start));
 	return ret;
+}
+
+/* A PF that was reset may never have got the command, and need not have lost anything: ask it */
+static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
+		       size_t len, union nvme_result *result, unsigned int timeout_ms,
+		       unsigned int flags)
+{
+	int ret;
+
+	ret = nvmevf_exec_once(lm, cmd, buf, len, result, timeout_ms, flags);
+	if (ret == -ENOTCONN && (flags & NVMEVF_EXEC_AGAIN))
+		ret = nvmevf_exec_once(lm, cmd, buf, len, result, timeout_ms, flags);
+	return ret;
+}
+
+/* Why the PF takes no command of this VF, for the log */
+static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
+{
+	struct nvmevf_orphan orphan;
+	long resets;
+
+	if (nvmevf_pf_orphan(lm->pf, &orphan))
+		nvmevf_err(lm, "%s of controller %u: device still owes the answer to opcode %#x",
+			   what, lm->cntlid, orphan.opcode);
+	else if (!nvmevf_pf_live(lm->pf, &resets))
+		nvmevf_err(lm, "%s of controller %u: controller of the PF is not live", what,
+			   lm->cntlid);
+	else
+		nvmevf_err(lm, "%s of controller %u: PF is busy with other commands", what,
+			   lm->cntlid);
 }
 
 /* Send @cmd; a positive status ends here */
@@ -79,6 +109,8 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 	if (ret > 0)
 		nvmevf_err(lm, "%s of controller %u: NVMe status %#x (%pe)", what, lm->cntlid, ret,
 			   ERR_PTR(err));
+	else if (ret == -EBUSY)
+		nvmevf_err_busy(lm, what);
 	else if (ret != -ECANCELED)
 		nvmevf_err(lm, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
 
@@ -94,7 +126,7 @@ static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmev
 
 	/* Identify has no length field: the device always moves 4096 bytes */
 	ret = nvmevf_exec(lm, &cmd, buf, NVME_IDENTIFY_DATA_SIZE, NULL, identify_timeout_ms,
-			  flags);
+			  flags | NVMEVF_EXEC_AGAIN);
 	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 }
 
@@ -104,7 +136,7 @@ static int nvmevf_tp_notify(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_NOTIFICATION);
 	int ret;
 
-	ret = nvmevf_exec(lm, &cmd, NULL, 0, NULL, data_timeout_ms, flags);
+	ret = nvmevf_exec(lm, &cmd, NULL, 0, NULL, data_timeout_ms, flags | NVMEVF_EXEC_AGAIN);
 	if (ret > 0) {
 		pci_dbg(lm->vf, "Suspend Notification: NVMe status %#x\n", ret);
 		return 0;
@@ -118,14 +150,15 @@ static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
 
 	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
-			  flags | NVMEVF_EXEC_SUSPEND);
+			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_command cmd = nvmevf_encode_resume(lm->cntlid);
 
-	return nvmevf_cmd(lm, "Resume", &cmd, NULL, 0, NULL, data_timeout_ms, flags);
+	return nvmevf_cmd(lm, "Resume", &cmd, NULL, 0, NULL, data_timeout_ms,
+			  flags | NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
@@ -135,7 +168,8 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 	u32 dw0;
 	int ret;
 
-	ret = nvmevf_cmd(lm, "Get Controller State", &cmd, buf, len, &dw0, data_timeout_ms, flags);
+	ret = nvmevf_cmd(lm, "Get Controller State", &cmd, buf, len, &dw0, data_timeout_ms,
+			 flags | NVMEVF_EXEC_AGAIN);
 	if (!ret)
 		*csup = dw0 & NVME_LM_GET_CSUP;
 	return ret;
@@ -299,7 +333,8 @@ static int nvmevf_tp_track_stop(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_command cmd = nvmevf_encode_track(lm->cntlid, NVME_LM_TRACK_TACT_STOP);
 
-	return nvmevf_tp_track(lm, &cmd, NULL, 0, NULL, identify_timeout_ms, flags);
+	return nvmevf_tp_track(lm, &cmd, NULL, 0, NULL, identify_timeout_ms,
+			       flags | NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_track_read(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
@@ -375,12 +410,15 @@ static int nvmevf_tp_read_formats(struct nvmevf_lm *lm, struct nvmevf_buf *buf)
 
 static int nvmevf_tp_probe(struct nvmevf_lm *lm)
 {
-	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
+	struct nvme_command resume = nvmevf_encode_resume(lm->cntlid);
+	struct nvmevf_buf *buf;
 	int ret;
 
+	buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
 	if (!buf)
 		return -ENOMEM;
 
+	nvmevf_pf_set_undo(lm->pf, &resume);
 	ret = nvmevf_tp_read_formats(lm, buf);
 	nvmevf_buf_put(buf);
 
@@ -423,7 +461,8 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
 	return nvmevf_vs_cmd(lm, "SUSPEND", NVME_LM_VS_SUSPEND, 0, NULL, 0, NULL,
-			     suspend_timeout_ms, flags | NVMEVF_EXEC_SUSPEND);
+			     suspend_timeout_ms,
+			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 /* A VF that is not suspended has no status of its own in this set */
@@ -432,7 +471,7 @@ static int nvmevf_vs_resume(struct nvmevf_lm *lm, unsigned int flags)
 	int ret;
 
 	ret = nvmevf_vs_cmd(lm, "RESUME", NVME_LM_VS_RESUME, 0, NULL, 0, NULL, data_timeout_ms,
-			    flags);
+			    flags | NVMEVF_EXEC_AGAIN);
 	return ret == -EPROTO ? -EREMOTEIO : ret;
 }
 
@@ -447,7 +486,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 	}
 
 	ret = nvmevf_vs_cmd(lm, "QUERY_DATA_SIZE", NVME_LM_VS_QUERY_DATA_SIZE, 0, NULL, 0, &dw0,
-			    data_timeout_ms, flags);
+			    data_timeout_ms, flags | NVMEVF_EXEC_AGAIN);
 	if (ret)
 		return ret;
 	if (!dw0) {
@@ -533,6 +572,9 @@ static const struct pci_device_id nvmevf_vs_ids[] = {
 
 static int nvmevf_vs_probe(struct nvmevf_lm *lm)
 {
+	struct nvme_command resume = nvmevf_encode_vs(NVME_LM_VS_RESUME, nvmevf_vfn(lm), 0);
+
+	nvmevf_pf_set_undo(lm->pf, &resume);
 	lm->hello.state_ver = cpu_to_le16(NVME_LM_STATE_VERSION_NONE);
 	return 0;
 }
@@ -699,6 +741,18 @@ static const char *nvmevf_pf_get_reason(long err)
 	}
 }
 
+/* What failed was not asked if an earlier owner of the VF left a command behind */
+static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
+{
+	struct nvmevf_orphan orphan;
+
+	if (err == -ENOMEM)
+		return nvmevf_no_memory;
+	if (err == -EBUSY && nvmevf_pf_orphan(lm->pf, &orphan))
+		return "device still owes the answer to an earlier command of this VF";
+	return lm->why_not;
+}
+
 /**
  * nvmevf_lm_probe - find out whether and how a VF can be migrated
  * @vf: the virtual function
@@ -733,8 +787,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 	if (!ret)
 		ret = lm->ops->probe(lm);
 	if (ret) {
-		if (ret != -ENOMEM)
-			*why_not = lm->why_not;
+		*why_not = nvmevf_probe_reason(lm, ret);
 		nvmevf_lm_free(lm);
 		return ERR_PTR(ret);
 	}

@@ -172,13 +172,22 @@ static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device
 			   track->pow2 ? ", powers of two" : "");
 }
 
-static void nvmevf_show_command(struct seq_file *seq, u8 opcode, ktime_t since)
+static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_pf *pf, u8 opcode,
+				ktime_t since)
 {
+	struct nvmevf_orphan orphan;
+
 	if (since)
 		seq_printf(seq, "command under way: opcode %#x, for %lld ms\n", opcode,
 			   ktime_ms_delta(ktime_get(), since));
 	else
 		seq_puts(seq, "command under way: none\n");
+
+	if (nvmevf_pf_orphan(pf, &orphan))
+		seq_printf(seq, "command given up: opcode %#x, unanswered for %lld ms\n",
+			   orphan.opcode, ktime_ms_delta(ktime_get(), orphan.sent));
+	else
+		seq_puts(seq, "command given up: none\n");
 }
 
 static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_glance *glance)
@@ -228,7 +237,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);
-	nvmevf_show_command(seq, opcode, since);
+	nvmevf_show_command(seq, lm->pf, opcode, since);
 	if (refused)
 		seq_printf(seq, "last refusal: %ptTs %s\n", &refused, refusal);
 	else

@@ -527,7 +527,9 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	vf->lm->hello.msix = cpu_to_le16(max(pci_msix_vec_count(vf->core.pdev), 0));
 
 	/* an offline VF may be opened as well, and the PF may be away */
-	ret = nvmevf_lm_refresh(vf->lm, 0);
+	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
+	if (ret == -EINTR)
+		return ret;
 	if (ret)
 		pci_dbg(vf->core.pdev, "secondary controller list: %pe\n", ERR_PTR(ret));
 	return 0;
@@ -556,7 +558,7 @@ static int nvmevf_open_device(struct vfio_device *vdev)
 static void nvmevf_dirty_stop(struct nvmevf_device *vf)
 {
 	guard(mutex)(&vf->state_mutex);
-	nvmevf_dirty_stop_locked(vf, 0);
+	nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_BRIEF);
 }
 
 static void nvmevf_close_device(struct vfio_device *vdev)

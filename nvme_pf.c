@@ -7,6 +7,8 @@
  * "nvme", and commands go out as passthrough requests on its admin queue.
  */
 
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/cleanup.h>
@@ -53,6 +55,8 @@ struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
 	struct device *dev;
 	int err;
 
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_get, vf);
+
 	dev = device_find_child(&pf->dev, NULL, nvme_pf_match);
 	if (!dev)
 		return ERR_PTR(-ENODEV);
@@ -78,6 +82,7 @@ err_put:
 	put_device(dev);
 	return ERR_PTR(err);
 }
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_get);
 
 /**
  * nvme_pf_put - give back what nvme_pf_get() returned
@@ -87,12 +92,16 @@ err_put:
  */
 void nvme_pf_put(struct nvme_ctrl *ctrl)
 {
-	struct module *module = ctrl->ops->module;
+	struct module *module;
 
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_put, ctrl);
+
+	module = ctrl->ops->module;
 	blk_put_queue(ctrl->admin_q);
 	nvme_put_ctrl(ctrl);
 	module_put(module);
 }
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_put);
 
 /**
  * nvme_pf_link - tie the VF's driver to that of the PF
@@ -131,6 +140,21 @@ static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
 	return RQ_END_IO_FREE;
 }
 
+/* A firmware activation stops commands for a while, too, and resets nothing */
+static int nvme_pf_ready(struct nvme_ctrl *ctrl)
+{
+	switch (nvme_ctrl_state(ctrl)) {
+	case NVME_CTRL_LIVE:
+		return 0;
+	case NVME_CTRL_NEW:
+	case NVME_CTRL_RESETTING:
+	case NVME_CTRL_CONNECTING:
+		return -EAGAIN;
+	default:
+		return -ENOTCONN;
+	}
+}
+
 /**
  * nvme_pf_submit - send a command on the admin queue of a PF
  * @ctrl: the controller
@@ -138,15 +162,21 @@ static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
  *
  * A command that meets a reset of the PF fails; it is never sent again.
  *
- * Context: Process; sleeps, but does not wait for a tag.
- * Return: 0, and done() will be called or was already; -EAGAIN where there is no
- * tag; -ENOTCONN where the controller is gone; another negative errno where the
- * data cannot be mapped.
+ * Context: Process; sleeps, but waits neither for a tag nor for the controller.
+ * Return: 0, and done() will be called or was already; -EAGAIN if there is no
+ * tag, or the controller is not live and may become so; -ENOTCONN if it is gone;
+ * another negative errno if the data cannot be mapped.
  */
 int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 {
 	struct request *rq;
 	int ret;
+
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_submit, ctrl, cmd);
+
+	ret = nvme_pf_ready(ctrl);
+	if (ret)
+		return ret;
 
 	rq = blk_mq_alloc_request(ctrl->admin_q, nvme_req_op(&cmd->cmd), BLK_MQ_REQ_NOWAIT);
 	if (IS_ERR(rq))
@@ -169,6 +199,7 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 	blk_execute_rq_nowait(rq, false);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_submit);
 
 /**
  * nvme_pf_max_xfer - how much one command can move
@@ -179,12 +210,16 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
  */
 size_t nvme_pf_max_xfer(const struct nvme_ctrl *ctrl)
 {
-	size_t sectors = (size_t)queue_max_hw_sectors(ctrl->admin_q) << SECTOR_SHIFT;
-	/* the pages of a buffer may all be segments of their own */
-	size_t segments = (size_t)queue_max_segments(ctrl->admin_q) * PAGE_SIZE;
+	size_t sectors, segments;
 
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_max_xfer, ctrl);
+
+	sectors = (size_t)queue_max_hw_sectors(ctrl->admin_q) << SECTOR_SHIFT;
+	/* the pages of a buffer may all be segments of their own */
+	segments = (size_t)queue_max_segments(ctrl->admin_q) * PAGE_SIZE;
 	return ALIGN_DOWN(min(sectors, segments), PAGE_SIZE);
 }
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_max_xfer);
 
 /**
  * nvme_pf_cntlid - the PF's own controller id

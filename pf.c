@@ -11,6 +11,7 @@
  * device answers, and the VF gets no other command until then.
  */
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/nvme.h>
 #include <linux/rcupdate.h>
@@ -33,8 +34,14 @@
 /* How long a reset waits for the answers to commands it cut off */
 #define NVMEVF_SETTLE_MS	1000
 
-/* How soon a tag is asked for again where the admin queue had none */
-#define NVMEVF_TAG_RETRY_MS	10
+/* The longest wait that nobody can end */
+#define NVMEVF_BRIEF_MS		1000
+
+/* How soon sending is tried again if the admin queue has no tag or is stopped */
+#define NVMEVF_RETRY_MS		10
+
+/* How long a VF that another owner has by now is tried to be let go on */
+#define NVMEVF_UNDO_MS		30000
 
 #define NVMEVF_MAX_XFER		((size_t)SZ_1M)
 
@@ -67,13 +74,14 @@ struct nvmevf_ctrl {
  * struct nvmevf_pf - one VF's handle to its PF
  * @ref: one for the VF's driver, one for each command in flight
  * @ctrl: the PF's controller
- * @vf: the VF, valid as long as its driver holds the handle
+ * @vf: the VF, referenced
  * @vf_id: number of the VF, counted from 0
  * @aborting: no command may be sent or waited for
  * @resetting: the VF is being reset: what is answered now may have run after it
  * @flr_gen: counts the VF's resets
+ * @undo: lets the VF go on if a Suspend succeeds that nobody waits for any more
  * @late_lock: protects @late and @priv, held over the call
- * @late: told of a given-up command that succeeded
+ * @late: told of a given-up command that succeeded; NULL: the VF has another owner
  * @priv: its argument
  */
 struct nvmevf_pf {
@@ -84,6 +92,7 @@ struct nvmevf_pf {
 	bool aborting;
 	bool resetting;
 	unsigned long flr_gen;
+	struct nvme_command undo;
 	struct mutex late_lock;	/* protects late and priv */
 	nvmevf_late_fn late;
 	void *priv;
@@ -95,6 +104,7 @@ struct nvmevf_pf {
  * @pf: who sent it, referenced
  * @buf: its data, referenced, or NULL
  * @work: clean-up of a command that had been given up
+ * @sent: when it was sent
  * @flr_gen: the VF's generation when it was sent
  * @flags: enum nvmevf_exec_flags
  * @err: 0, a negative errno or an NVMe status, valid when @done
@@ -107,6 +117,7 @@ struct nvmevf_req {
 	struct nvmevf_pf *pf;
 	struct nvmevf_buf *buf;
 	struct work_struct work;
+	ktime_t sent;
 	unsigned long flr_gen;
 	unsigned int flags;
 	int err;
@@ -118,7 +129,8 @@ struct nvmevf_req {
 static LIST_HEAD(nvmevf_ctrls);
 static DEFINE_MUTEX(nvmevf_ctrls_lock);	/* protects nvmevf_ctrls */
 
-static struct workqueue_struct *nvmevf_wq;
+VISIBLE_IF_KUNIT struct workqueue_struct *nvmevf_wq;
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_wq);
 static atomic_t nvmevf_nr_given_up = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
 
@@ -279,10 +291,11 @@ struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
 	kref_init(&pf->ref);
 	mutex_init(&pf->late_lock);
 	pf->ctrl = ctrl;
-	pf->vf = vf;
+	pf->vf = pci_dev_get(vf);
 	pf->vf_id = pci_iov_vf_id(vf);
 	return pf;
 }
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_get);
 
 /**
  * nvmevf_pf_link - tie the VF's driver to that of the PF
@@ -301,6 +314,21 @@ int nvmevf_pf_link(struct nvmevf_pf *pf)
 }
 
 /**
+ * nvmevf_pf_set_undo - name the command that lets a suspended VF go on
+ * @pf: the handle
+ * @undo: the command, without data
+ *
+ * It is sent if a Suspend that was given up succeeds after the VF was reset and
+ * its driver has gone: whoever has the VF by then does not know of it.
+ *
+ * Context: Process, probe of the VF.
+ */
+void nvmevf_pf_set_undo(struct nvmevf_pf *pf, const struct nvme_command *undo)
+{
+	pf->undo = *undo;
+}
+
+/**
  * nvmevf_pf_set_late - say who is told of given-up commands that succeeded
  * @pf: the handle
  * @late: the function
@@ -314,12 +342,14 @@ void nvmevf_pf_set_late(struct nvmevf_pf *pf, nvmevf_late_fn late, void *priv)
 	pf->late = late;
 	pf->priv = priv;
 }
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_set_late);
 
 static void nvmevf_pf_release(struct kref *ref)
 {
 	struct nvmevf_pf *pf = container_of(ref, struct nvmevf_pf, ref);
 
 	nvmevf_ctrl_put(pf->ctrl);
+	pci_dev_put(pf->vf);
 	mutex_destroy(&pf->late_lock);
 	kfree(pf);
 }
@@ -329,7 +359,8 @@ static void nvmevf_pf_release(struct kref *ref)
  * @pf: the handle; no command may be waited for any more
  *
  * Commands that were given up keep what they need. Their late answers are not
- * reported after this returned.
+ * reported after this returned; a Suspend that succeeds after the VF was reset is
+ * undone by the PF.
  *
  * Context: Process; sleeps.
  */
@@ -338,6 +369,7 @@ void nvmevf_pf_put(struct nvmevf_pf *pf)
 	nvmevf_pf_set_late(pf, NULL, NULL);
 	kref_put(&pf->ref, nvmevf_pf_release);
 }
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_put);
 
 static void nvmevf_req_free(struct nvmevf_req *req)
 {
@@ -346,24 +378,6 @@ static void nvmevf_req_free(struct nvmevf_req *req)
 	kfree(req);
 }
 
-/* A command that had been given up was answered: undo what nobody waited for */
-static void nvmevf_req_late(struct work_struct *work)
-{
-	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
-	struct nvmevf_pf *pf = req->pf;
-
-	/* an answer that came during a reset is judged, and undone, after it */
-	wait_event(pf->ctrl->wait, !READ_ONCE(pf->aborting));
-
-	scoped_guard(mutex, &pf->late_lock) {
-		if (!req->err && pf->late)
-			pf->late(pf->priv, req->flags, req->reset_since);
-	}
-
-	nvmevf_req_free(req);
-	if (atomic_dec_and_test(&nvmevf_nr_given_up))
-		wake_up(&nvmevf_exit_wait);
-}
 
 static struct nvmevf_req **nvmevf_slot_of(struct nvmevf_ctrl *ctrl, const struct nvmevf_req *req)
 {
@@ -384,6 +398,13 @@ static void nvmevf_slot_release(struct nvmevf_ctrl *ctrl, const struct nvmevf_re
 	wake_up_all(&ctrl->wait);
 }
 
+/* It stopped a VF that runs for its owner again. The slot keeps others away until that is undone. */
+static bool nvmevf_is_late_suspend(const struct nvmevf_req *req)
+{
+	return req->given_up && req->reset_since && !req->err &&
+	       (req->flags & NVMEVF_EXEC_SUSPEND);
+}
+
 /* In an RCU read-side section: for nvmevf_pf_exit(), and for the ctrl once a waiter saw @done */
 static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 {
@@ -395,11 +416,17 @@ static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 	req->err = nvmevf_answer_error(cmd->status, cmd->cancelled, cmd->err);
 	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
 	req->done = true;
-	nvmevf_slot_release(ctrl, req);
+	if (!nvmevf_is_late_suspend(req))
+		nvmevf_slot_release(ctrl, req);
 	/* last: the work frees the request, and takes no lock before that */
 	if (req->given_up)
 		queue_work(nvmevf_wq, &req->work);
 	spin_unlock_irqrestore(&ctrl->lock, irqflags);
+}
+
+static bool nvmevf_is_orphan(const struct nvmevf_req *req)
+{
+	return req->given_up && !req->done;
 }
 
 /* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
@@ -421,7 +448,7 @@ static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 		if (!other)
 			continue;
 		if (other->pf->vf_id == pf->vf_id)
-			return other->given_up ? -EBUSY : -EAGAIN;
+			return nvmevf_is_orphan(other) ? -EBUSY : -EAGAIN;
 		if (other->flags & NVMEVF_EXEC_SUSPEND)
 			suspends++;
 	}
@@ -468,7 +495,7 @@ static void nvmevf_slot_put(struct nvmevf_req *req)
 	spin_unlock_irq(&req->pf->ctrl->lock);
 }
 
-/* Tags are taken in turns: nvme would wait for one without an end */
+/* nvme would wait for a tag without an end, and not at all for a controller that is not live */
 static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 {
 	struct nvmevf_pf *pf = req->pf;
@@ -476,6 +503,7 @@ static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 	int ret;
 
 	for (;;) {
+		req->sent = ktime_get();
 		ret = nvme_pf_submit(pf->ctrl->nvme, &req->cmd);
 		if (ret != -EAGAIN)
 			return ret;
@@ -483,12 +511,26 @@ static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 			return -EBUSY;
 
 		left = nvmevf_wait(pf->ctrl, READ_ONCE(pf->aborting),
-				   msecs_to_jiffies(NVMEVF_TAG_RETRY_MS), req->flags);
+				   msecs_to_jiffies(NVMEVF_RETRY_MS), req->flags);
 		if (left > 0)
 			return -ECANCELED;
 		if (left < 0)
 			return -EINTR;
 	}
+}
+
+static int nvmevf_send(struct nvmevf_req *req, unsigned long deadline)
+{
+	int ret;
+
+	ret = nvmevf_slot_get(req, deadline);
+	if (ret)
+		return ret;
+
+	ret = nvmevf_submit(req, deadline);
+	if (ret)
+		nvmevf_slot_put(req);
+	return ret;
 }
 
 /* true with the answer in @req, false where the command was given up for @err */
@@ -512,6 +554,61 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
 	}
 	spin_unlock_irq(&ctrl->lock);
 	return done;
+}
+
+/* Send the handle's undo command in the slot of @req; false if that is given up in its turn */
+static bool nvmevf_req_undo(struct nvmevf_req *req)
+{
+	int err;
+
+	pci_info(req->pf->vf, "a Suspend that was given up succeeded: resumed by its PF\n");
+
+	spin_lock_irq(&req->pf->ctrl->lock);
+	req->cmd.cmd = req->pf->undo;
+	req->cmd.timeout = NVMEVF_HARD_TIMEOUT;
+	req->flags = 0;
+	req->done = false;
+	req->given_up = false;
+	spin_unlock_irq(&req->pf->ctrl->lock);
+
+	if (!nvmevf_submit(req, jiffies + msecs_to_jiffies(NVMEVF_UNDO_MS)))
+		return nvmevf_wait_done(req, jiffies + msecs_to_jiffies(NVMEVF_UNDO_MS), &err);
+
+	nvmevf_slot_put(req);
+	return true;
+}
+
+/* Returns whether the request is still the caller's */
+static bool nvmevf_req_tell_late(struct nvmevf_req *req)
+{
+	bool late_suspend = nvmevf_is_late_suspend(req);
+	struct nvmevf_pf *pf = req->pf;
+
+	guard(mutex)(&pf->late_lock);
+
+	if (late_suspend && !pf->late)
+		return nvmevf_req_undo(req);
+	if (late_suspend)
+		nvmevf_slot_put(req);
+	if (!req->err && pf->late)
+		pf->late(pf->priv, req->flags, req->reset_since);
+	else if (!req->err && req->reset_since && (req->flags & NVMEVF_EXEC_LOAD))
+		pci_err(pf->vf, "was changed after its reset: reset it again\n");
+	return true;
+}
+
+/* A command that had been given up was answered: undo what nobody waited for */
+static void nvmevf_req_late(struct work_struct *work)
+{
+	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
+
+	/* an answer that came during a reset is judged, and undone, after it */
+	wait_event(req->pf->ctrl->wait, !READ_ONCE(req->pf->aborting));
+
+	if (nvmevf_req_tell_late(req))
+		nvmevf_req_free(req);
+	if (atomic_dec_and_test(&nvmevf_nr_given_up))
+		wake_up(&nvmevf_exit_wait);
 }
 
 static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme_command *cmd,
@@ -545,15 +642,16 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme
  * @buf: its data or NULL; a command that was given up keeps a reference
  * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_pf_max_xfer()
  * @result: completion dwords 0 and 1, or NULL; set only where the device answered
- * @timeout_ms: how long to wait for a slot, for a tag and for the answer each,
- *	       in milliseconds
+ * @timeout_ms: how long to wait until the command is sent, which takes a slot, a
+ *	       tag and a PF that is live, and for the answer; milliseconds each
  * @flags: enum nvmevf_exec_flags
  *
  * Context: Process; sleeps. One command per VF at a time: the caller
  * serialises.
  * Return: 0, or an NVMe status (SCT and SC, greater than 0), or a negative errno.
- * Not sent: -EBUSY while an earlier command of this VF is unanswered or no slot
- * came free in time, -ENOMEM, -EINVAL. -ENOTCONN: the PF was reset or is gone.
+ * Not sent: -EBUSY while an earlier command of this VF is unanswered, or if the
+ * PF did not take the command in time, -ENOMEM, -EINVAL. -ENOTCONN: the PF was
+ * reset, which may have been before or after the command, or is gone.
  * Given up: -ETIMEDOUT, -EINTR (fatal signal), -ECANCELED
  * (nvmevf_pf_abort_begin()); the latter two also before it was sent.
  */
@@ -561,30 +659,25 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 		   struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 		   unsigned int timeout_ms, unsigned int flags)
 {
-	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
 	struct nvmevf_req *req;
 	int ret;
 
 	if (WARN_ON_ONCE(len && (!buf || len > buf->len)))
 		return -EINVAL;
 
+	if (flags & NVMEVF_EXEC_BRIEF)
+		timeout_ms = min(timeout_ms, NVMEVF_BRIEF_MS);
+
 	req = nvmevf_req_new(pf, cmd, buf, len, flags);
 	if (!req)
 		return -ENOMEM;
 
-	ret = nvmevf_slot_get(req, deadline);
+	ret = nvmevf_send(req, jiffies + msecs_to_jiffies(timeout_ms));
 	if (ret)
 		goto out_free;
 
-	ret = nvmevf_submit(req, jiffies + msecs_to_jiffies(timeout_ms));
-	if (ret) {
-		nvmevf_slot_put(req);
-		goto out_free;
-	}
-
 	/* other VFs' commands must not cost this one's its time: a command cut off costs a disk */
-	deadline = jiffies + msecs_to_jiffies(timeout_ms);
-	if (!nvmevf_wait_done(req, deadline, &ret))
+	if (!nvmevf_wait_done(req, jiffies + msecs_to_jiffies(timeout_ms), &ret))
 		return ret;
 
 	ret = req->err;
@@ -595,6 +688,7 @@ out_free:
 	nvmevf_req_free(req);
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_exec);
 
 /**
  * nvmevf_pf_max_xfer - how much one command can move
@@ -635,6 +729,35 @@ bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
 }
 
 /**
+ * nvmevf_pf_orphan - find the command of a VF that was given up and not answered
+ * @pf: the handle; the command may have been sent by an earlier one of this VF
+ * @orphan: what is known of it
+ *
+ * Context: Process.
+ * Return: whether there is one: the VF gets no other command until then.
+ */
+bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan)
+{
+	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	unsigned int i;
+
+	guard(spinlock_irq)(&ctrl->lock);
+
+	for (i = 0; i < NVMEVF_SLOTS; i++) {
+		const struct nvmevf_req *req = ctrl->slots[i];
+
+		if (!req || req->pf->vf_id != pf->vf_id || !nvmevf_is_orphan(req))
+			continue;
+		orphan->opcode = req->cmd.cmd.common.opcode;
+		orphan->sent = req->sent;
+		return true;
+	}
+
+	return false;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_orphan);
+
+/**
  * nvmevf_pf_abort_begin - end the waits of this VF and refuse new commands
  * @pf: the handle
  *
@@ -661,7 +784,8 @@ static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
 	for (i = 0; i < NVMEVF_SLOTS; i++) {
 		const struct nvmevf_req *req = ctrl->slots[i];
 
-		if (req && req->pf->vf_id == pf->vf_id && (!flags || (req->flags & flags)))
+		if (req && req->pf->vf_id == pf->vf_id && !req->done &&
+		    (!flags || (req->flags & flags)))
 			settled = false;
 	}
 	spin_unlock_irq(&ctrl->lock);
@@ -731,6 +855,22 @@ int nvmevf_pf_init(void)
 	return nvmevf_wq ? 0 : -ENOMEM;
 }
 
+/* What the module waits for, by name: only the device, or a reset of the PF, can end it */
+static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
+{
+	unsigned int i;
+
+	guard(spinlock_irq)(&ctrl->lock);
+
+	for (i = 0; i < NVMEVF_SLOTS; i++) {
+		const struct nvmevf_req *req = ctrl->slots[i];
+
+		if (req && nvmevf_is_orphan(req))
+			pci_warn(req->pf->vf, "opcode %#x is unanswered: the module waits for it\n",
+				 req->cmd.cmd.common.opcode);
+	}
+}
+
 /**
  * nvmevf_pf_exit - wait until no completion can run in this module any more
  *
@@ -739,6 +879,13 @@ int nvmevf_pf_init(void)
  */
 void nvmevf_pf_exit(void)
 {
+	struct nvmevf_ctrl *ctrl;
+
+	scoped_guard(mutex, &nvmevf_ctrls_lock) {
+		list_for_each_entry(ctrl, &nvmevf_ctrls, node)
+			nvmevf_warn_orphans(ctrl);
+	}
+
 	wait_event(nvmevf_exit_wait, !atomic_read(&nvmevf_nr_given_up));
 	synchronize_rcu();
 	destroy_workqueue(nvmevf_wq);

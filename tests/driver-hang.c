@@ -325,6 +325,23 @@ static void test_killed(void)
 
 /* ---- the PF goes ---- */
 
+/*
+ * What is harmless is sent again when the PF is live, and answered for a VF that the reset of the PF
+ * has reset and taken offline.
+ */
+static int after_pf_reset(const struct scene *sc)
+{
+	if (sc == &scene_suspend || is_size(sc))
+		return 0;
+	if (sc == &scene_resume)
+		return -EREMOTEIO;
+	if (sc == &scene_list)
+		return -ENODEV;
+	if (sc == &scene_save && vendor())
+		return -EPROTO;
+	return -ENOTCONN;
+}
+
 static void test_pf_reset(void)
 {
 	const struct scene *sc = test_scene();
@@ -332,10 +349,14 @@ static void test_pf_reset(void)
 
 	if (!begin_held(sc, v, false) || !pf_reset(tap_arg()))
 		return;
-	EXPECT_EQ(actor_end(), wanted(sc, ENOTCONN), "%s", scene_what(sc, v->pf));
-	if (sc == &scene_size || sc == &scene_read || sc == &scene_write)
-		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
-	check_error_state(v);
+	EXPECT_EQ(actor_end(), after_pf_reset(sc), "%s", scene_what(sc, v->pf));
+	if (sc == &scene_suspend) {
+		go(v, ST_RUNNING);
+	} else {
+		if (vf_state(v) != ST_ERROR)
+			EXPECT(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), "-> RUNNING");
+		check_error_state(v);
+	}
 	EXPECT_EQ(nr_held(), 0, "held");
 	v->u.faults = 0;
 	scene_again(v);
@@ -364,6 +385,32 @@ static void test_pf_unbind(void)
 	vf_expect_state(v, ST_RUNNING);
 	check_works(v);
 	pf_check(tap_arg());
+}
+
+/*
+ * The VF has another owner when a Suspend of the last one succeeds, after the reset at close: the
+ * PF undoes it, and the VF's driver need not be there for that.
+ */
+static void test_late_unbound(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!scene_open(v, tap_arg()) || !give_up(&scene_suspend, v))
+		return;
+	v->u.faults = 0;
+	vf_close(v);
+	klog_mark();
+	EXPECT_EQ(bind_to(v->bdf, "vfio-pci"), 0, "bind to vfio-pci");
+	if (!fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0)))
+		return;
+	fault_release(tap_arg());
+	lm_fault_wait_matched(pf_get(tap_arg()), 1, 1);
+	EXPECT_EQ(klog_count_any("resumed by its PF"), 1, "lines in the log");
+	if (!vf_open(v, tap_arg(), 1))
+		return;
+	vf_check_off(v);
+	check_works(v);
+	pf_check_no_reset(tap_arg());
 }
 
 static void *unbind_thread(void *arg)
@@ -588,6 +635,62 @@ static void test_open(void)
 	vf_reset(v);
 }
 
+/* Who opens a VF of a PF that does not answer can be killed. */
+static void test_open_killed(void)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (!scene_open(&vf_a, tap_arg()))
+		return;
+	vf_close(&vf_a);
+	if (!fault_hold(&scene_list, tap_arg(), false) || !set_timeouts(LONG_MS) ||
+	    !EXPECT_EQ(pipe(ready), 0, "pipe"))
+		return;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		vf_open(&vf_a, tap_arg(), 1);
+		_exit(write(ready[1], "x", 1) != 1);
+	}
+	close(ready[1]);
+	fault_held(tap_arg(), 1);
+	kill(pid, SIGKILL);
+	EXPECT_EQ(waitpid(pid, NULL, 0), pid, "killed");
+	EXPECT_EQ(read(ready[0], &byte, 1), 0, "opened");
+	close(ready[0]);
+	fault_release(tap_arg());
+	if (vf_open(&vf_a, tap_arg(), 1))
+		check_works(&vf_a);
+}
+
+/* Nobody can end the wait of a close, so that it is short whatever the timeouts are. */
+static void test_close_brief(void)
+{
+	struct vfio_device_feature_dma_logging_range range = { ARENA_IOVA, 1 << 20 };
+	u64 page_size = 4096;
+	struct lm_fault f = {
+		.opcode = LM_OP_TRACK_SEND, .dw10 = 1, .dw10_mask = 0x100ff,
+		.act = LM_ACT_HOLD, .times = 1,
+	};
+	struct vf *v = &vf_a;
+
+	if (!scene_open(v, tap_arg()))
+		return;
+	if (vdev_log_start(&v->dev, &page_size, &range, 1)) {
+		tap_skip("kernel that cannot report");
+		return;
+	}
+	if (!fault_arm(tap_arg(), 0, f) || !set_timeouts(LONG_MS))
+		return;
+	vf_close(v);
+	EXPECT_EQ(nr_held(), 1, "held");
+	fault_release(tap_arg());
+	if (vf_open(v, tap_arg(), 1))
+		check_works(v);
+}
+
 /* The VF is bound without migration; what is on its way does not keep it from a second try. */
 static void check_probe(u8 cns, const char *why)
 {
@@ -609,7 +712,7 @@ static void check_probe(u8 cns, const char *why)
 	}
 	vf_close(v);
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
-	bind_plain(bdf, "cannot identify the PF");
+	bind_plain(bdf, "device still owes the answer to an earlier command of this VF");
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
 	fault_release(tap_arg());
 	set_timeouts(LONG_MS);
@@ -665,6 +768,7 @@ static void test_unload(void)
 	fault_release(tap_arg());
 	pthread_join(t, NULL);
 	EXPECT_EQ(r.err, 0, "unload");
+	EXPECT_EQ(klog_count_any("is unanswered: the module waits for it"), 1, "lines in the log");
 	if (vf_open(v, tap_arg(), 1))
 		check_works(v);
 }
@@ -756,6 +860,9 @@ const struct drv_test hang_tests[] = {
 	{ "hang: four commands", test_four_commands, ON_SPECIAL, SP_SMALL },
 	{ "hang: full admin queue", test_no_tag, ON_BOTH },
 	{ "hang: open", test_open, ON_BOTH },
+	{ "hang: open, killed", test_open_killed, ON_BOTH },
+	{ "hang: close of a tracked VF waits for a second only", test_close_brief, ON_TP },
+	{ "hang: a late Suspend does not stop the next owner", test_late_unbound, ON_BOTH },
 	{ "hang: probe", test_probe, ON_BOTH },
 	{ "hang: module unloaded", test_unload, ON_TP },
 };

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of pf.c: what becomes of a command that is given up. The PF is a
+ * stand-in that answers when the test says so.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/kprobes.h>
+#include <linux/nvme.h>
+#include <linux/pci.h>
+
+#include "kunit.h"
+#include "nvme_pf.h"
+
+#define XFER		4096
+
+/* Long enough for a work item to run to its end on another CPU */
+#define DELAY_MS	50
+
+struct pf_test {
+	struct pci_dev *vf;
+	struct nvmevf_pf *pf;
+	struct nvmevf_pf *keep;		/* so that the last reference goes in the test's thread */
+	struct nvme_pf_cmd *sent;
+	unsigned int submits;
+	int submit_err;
+	unsigned int late;
+	unsigned int late_flags;
+};
+
+static struct pf_test *ctx(void)
+{
+	return kunit_get_current_test()->priv;
+}
+
+static struct nvme_ctrl *fake_get(struct pci_dev *vf)
+{
+	/* never looked into */
+	return (struct nvme_ctrl *)vf;
+}
+
+static void fake_put(struct nvme_ctrl *ctrl)
+{
+}
+
+static size_t fake_max_xfer(const struct nvme_ctrl *ctrl)
+{
+	return XFER;
+}
+
+static int fake_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
+{
+	struct pf_test *t = ctx();
+
+	t->submits++;
+	if (!t->submit_err)
+		t->sent = cmd;
+	return t->submit_err;
+}
+
+static void note_late(void *priv, unsigned int flags, bool reset_since)
+{
+	struct pf_test *t = priv;
+
+	t->late++;
+	t->late_flags = flags;
+}
+
+static int pf_test_init(struct kunit *test)
+{
+	struct pf_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	test->priv = t;
+	kunit_activate_static_stub(test, nvme_pf_get, fake_get);
+	kunit_activate_static_stub(test, nvme_pf_put, fake_put);
+	kunit_activate_static_stub(test, nvme_pf_max_xfer, fake_max_xfer);
+	kunit_activate_static_stub(test, nvme_pf_submit, fake_submit);
+
+	t->vf = kunit_kzalloc(test, sizeof(*t->vf), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->vf);
+	device_initialize(&t->vf->dev);
+	t->keep = nvmevf_pf_get(t->vf);
+	t->pf = nvmevf_pf_get(t->vf);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t->keep) || IS_ERR(t->pf));
+	nvmevf_pf_set_late(t->pf, note_late, t);
+	return 0;
+}
+
+static void pf_test_exit(struct kunit *test)
+{
+	struct pf_test *t = test->priv;
+
+	if (!t || IS_ERR_OR_NULL(t->keep) || IS_ERR_OR_NULL(t->pf))
+		return;
+	nvmevf_pf_put(t->pf);
+	flush_workqueue(nvmevf_wq);
+	nvmevf_pf_put(t->keep);
+}
+
+static int send(struct pf_test *t, unsigned int timeout_ms)
+{
+	struct nvme_command cmd = { .common.opcode = 0x41 };
+
+	return nvmevf_pf_exec(t->pf, &cmd, NULL, 0, NULL, timeout_ms, 0);
+}
+
+/* The clean-up has its time before the one who queued it goes on, interrupts being off */
+static int delay_queued(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	if (!in_task() || !kunit_get_current_test())
+		return 0;
+
+	mdelay(DELAY_MS);
+	return 0;
+}
+
+static void test_answer_frees(struct kunit *test)
+{
+	struct kretprobe probe = {
+		.kp.symbol_name = "queue_work_on",
+		.handler = delay_queued,
+	};
+	struct pf_test *t = test->priv;
+
+	if (!IS_ENABLED(CONFIG_KRETPROBES) || num_online_cpus() < 2)
+		kunit_skip(test, "needs kretprobes and two CPUs");
+
+	KUNIT_ASSERT_EQ(test, send(t, 1), -ETIMEDOUT);
+	KUNIT_ASSERT_NOT_NULL(test, t->sent);
+	KUNIT_ASSERT_EQ(test, register_kretprobe(&probe), 0);
+	/* KASAN reports a write to the request behind this */
+	t->sent->done(t->sent);
+	unregister_kretprobe(&probe);
+	flush_workqueue(nvmevf_wq);
+	KUNIT_EXPECT_EQ(test, t->late, 1);
+}
+
+/* Nothing else of the VF is sent until the answer, and everything afterwards */
+static void test_orphan(struct kunit *test)
+{
+	struct pf_test *t = test->priv;
+	struct nvmevf_orphan orphan;
+
+	KUNIT_EXPECT_FALSE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
+	KUNIT_EXPECT_TRUE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_EQ(test, orphan.opcode, 0x41);
+	KUNIT_EXPECT_EQ(test, send(t, 1), -EBUSY);
+	KUNIT_EXPECT_EQ(test, t->submits, 1);
+	t->sent->done(t->sent);
+	flush_workqueue(nvmevf_wq);
+	KUNIT_EXPECT_FALSE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
+	t->sent->done(t->sent);
+}
+
+/* A PF that takes no command is asked again until the time for sending is over */
+static void test_not_taken(struct kunit *test)
+{
+	struct pf_test *t = test->priv;
+
+	t->submit_err = -EAGAIN;
+	KUNIT_EXPECT_EQ(test, send(t, 100), -EBUSY);
+	KUNIT_EXPECT_GT(test, t->submits, 1);
+	t->submit_err = -ENOTCONN;
+	t->submits = 0;
+	KUNIT_EXPECT_EQ(test, send(t, 100), -ENOTCONN);
+	KUNIT_EXPECT_EQ(test, t->submits, 1);
+	/* the slot is free again */
+	t->submit_err = 0;
+	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
+	t->sent->done(t->sent);
+}
+
+static struct kunit_case pf_test_cases[] = {
+	KUNIT_CASE(test_answer_frees),
+	KUNIT_CASE(test_orphan),
+	KUNIT_CASE(test_not_taken),
+	{}
+};
+
+static struct kunit_suite pf_test_suite = {
+	.name = "nvme-vfio-pci-pf",
+	.init = pf_test_init,
+	.exit = pf_test_exit,
+	.test_cases = pf_test_cases,
+};
+kunit_test_suite(pf_test_suite);

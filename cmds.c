@@ -102,7 +102,8 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 		return 0;
 	}
 
-	if (ret == -ENOTCONN || ret == NVME_LM_SC_INVALID_CNTLID)
+	/* a VF that runs has nothing to lose */
+	if (lm->suspended && (ret == -ENOTCONN || ret == NVME_LM_SC_INVALID_CNTLID))
 		lm->lost = true;
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
@@ -210,19 +211,12 @@ static int nvmevf_tp_get_header(struct nvmevf_lm *lm, struct nvme_lm_state_heade
 	return ret;
 }
 
-static int nvmevf_tp_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
-{
-	struct nvme_lm_state_header hdr;
-	bool csup;
-	int ret;
-
-	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
-	return ret ?: nvmevf_state_len(lm, &hdr, size);
-}
-
+/* Of a VF that was suspended; of another one nothing is asked */
 static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr,
 				     bool csup)
 {
+	if (!lm->suspended)
+		return 0;
 	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
 		nvmevf_err(lm, "controller is no longer suspended: it was reset or its PF was");
 		lm->lost = true;
@@ -236,6 +230,18 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 	return 0;
 }
 
+static int nvmevf_tp_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvme_lm_state_header hdr;
+	bool csup;
+	int ret;
+
+	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
+	if (!ret)
+		ret = nvmevf_tp_check_suspended(lm, &hdr, csup);
+	return ret ?: nvmevf_state_len(lm, &hdr, size);
+}
+
 static int nvmevf_tp_check(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_lm_state_header hdr;
@@ -246,18 +252,36 @@ static int nvmevf_tp_check(struct nvmevf_lm *lm, unsigned int flags)
 	return ret ?: nvmevf_tp_check_suspended(lm, &hdr, csup);
 }
 
-static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+/* Silent: a device that does not answer this of a disabled VF has not suspended it */
+static int nvmevf_tp_is_suspended(struct nvmevf_lm *lm, unsigned int flags)
 {
-	struct nvme_lm_state_header hdr;
+	struct nvme_command cmd = nvmevf_encode_get(lm, 0, sizeof(struct nvme_lm_state_header));
+	const struct nvme_lm_state_header *hdr;
 	struct nvmevf_buf *buf;
-	bool csup;
 	int ret;
 
-	ret = nvmevf_tp_get_header(lm, &hdr, &csup, flags);
+	buf = nvmevf_buf_alloc(sizeof(*hdr));
+	if (!buf)
+		return -ENOMEM;
+
+	hdr = buf->data;
+	ret = nvmevf_exec(lm, &cmd, buf, buf->len, NULL, data_timeout_ms,
+			  flags | NVMEVF_EXEC_AGAIN);
 	if (!ret)
-		ret = nvmevf_tp_check_suspended(lm, &hdr, csup);
-	if (!ret)
-		ret = nvmevf_state_len(lm, &hdr, size);
+		ret = hdr->csattr & NVME_LM_CSATTR_SUSPENDED;
+	else if (ret > 0)
+		ret = 0;
+
+	nvmevf_buf_put(buf);
+	return ret;
+}
+
+static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvmevf_buf *buf;
+	int ret;
+
+	ret = nvmevf_tp_state_size(lm, size, flags);
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -278,7 +302,7 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 	if (!offset)
 		return nvmevf_tp_check_suspended(lm, buf->data, csup);
 
-	if (lm->csup && !csup) {
+	if (lm->suspended && lm->csup && !csup) {
 		nvmevf_err(lm, "controller is no longer suspended at offset %llu", offset);
 		lm->lost = true;
 		return -ENOTCONN;
@@ -437,6 +461,7 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.read_state	= nvmevf_tp_read_state,
 	.write_state	= nvmevf_tp_write_state,
 	.check_suspended = nvmevf_tp_check,
+	.is_suspended	= nvmevf_tp_is_suspended,
 	.track_start	= nvmevf_tp_track_start,
 	.track_stop	= nvmevf_tp_track_stop,
 	.track_read	= nvmevf_tp_track_read,
@@ -793,6 +818,21 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 	}
 
 	return lm;
+}
+
+/**
+ * nvmevf_io_queues_only - whether the state of a VF lacks its admin queue
+ * @lm: the VF
+ *
+ * A VMM that keeps the admin queue to itself enables the VF before it begins to
+ * load, and the device itself refuses a state with I/O queues over others.
+ *
+ * Context: Any.
+ * Return: true if the device has no vendor specific format of the state.
+ */
+bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
+{
+	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
 }
 
 /**

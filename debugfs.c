@@ -229,7 +229,8 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 		page_size = glance->page_size;
 	}
 
-	seq_printf(seq, "migration: by %s\n", lm->ops->name);
+	seq_printf(seq, "migration: by %s%s\n", lm->ops->name,
+		   nvmevf_io_queues_only(lm) ? ", I/O queues only" : "");
 	seq_printf(seq, "controller: %u, %s\n", lm->cntlid,
 		   READ_ONCE(lm->online) ? "online" : "offline");
 	seq_printf(seq, "state: %s%s\n", nvmevf_state_name(READ_ONCE(vf->mig_state)),

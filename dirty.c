@@ -459,9 +459,7 @@ static int nvmevf_report_check_locked(struct nvmevf_device *vf)
 		return -EINVAL;
 	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
 		return -EIO;
-	if (nvmevf_pf_lost_locked(vf))
-		return -ENOTCONN;
-	return 0;
+	return nvmevf_check_lost_locked(vf);
 }
 
 /*
@@ -589,9 +587,7 @@ static int nvmevf_log_check_locked(struct nvmevf_device *vf)
 		return -EBUSY;
 	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
 		return -EIO;
-	if (nvmevf_pf_lost_locked(vf))
-		return -ENOTCONN;
-	return 0;
+	return nvmevf_check_lost_locked(vf);
 }
 
 /* From here on the user may ask what is written; @plan is ours with 0 only */

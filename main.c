@@ -44,31 +44,81 @@ bool nvmevf_is_running(const struct nvmevf_device *vf)
 	       vf->mig_state == VFIO_DEVICE_STATE_PRE_COPY;
 }
 
+/*
+ * nvme may have stopped the PF without a reset of it, and root can write the count
+ * of resets. The device knows; with the vendor set it cannot be asked.
+ */
+static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	int ret = -ENOTCONN;
+
+	if (lm->ops->check_suspended)
+		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
+	else
+		nvmevf_err(lm, "PF was reset while this VF was suspended: reset the VF");
+
+	if (!ret)
+		vf->pf_resets = resets;
+	else if (ret == -ENOTCONN || ret == -ENXIO)
+		lm->lost = true;
+	return lm->lost ? -ENOTCONN : ret;
+}
+
 /**
- * nvmevf_pf_lost_locked - whether the VF may have run behind our back
+ * nvmevf_check_lost_locked - see whether the VF may have run behind our back
  * @vf: the device
  *
- * A reset of the PF makes the VFs that it suspended run again. Once noticed,
- * this stays so until the VF is reset.
+ * A reset of the PF makes the VFs that it suspended run again. What the host knows
+ * of resets is a suspicion only, about which the device is asked. Once a loss is
+ * known this stays so until the VF is reset.
  *
- * Context: State mutex held.
- * Return: true where a reset of the PF was seen while the VF was suspended.
+ * Context: State mutex held; may send a command, a fatal signal ends it.
+ * Return: 0; -ENOTCONN if the VF was suspended and is not any more; another errno
+ * if the device could not be asked, and nothing is known.
  */
-bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
+int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 {
 	long resets;
 
 	lockdep_assert_held(&vf->state_mutex);
 
-	if (vf->lm->lost || nvmevf_is_running(vf))
-		return vf->lm->lost;
+	if (vf->lm->lost)
+		return -ENOTCONN;
+	if (!vf->lm->suspended)
+		return 0;
+	if (nvmevf_pf_live(vf->lm->pf, &resets) && resets == vf->pf_resets)
+		return 0;
 
-	if (!nvmevf_pf_live(vf->lm->pf, &resets) || resets != vf->pf_resets) {
-		nvmevf_err(vf->lm, "PF was reset while this VF was suspended: reset the VF");
-		vf->lm->lost = true;
+	return nvmevf_ask_lost_locked(vf, resets);
+}
+
+/*
+ * The PCI core reports a reset as done whether it worked or not. One of a VF that was
+ * suspended is seen to have worked before the VF is used for a migration again.
+ */
+static int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	int ret = 0;
+
+	if (!vf->unverified)
+		return 0;
+
+	if (lm->ops->is_suspended)
+		ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
+	if (ret < 0) {
+		nvmevf_err(lm, "cannot see whether the reset worked: %pe", ERR_PTR(ret));
+		return ret;
 	}
 
-	return vf->lm->lost;
+	vf->unverified = ret;
+	if (!ret)
+		return 0;
+
+	nvmevf_err(lm, "VF is still suspended after its reset: reset it again");
+	lm->lost = true;
+	return -ENOTCONN;
 }
 
 /**
@@ -81,14 +131,22 @@ bool nvmevf_pf_lost_locked(struct nvmevf_device *vf)
  */
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size)
 {
-	int ret;
-
 	lockdep_assert_held(&vf->state_mutex);
 
-	ret = vf->lm->ops->state_size(vf->lm, size, NVMEVF_EXEC_KILLABLE);
-	if (ret && nvmevf_is_running(vf))
-		vf->lm->lost = false;
-	return ret;
+	return vf->lm->ops->state_size(vf->lm, size, NVMEVF_EXEC_KILLABLE);
+}
+
+/**
+ * nvmevf_note_size_locked - remember how long the state is
+ * @vf: the device
+ * @state_len: bytes of controller state
+ *
+ * Context: State mutex held, or the device is not registered yet.
+ */
+void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len)
+{
+	vf->state_len = state_len;
+	vf->data_size = nvmevf_stream_size(state_len, nvmevf_pf_max_xfer(vf->lm->pf));
 }
 
 static void nvmevf_drop_saved_locked(struct nvmevf_device *vf)
@@ -97,22 +155,48 @@ static void nvmevf_drop_saved_locked(struct nvmevf_device *vf)
 	vf->lm->saved = NULL;
 }
 
-static int nvmevf_suspend_locked(struct nvmevf_device *vf)
+/* A disabled VF need not be suspended; whether it can be loaded nevertheless is for Set to say */
+static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)
 {
+	if (enabled || (err != -ENXIO && err != -EINVAL && err != -EPROTO))
+		return false;
+
+	dev_info_ratelimited(&vf->core.pdev->dev,
+			     "Suspend refused, taken as suspended because it is disabled\n");
+	return true;
+}
+
+static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
+{
+	struct nvmevf_lm *lm = vf->lm;
 	long resets;
 	int ret;
 
 	/* taken first: a reset during the command counts as one after it */
-	nvmevf_pf_live(vf->lm->pf, &resets);
+	nvmevf_pf_live(lm->pf, &resets);
 
-	ret = vf->lm->ops->suspend(vf->lm, NVMEVF_EXEC_KILLABLE);
-	if (!ret) {
-		vf->pf_resets = resets;
-		nvmevf_dirty_suspended_locked(vf);
-	} else if (ret == -ENXIO) {
-		vf->lm->lost = false;	/* refused: the VF runs as before */
-	}
-	return ret;
+	ret = lm->ops->suspend(lm, NVMEVF_EXEC_KILLABLE);
+	if (ret && !nvmevf_is_idle(vf, ret, enabled))
+		return ret;
+
+	lm->suspended = !ret;
+	lm->loaded = false;
+	vf->pf_resets = resets;
+	nvmevf_dirty_suspended_locked(vf);
+	return 0;
+}
+
+/* One that was never suspended has nothing to resume, except what was loaded */
+static int nvmevf_send_resume_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	int ret;
+
+	if (!lm->suspended && !lm->loaded)
+		return 0;
+
+	ret = lm->ops->resume(lm, NVMEVF_EXEC_KILLABLE);
+	return !lm->suspended && ret == -EREMOTEIO ? 0 : ret;
 }
 
 /*
@@ -123,8 +207,9 @@ static int nvmevf_resume_locked(struct nvmevf_device *vf)
 {
 	int ret;
 
-	ret = vf->lm->ops->resume(vf->lm, NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_send_resume_locked(vf);
 	if (!ret) {
+		vf->lm->suspended = false;
 		nvmevf_drop_saved_locked(vf);
 		nvmevf_dirty_resumed_locked(vf);
 	} else if (ret == -EREMOTEIO) {
@@ -175,6 +260,7 @@ static int nvmevf_end_resuming_locked(struct nvmevf_device *vf)
 	if (ret)
 		return ret;
 
+	vf->lm->loaded = true;
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
 	return 0;
@@ -211,7 +297,7 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 		return ERR_PTR(nvmevf_precopy_stop_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P):
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P):
-		return ERR_PTR(nvmevf_suspend_locked(vf));
+		return ERR_PTR(nvmevf_suspend_locked(vf, enabled));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_RUNNING):
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_PRE_COPY):
 		return ERR_PTR(nvmevf_resume_locked(vf));
@@ -266,16 +352,29 @@ static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_sta
 			return false;
 	}
 
-	return err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED;
+	return err == -ETIMEDOUT || err == -EINTR || err == -ECANCELED || err == -ENOTCONN;
+}
+
+static void nvmevf_enter_error_locked(struct nvmevf_device *vf)
+{
+	nvmevf_session_end_locked(vf);
+	WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_ERROR);
 }
 
 static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 					     enum vfio_device_mig_state next, int err)
 {
-	if (nvmevf_is_unknown(vf, next, err)) {
-		nvmevf_session_end_locked(vf);
-		WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_ERROR);
-	}
+	if (nvmevf_is_unknown(vf, next, err))
+		nvmevf_enter_error_locked(vf);
+
+	return ERR_PTR(err);
+}
+
+/* No arc was begun, because of a loss or because the device could not be asked about one */
+static struct file *nvmevf_not_walked_locked(struct nvmevf_device *vf, int err)
+{
+	if (vf->lm->lost)
+		nvmevf_enter_error_locked(vf);
 
 	return ERR_PTR(err);
 }
@@ -290,16 +389,21 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 	if (vf->mig_state == VFIO_DEVICE_STATE_ERROR)
 		return ERR_PTR(-EIO);
 
-	if (vf->mig_state == new && nvmevf_pf_lost_locked(vf))
-		return nvmevf_arc_failed_locked(vf, new, -ENOTCONN);
+	if (vf->mig_state == new) {
+		ret = nvmevf_check_lost_locked(vf);
+		return ret ? nvmevf_not_walked_locked(vf, ret) : NULL;
+	}
 
 	while (vf->mig_state != new) {
 		/* Also tells an impossible request apart, before anything is touched */
 		ret = vfio_mig_get_next_state(&vf->core.vdev, vf->mig_state, new, &next);
 		if (ret)
 			return ERR_PTR(ret);
-		if (nvmevf_pf_lost_locked(vf))
-			return nvmevf_arc_failed_locked(vf, next, -ENOTCONN);
+		ret = nvmevf_verify_reset_locked(vf);
+		if (!ret)
+			ret = nvmevf_check_lost_locked(vf);
+		if (ret)
+			return nvmevf_not_walked_locked(vf, ret);
 
 		filp = nvmevf_traced_step_locked(vf, next, enabled);
 		if (IS_ERR(filp))
@@ -349,7 +453,7 @@ static int nvmevf_read_enabled(struct nvmevf_device *vf, bool *enabled)
 static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_mig_state new)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
-	bool enabled = false;
+	bool enabled = true;
 	struct file *filp;
 	int ret;
 
@@ -357,11 +461,9 @@ static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_
 	if (new == VFIO_DEVICE_STATE_ERROR)
 		return ERR_PTR(-EINVAL);
 
-	if (new == VFIO_DEVICE_STATE_RESUMING) {
-		ret = nvmevf_read_enabled(vf, &enabled);
-		if (ret)
-			return ERR_PTR(ret);
-	}
+	ret = nvmevf_read_enabled(vf, &enabled);
+	if (ret && new == VFIO_DEVICE_STATE_RESUMING)
+		return ERR_PTR(ret);
 
 	if (mutex_lock_killable(&vf->state_mutex))
 		return ERR_PTR(-EINTR);
@@ -397,7 +499,7 @@ static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 		return;
 	}
 
-	if (nvmevf_pf_lost_locked(vf))
+	if (nvmevf_check_lost_locked(vf))
 		return;
 
 	if (!nvmevf_state_size_locked(vf, &size))
@@ -434,7 +536,9 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	nvmevf_count(vf->lm, NVMEVF_NR_RESETS, 1);
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
+	vf->unverified |= vf->lm->lost || !nvmevf_is_running(vf);
 	vf->lm->lost = false;
+	vf->lm->suspended = false;
 	WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_RUNNING);
 	nvmevf_dirty_reset_locked(vf);
 }
@@ -517,8 +621,12 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	/* reset_done runs after a reset that failed, too */
 	if (was_stale && !vf->core.reset_works)
 		vf->stale = true;
-	if (vf->stale) {
-		nvmevf_err(vf->lm, "the last user's state could not be reset");
+	/* if the PF does not answer now, the first arc asks again */
+	ret = nvmevf_verify_reset_locked(vf);
+	if (ret == -EINTR)
+		return ret;
+	if (vf->stale || ret == -ENOTCONN) {
+		nvmevf_err(vf->lm, "the previous user's state could not be reset");
 		return -EIO;
 	}
 
@@ -693,8 +801,8 @@ static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *
 					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
-	pci_info(vf->core.pdev, "migration by %s, controller %u%s\n", lm->ops->name, lm->cntlid,
-		 nvmevf_enable_logging(vf));
+	pci_info(vf->core.pdev, "migration by %s, controller %u%s%s\n", lm->ops->name, lm->cntlid,
+		 nvmevf_io_queues_only(lm) ? "; I/O queues only" : "", nvmevf_enable_logging(vf));
 }
 
 static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -747,7 +855,7 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 	ret = __pci_reset_function_locked(pdev);
 	pci_restore_state(pdev);
 	if (ret)
-		pci_err(pdev, "cannot be reset, what the last user left stays: %pe\n",
+		pci_err(pdev, "cannot be reset, the state of the previous user stays: %pe\n",
 			ERR_PTR(ret));
 	vf->stale = ret;
 	nvmevf_pf_abort_end(vf->lm->pf, !ret);

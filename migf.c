@@ -49,6 +49,7 @@
  * @ahead: save: bytes of HELLOs that can be read before the VF is stopped
  * @committed: resume: the device took over the state; under the state mutex
  * @needs_reset: resume: the VF ran since its last reset
+ * @enabled: resume: the VF's CC.EN was set when it began
  * @told: resume: the log says that the stream is not complete; under the state mutex
  * @error: what the session failed with, or 0: it stays failed
  * @buf: memory of @stream's data; none before the VF is stopped
@@ -69,6 +70,7 @@ struct nvmevf_session {
 	atomic_t ahead;
 	bool committed;
 	bool needs_reset;
+	bool enabled;
 	bool told;
 	int error;
 	struct nvmevf_buf *buf;
@@ -236,9 +238,12 @@ static int nvmevf_save_hello(struct nvmevf_session *s)
 
 static int nvmevf_save_next_locked(struct nvmevf_session *s)
 {
+	int ret;
+
 	/* a reset of the PF lets the VF run: what was read is worth nothing then */
-	if (nvmevf_pf_lost_locked(s->vf))
-		return -ENOTCONN;
+	ret = nvmevf_check_lost_locked(s->vf);
+	if (ret)
+		return ret;
 
 	switch (s->stream.stage) {
 	case NVMEVF_STAGE_PRECOPY:
@@ -381,10 +386,10 @@ static int nvmevf_precopy_info_locked(struct nvmevf_session *s, struct vfio_prec
 
 	if (s->dead || !s->precopy)
 		return -EINVAL;
-	if (nvmevf_pf_lost_locked(s->vf))
-		return -ENOTCONN;
 
-	ret = nvmevf_precopy_look_locked(s);
+	ret = nvmevf_check_lost_locked(s->vf);
+	if (!ret)
+		ret = nvmevf_precopy_look_locked(s);
 	if (ret)
 		return ret;
 
@@ -560,6 +565,38 @@ static int nvmevf_resume_hello(struct nvmevf_session *s)
 	return ret;
 }
 
+/* What the state says of itself, before the device gets any of it */
+static int nvmevf_resume_check(struct nvmevf_session *s)
+{
+	struct nvmevf_stream *st = &s->stream;
+
+	if (!nvmevf_sizes_add_up(s))
+		return nvmevf_refuse(st, -EPROTO, "sizes in the controller state do not add up");
+	/* a VM with its admin queue would find its controller dead */
+	if (nvmevf_io_queues_only(s->vf->lm) && !s->enabled &&
+	    nvmevf_has_queues(s->buf->data, st->offset))
+		return nvmevf_refuse(st, -ESHUTDOWN,
+				     "state has I/O queues only, and the VF is disabled");
+	return 0;
+}
+
+/*
+ * Set is legal for a VF that a reset of the PF took offline, too, so that its success
+ * says nothing of the time before Resume: see what the device says while there is a
+ * source to go on with.
+ */
+static int nvmevf_resume_verify_locked(struct nvmevf_session *s)
+{
+	struct nvmevf_lm *lm = s->vf->lm;
+	int ret;
+
+	if (!lm->ops->check_suspended)
+		return nvmevf_check_lost_locked(s->vf);
+
+	ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
+	return ret ? nvmevf_refuse(&s->stream, ret, "VF is not known to be suspended") : 0;
+}
+
 static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 {
 	struct nvmevf_stream *st = &s->stream;
@@ -567,14 +604,19 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 	size_t len = st->offset - st->sent;
 	int ret;
 
-	if (nvmevf_pf_lost_locked(s->vf))
-		return -ENOTCONN;
-	if (!st->sent && !nvmevf_sizes_add_up(s))
-		return nvmevf_refuse(st, -EPROTO, "sizes in the controller state do not add up");
+	ret = nvmevf_check_lost_locked(s->vf);
+	if (!ret && !st->sent)
+		ret = nvmevf_resume_check(s);
+	if (ret)
+		return ret;
 
 	ret = lm->ops->write_state(lm, s->buf, st->sent, len, last, NVMEVF_EXEC_KILLABLE);
 	if (ret)
 		return nvmevf_refuse(st, ret, "by the device at offset %llu", st->sent);
+	if (last)
+		ret = nvmevf_resume_verify_locked(s);
+	if (ret)
+		return ret;
 
 	st->sent += len;
 	nvmevf_count(lm, NVMEVF_NR_LOADED, len);
@@ -714,15 +756,6 @@ static const struct file_operations nvmevf_resume_fops = {
 	.llseek		= noop_llseek,
 };
 
-/*
- * A VMM that keeps the admin queue to itself enables the VF before it loads,
- * and the device itself refuses a state with I/O queues over others.
- */
-static bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
-{
-	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
-}
-
 /**
  * nvmevf_resume_open_locked - begin a load, the arc STOP -> RESUMING
  * @vf: the device, suspended
@@ -752,6 +785,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 	s->stream.data = buf->data;
 	s->stream.size = buf->len;
 	s->needs_reset = enabled && !nvmevf_io_queues_only(vf->lm);
+	s->enabled = enabled;
 	s->stream.stage = NVMEVF_STAGE_RECORD;
 	return get_file(s->filp);
 }

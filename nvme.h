@@ -197,6 +197,8 @@ struct nvmevf_glance {
  * @read_state: fill the buffer with @len bytes of the state from @offset on
  * @write_state: send @len bytes of the buffer; with @last the device commits
  * @check_suspended: see that the VF still is suspended, or NULL
+ * @is_suspended: ask whether a VF that was reset is suspended, or NULL; returns 1
+ *		  if it is
  * @undo_save: make a VF that was saved what it was before, or NULL
  * @track_start: begin to track what is in the buffer, or NULL; with -ENOSPC the
  *		 hints of the device come back
@@ -221,6 +223,7 @@ struct nvmevf_lm_ops {
 	int (*write_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
 			   bool last, unsigned int flags);
 	int (*check_suspended)(struct nvmevf_lm *lm, unsigned int flags);
+	int (*is_suspended)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*undo_save)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*track_start)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
 			   struct nvmevf_track_hints *hints, unsigned int flags);
@@ -239,6 +242,9 @@ struct nvmevf_lm_ops {
  * @online: the secondary controller was online when last asked
  * @lost: the PF or the VF was reset behind our back, or foreign state may be in
  *	  the VF: only a reset of the VF helps
+ * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
+ *	       may be in a state that asks for that without it
+ * @loaded: a state was loaded since the VF left RUNNING
  * @csup: this device reports CSUP, so its absence means something
  * @csvi: index of the NVMe Controller State version, 0: none
  * @csuuidi: index of the UUID to save with, 0: none
@@ -262,6 +268,8 @@ struct nvmevf_lm {
 	u16 cntlid;
 	bool online;
 	bool lost;
+	bool suspended;
+	bool loaded;
 	bool csup;
 	u8 csvi;
 	u8 csuuidi;
@@ -277,6 +285,7 @@ struct nvmevf_lm {
 
 struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
+bool nvmevf_io_queues_only(const struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
 int nvmevf_status_to_errno(u16 status);
@@ -291,6 +300,7 @@ struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact);
 struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
+bool nvmevf_has_queues(const void *state, size_t len);
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
 u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id);
 int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f);
@@ -476,8 +486,10 @@ struct nvmevf_dirty {
  *		 no user memory and no BAR of the VF is touched under it.
  * @mig_state: changes in SET and in a reset only
  * @session: the open save or resume session, or NULL
- * @pf_resets: nvmevf_pf_live()'s number when the VF was suspended
- * @data_size: stream size last known, never 0
+ * @pf_resets: nvmevf_pf_live()'s number when the VF was last known to be suspended
+ * @unverified: the VF was reset while it was suspended: see whether that worked
+ * @state_len: bytes of controller state last known
+ * @data_size: size of its stream, never 0
  * @dirty: DMA logging
  * @stale: the reset at close was skipped: what the last user left is in the VF
  */
@@ -491,6 +503,8 @@ struct nvmevf_device {
 	enum vfio_device_mig_state mig_state;
 	struct nvmevf_session *session;
 	long pf_resets;
+	bool unverified;
+	u64 state_len;
 	u64 data_size;
 	struct nvmevf_dirty dirty;
 	bool stale;
@@ -498,7 +512,7 @@ struct nvmevf_device {
 
 bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
-bool nvmevf_pf_lost_locked(struct nvmevf_device *vf);
+int nvmevf_check_lost_locked(struct nvmevf_device *vf);
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
 
 struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf);

@@ -257,6 +257,23 @@ bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);
 
 /**
+ * nvmevf_has_queues - whether a controller state has I/O queues: Fig 359
+ * @state: the state from its beginning
+ * @len: bytes of it that are there
+ *
+ * Context: Any.
+ * Return: false if there are none, or no NVMe part that says so.
+ */
+bool nvmevf_has_queues(const void *state, size_t len)
+{
+	const struct nvme_lm_state_header *hdr = state;
+	const struct nvme_lm_state *st = state + sizeof(*hdr);
+
+	return len >= sizeof(*hdr) + sizeof(*st) && hdr->nvmecss[0] && (st->niosq || st->niocq);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_has_queues);
+
+/**
  * nvmevf_is_identity - whether Identify data is that of a certain PF
  * @id: Identify Controller data
  * @vid: PCI Vendor ID of the PF

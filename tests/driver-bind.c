@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver.h"
 
@@ -105,6 +106,7 @@ static void test_queues_only(void)
 	klog_mark();
 	if (vf_open(v, tap_arg(), 1)) {
 		EXPECT_EQ(klog_count(bdf, "migration by TP4159"), 1, "line in the log");
+		EXPECT_EQ(klog_count(bdf, "I/O queues only"), 1, "what is lacking");
 		EXPECT_EQ(vdev_mig_flags(&v->dev, &flags), 0, "MIGRATION");
 		vf_check_usable(v);
 	}
@@ -163,6 +165,43 @@ out:
 	set_param("io_queues_only", "0");
 }
 
+/*
+ * A VMM that leaves the admin queue to its guest: the state would make a VF without one, so that it
+ * is refused while there is a source. A guest without queues has nothing to lose.
+ */
+static void test_queues_disabled(void)
+{
+	static const struct unvme_opts o = { .queues = 1 };
+	struct stream s = { 0 };
+	int fd;
+
+	if (!load_module() || !EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind") ||
+	    !EXPECT_EQ(bind_to(vf_bdf(tap_arg() + 1, 1), NULL), 0, "unbind") ||
+	    !set_param("io_queues_only", "1"))
+		return;
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, tap_arg() + 1, 1) ||
+	    !vf_up(&vf_a, &o) || !vf_save(&vf_a, &s))
+		goto out;
+	klog_mark();
+	fd = go_fd(&vf_b, ST_RESUMING);
+	EXPECT_EQ(stream_write(fd, &s, 0), -ESHUTDOWN, "write");
+	close(fd);
+	EXPECT_EQ(klog_count(vf_b.bdf, "I/O queues only, and the VF is disabled"), 1, "lines");
+	EXPECT_EQ(vdev_mig_set_state(&vf_b.dev, ST_STOP, NULL), -ESHUTDOWN, "-> STOP");
+	go(&vf_a, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&vf_a.u, 1, true, 0, 8), 0, "write on the source");
+	stream_free(&s);
+	vf_reset(&vf_a);
+	vf_reset(&vf_b);
+	if (vf_save(&vf_a, &s) && vf_load(&vf_b, &s))
+		go(&vf_b, ST_RUNNING);
+out:
+	stream_free(&s);
+	vf_close(&vf_b);
+	vf_close(&vf_a);
+	set_param("io_queues_only", "0");
+}
+
 /* ---- the module ---- */
 
 static int nvme_references(void)
@@ -203,6 +242,8 @@ const struct drv_test bind_tests[] = {
 	{ "bind: PF", test_plain_pf, ON_PLAIN },
 	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
+	{ "bind: io_queues_only, queues for a disabled VF", test_queues_disabled, ON_SPECIAL,
+	  SP_QUEUES },
 };
 
 const struct drv_test end_tests[] = {

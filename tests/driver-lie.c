@@ -263,8 +263,7 @@ static void test_no_csup(void)
 	check_lost(v, "no longer suspended");
 	/* with CSUP nobody asks again */
 	fault_clear(tap_arg());
-	fault_arm(tap_arg(), 9, on_get(0, 0));
-	if (go(v, ST_STOP) && vf_save(v, &s))
+	if (go(v, ST_STOP) && fault_arm(tap_arg(), 9, on_get(0, 0)) && vf_save(v, &s))
 		EXPECT_EQ(count(9), 2, "commands for one piece");
 	stream_free(&s);
 	end(v);

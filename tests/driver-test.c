@@ -782,6 +782,8 @@ int main(int argc, char **argv)
 	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
 		add_all(status_tests, nr_status_tests);
 		add_all(hang_tests, nr_hang_tests);
+		add_all(lost_tests, nr_lost_tests);
+		add_all(fence_tests, nr_fence_tests);
 		add_all(lie_tests, nr_lie_tests);
 	}
 	return tap_main(all, nr_all, argc, argv, before, after);

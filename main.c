@@ -16,8 +16,8 @@
 #include "nvme.h"
 #include "trace.h"
 
-/* Size of vendor specific state assumed before the device was asked */
-#define NVMEVF_DATA_SIZE_GUESS	SZ_16K
+/* Bytes of controller state assumed before the device was asked */
+#define NVMEVF_STATE_LEN_GUESS	SZ_16K
 
 static struct nvmevf_device *nvmevf_from_vdev(struct vfio_device *vdev)
 {
@@ -503,7 +503,7 @@ static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 		return;
 
 	if (!nvmevf_state_size_locked(vf, &size))
-		vf->data_size = nvmevf_stream_size(size, nvmevf_pf_max_xfer(vf->lm->pf));
+		nvmevf_note_size_locked(vf, size);
 }
 
 static int nvmevf_get_data_size(struct vfio_device *vdev, unsigned long *stop_copy_length)
@@ -513,7 +513,7 @@ static int nvmevf_get_data_size(struct vfio_device *vdev, unsigned long *stop_co
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;
 	nvmevf_update_data_size_locked(vf);
-	*stop_copy_length = vf->data_size;
+	*stop_copy_length = vf->data_size + nvmevf_precopy_unread_locked(vf);
 	mutex_unlock(&vf->state_mutex);
 	return 0;
 }
@@ -796,7 +796,7 @@ static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
 static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *lm)
 {
 	vf->lm = lm;
-	vf->data_size = nvmevf_stream_size(NVMEVF_DATA_SIZE_GUESS, nvmevf_pf_max_xfer(lm->pf));
+	nvmevf_note_size_locked(vf, NVMEVF_STATE_LEN_GUESS);
 	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
 					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;

@@ -361,6 +361,21 @@ static void nvmevf_precopy_offer_locked(struct nvmevf_session *s, u64 state_len)
 	wake_up_all(&s->wait);
 }
 
+/* A device may refuse this of a VF that runs, or be busy: what is known is good enough then */
+static int nvmevf_precopy_size_locked(struct nvmevf_device *vf, u64 *len)
+{
+	int ret;
+
+	ret = nvmevf_state_size_locked(vf, len);
+	if (!ret)
+		nvmevf_note_size_locked(vf, *len);
+	if (!ret || ret == -EINTR || ret == -ECANCELED || vf->lm->lost)
+		return ret;
+
+	*len = vf->state_len;
+	return 0;
+}
+
 /*
  * What HELLO says of a VF stays the same while it is open, but for how long its
  * state may get: a guest that makes more queues has more of it.
@@ -374,7 +389,7 @@ static int nvmevf_precopy_look_locked(struct nvmevf_session *s)
 	    s->hellos == NVMEVF_HELLOS_MAX)
 		return 0;
 
-	ret = nvmevf_state_size_locked(s->vf, &len);
+	ret = nvmevf_precopy_size_locked(s->vf, &len);
 	if (!ret && len > s->state_len)
 		nvmevf_precopy_offer_locked(s, len);
 	return ret;
@@ -459,7 +474,7 @@ struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf)
 
 	ret = nvmevf_save_check_locked(vf);
 	if (!ret)
-		ret = nvmevf_state_size_locked(vf, &len);
+		ret = nvmevf_precopy_size_locked(vf, &len);
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -470,8 +485,21 @@ struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf)
 	s->precopy = true;
 	s->stream.stage = NVMEVF_STAGE_PRECOPY;
 	nvmevf_precopy_offer_locked(s, len);
-	vf->data_size = nvmevf_stream_size(len, nvmevf_pf_max_xfer(vf->lm->pf));
 	return get_file(s->filp);
+}
+
+/**
+ * nvmevf_precopy_unread_locked - what is left to be read before the VF is stopped
+ * @vf: the device
+ *
+ * Context: State mutex held.
+ * Return: bytes, which come on top of the stream that is made when it is stopped.
+ */
+u64 nvmevf_precopy_unread_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	return vf->session && vf->session->precopy ? atomic_read(&vf->session->ahead) : 0;
 }
 
 static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64 *total)
@@ -481,7 +509,7 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 
 	buf = lm->ops->save_begin(lm, total, NVMEVF_EXEC_KILLABLE);
 	if (!IS_ERR(buf))
-		vf->data_size = nvmevf_stream_size(*total, nvmevf_pf_max_xfer(lm->pf));
+		nvmevf_note_size_locked(vf, *total);
 	return buf;
 }
 

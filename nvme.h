@@ -514,9 +514,18 @@ bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
 int nvmevf_check_lost_locked(struct nvmevf_device *vf);
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
+void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len);
+
+void nvmevf_fence_raise(struct nvmevf_device *vf);
+void nvmevf_fence_lower(struct nvmevf_device *vf);
+void nvmevf_fence_drop(struct nvmevf_device *vf);
+ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);
+ssize_t nvmevf_fence_write(struct vfio_device *vdev, const char __user *buf, size_t count,
+			   loff_t *ppos);
 
 struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf);
 int nvmevf_precopy_stop_locked(struct nvmevf_device *vf);
+u64 nvmevf_precopy_unread_locked(struct nvmevf_device *vf);
 struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
 struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
 int nvmevf_resume_finish_locked(struct nvmevf_device *vf);

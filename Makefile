@@ -8,6 +8,7 @@ nvme-vfio-pci-y := \
 	cmds.o		\
 	debugfs.o	\
 	dirty.o		\
+	fence.o		\
 	hello.o		\
 	layout.o	\
 	log.o		\

@@ -232,6 +232,25 @@ static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
 	return ret;
 }
 
+/*
+ * A reset of the PF, which nvme may do by itself, lets its VFs run. From here on the
+ * state may have been moved: a VF that cannot fetch executes nothing a second time.
+ */
+static int nvmevf_stop_locked(struct nvmevf_device *vf)
+{
+	nvmevf_fence_raise(vf);
+	return 0;
+}
+
+static int nvmevf_leave_stop_locked(struct nvmevf_device *vf)
+{
+	int ret = nvmevf_undo_save_locked(vf);
+
+	if (!ret)
+		nvmevf_fence_lower(vf);
+	return ret;
+}
+
 static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool enabled)
 {
 	int ret;
@@ -266,6 +285,17 @@ static int nvmevf_end_resuming_locked(struct nvmevf_device *vf)
 	return 0;
 }
 
+static int nvmevf_end_precopy_locked(struct nvmevf_device *vf)
+{
+	int ret;
+
+	nvmevf_fence_raise(vf);
+	ret = nvmevf_precopy_stop_locked(vf);
+	if (ret)
+		nvmevf_fence_lower(vf);
+	return ret;
+}
+
 static struct file *nvmevf_begin_precopy_locked(struct nvmevf_device *vf)
 {
 	int ret;
@@ -283,7 +313,8 @@ static struct file *nvmevf_begin_precopy_locked(struct nvmevf_device *vf)
 
 /*
  * One arc of the state machine. A suspended controller starts nothing and still
- * takes register writes, which is what the P2P states mean; STOP is no more.
+ * takes register writes, which is what the P2P states mean. In STOP it could not
+ * start anything either, whatever becomes of the PF.
  */
 static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_device_mig_state next,
 				       bool enabled)
@@ -294,7 +325,7 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
 		return nvmevf_precopy_open_locked(vf);
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_STOP_COPY):
-		return ERR_PTR(nvmevf_precopy_stop_locked(vf));
+		return ERR_PTR(nvmevf_end_precopy_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_RUNNING_P2P):
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_PRE_COPY_P2P):
 		return ERR_PTR(nvmevf_suspend_locked(vf, enabled));
@@ -302,9 +333,9 @@ static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_devic
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY_P2P, VFIO_DEVICE_STATE_PRE_COPY):
 		return ERR_PTR(nvmevf_resume_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_STOP):
-		return NULL;
+		return ERR_PTR(nvmevf_stop_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_RUNNING_P2P):
-		return ERR_PTR(nvmevf_undo_save_locked(vf));
+		return ERR_PTR(nvmevf_leave_stop_locked(vf));
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_STOP, VFIO_DEVICE_STATE_STOP_COPY):
 		return nvmevf_save_open_locked(vf);
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_PRE_COPY, VFIO_DEVICE_STATE_RUNNING):
@@ -554,6 +585,8 @@ static void nvmevf_reset_prepare(struct pci_dev *pdev)
 	nvmevf_pf_abort_begin(vf->lm->pf);
 	mutex_lock(&vf->state_mutex);
 	nvmevf_pf_reset_begin(vf->lm->pf);
+	/* the PCI core saves and restores what the command register says now */
+	nvmevf_fence_lower(vf);
 }
 
 static void nvmevf_reset_done(struct pci_dev *pdev)
@@ -680,6 +713,8 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 	}
 	nvmevf_pf_reset_begin(vf->lm->pf);
 
+	/* the core takes bus mastering away by itself */
+	nvmevf_fence_drop(vf);
 	/* resets the VF without reset_done; or not, where a lock was taken */
 	vfio_pci_core_close_device(vdev);
 
@@ -707,6 +742,7 @@ static int nvmevf_init_dev(struct vfio_device *vdev)
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	int ret;
 
+	spin_lock_init(&vf->fence_lock);
 	mutex_init(&vf->state_mutex);
 	lockdep_register_key(&vf->lock_key);
 	lockdep_set_class(&vf->state_mutex, &vf->lock_key);
@@ -736,8 +772,6 @@ static void nvmevf_release_dev(struct vfio_device *vdev)
 	.release	= nvmevf_release_dev,				\
 	.ioctl		= vfio_pci_core_ioctl,				\
 	.device_feature	= vfio_pci_core_ioctl_feature,			\
-	.read		= vfio_pci_core_read,				\
-	.write		= vfio_pci_core_write,				\
 	.mmap		= vfio_pci_core_mmap,				\
 	.request	= vfio_pci_core_request,			\
 	.match		= vfio_pci_core_match,				\
@@ -750,12 +784,16 @@ static void nvmevf_release_dev(struct vfio_device *vdev)
 static const struct vfio_device_ops nvmevf_ops = {
 	.open_device	= nvmevf_open_device,
 	.close_device	= nvmevf_close_device,
+	.read		= nvmevf_fence_read,
+	.write		= nvmevf_fence_write,
 	NVMEVF_COMMON_OPS
 };
 
 static const struct vfio_device_ops nvmevf_plain_ops = {
 	.open_device	= nvmevf_plain_open_device,
 	.close_device	= vfio_pci_core_close_device,
+	.read		= vfio_pci_core_read,
+	.write		= vfio_pci_core_write,
 	NVMEVF_COMMON_OPS
 };
 

@@ -492,6 +492,8 @@ struct nvmevf_dirty {
  * @data_size: size of its stream, never 0
  * @dirty: DMA logging
  * @stale: the reset at close was skipped: what the last user left is in the VF
+ * @fence_lock: protects @fenced, together with the real command register
+ * @fenced: bus mastering is off, but on for the user
  */
 struct nvmevf_device {
 	struct vfio_pci_core_device core;
@@ -508,6 +510,8 @@ struct nvmevf_device {
 	u64 data_size;
 	struct nvmevf_dirty dirty;
 	bool stale;
+	spinlock_t fence_lock;	/* protects fenced */
+	bool fenced;
 };
 
 bool nvmevf_is_running(const struct nvmevf_device *vf);

@@ -245,6 +245,9 @@ void make_dirty(struct unvme *u);
 #define NR_FEATURES	5
 void read_features(struct unvme *u, u32 *f);
 
+/* The real command register, which may differ from what the VF shows its user. */
+bool real_bus_master(struct vf *v);
+
 /* ---- the commands that the driver sends, and how to get it to send each ---- */
 
 struct scene {
@@ -304,11 +307,11 @@ void scene_end(void);
 
 extern const struct drv_test bind_tests[], arcs_tests[], stream_tests[], refuse_tests[],
 	move_tests[], fault_tests[], alloc_tests[], status_tests[], hang_tests[], lie_tests[],
-	log_tests[], lost_tests[], fence_tests[], precopy_tests[], trace_tests[], trace_fault_tests[], special_tests[],
-	keep_tests[], end_tests[];
+	lost_tests[], fence_tests[], log_tests[], precopy_tests[], trace_tests[],
+	trace_fault_tests[], special_tests[], keep_tests[], end_tests[];
 extern const size_t nr_bind_tests, nr_arcs_tests, nr_stream_tests, nr_refuse_tests,
 	nr_move_tests, nr_fault_tests, nr_alloc_tests, nr_status_tests, nr_hang_tests,
-	nr_lie_tests, nr_lost_tests, nr_fence_tests, nr_log_tests, nr_precopy_tests, nr_trace_tests, nr_trace_fault_tests,
-	nr_special_tests, nr_keep_tests, nr_end_tests;
+	nr_lie_tests, nr_lost_tests, nr_fence_tests, nr_log_tests, nr_precopy_tests,
+	nr_trace_tests, nr_trace_fault_tests, nr_special_tests, nr_keep_tests, nr_end_tests;
 
 #endif /* TESTS_DRIVER_H */

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The fence: a VF whose state may have been moved is kept from executing anything.
+ *
+ * A reset of the PF un-suspends its VFs, and nvme resets a PF by itself when a
+ * command of anybody times out. The source of a migration would then execute the
+ * commands that the destination executes. So bus mastering is off while the VF is
+ * stopped: a controller that cannot fetch executes nothing.
+ *
+ * The user does not see it: the bit reads as the user left it. What the user writes
+ * to the command register is what it is from then on.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/pci.h>
+#include <linux/uaccess.h>
+#include <linux/vfio_pci_core.h>
+
+#include "nvme.h"
+
+/**
+ * nvmevf_fence_raise - take bus mastering from the VF
+ * @vf: the device
+ *
+ * Context: Process, state mutex held.
+ */
+void nvmevf_fence_raise(struct nvmevf_device *vf)
+{
+	struct pci_dev *pdev = vf->core.pdev;
+	u16 cmd;
+
+	guard(spinlock)(&vf->fence_lock);
+
+	if (vf->fenced)
+		return;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+	if (PCI_POSSIBLE_ERROR(cmd) || !(cmd & PCI_COMMAND_MASTER))
+		return;
+
+	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
+	vf->fenced = true;
+}
+
+/**
+ * nvmevf_fence_lower - give bus mastering back, unless the user wrote it since
+ * @vf: the device
+ *
+ * Context: Process, state mutex held.
+ */
+void nvmevf_fence_lower(struct nvmevf_device *vf)
+{
+	struct pci_dev *pdev = vf->core.pdev;
+	u16 cmd;
+
+	guard(spinlock)(&vf->fence_lock);
+
+	if (!vf->fenced)
+		return;
+
+	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+	pci_write_config_word(pdev, PCI_COMMAND, cmd | PCI_COMMAND_MASTER);
+	vf->fenced = false;
+}
+
+/**
+ * nvmevf_fence_drop - forget the fence of a VF that is being closed
+ * @vf: the device; bus mastering stays off
+ *
+ * Context: Process.
+ */
+void nvmevf_fence_drop(struct nvmevf_device *vf)
+{
+	guard(spinlock)(&vf->fence_lock);
+	vf->fenced = false;
+}
+
+static bool nvmevf_is_fenced(struct nvmevf_device *vf)
+{
+	guard(spinlock)(&vf->fence_lock);
+	return vf->fenced;
+}
+
+/* Where in a buffer the byte with the bit is that a config access covers, or -1 */
+static ssize_t nvmevf_command_at(loff_t pos, size_t count)
+{
+	loff_t offset = pos & VFIO_PCI_OFFSET_MASK;
+
+	if (VFIO_PCI_OFFSET_TO_INDEX(pos) != VFIO_PCI_CONFIG_REGION_INDEX ||
+	    offset > PCI_COMMAND || count <= PCI_COMMAND - offset)
+		return -1;
+
+	return PCI_COMMAND - offset;
+}
+
+static int nvmevf_show_master(char __user *at)
+{
+	u8 val;
+
+	if (get_user(val, (u8 __user *)at))
+		return -EFAULT;
+	return put_user(val | PCI_COMMAND_MASTER, (u8 __user *)at);
+}
+
+/**
+ * nvmevf_fence_read - read a region of the device, the fence being invisible
+ * @vdev: the device
+ * @buf: the user's memory
+ * @count: bytes
+ * @ppos: region and offset
+ *
+ * Context: Process; no lock is held.
+ * Return: bytes, or a negative errno.
+ */
+ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
+{
+	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	bool fenced = nvmevf_is_fenced(vf);
+	loff_t pos = *ppos;
+	ssize_t ret, at;
+
+	ret = vfio_pci_core_read(vdev, buf, count, ppos);
+	if (ret <= 0)
+		return ret;
+
+	at = nvmevf_command_at(pos, ret);
+	if (at < 0 || !(fenced || nvmevf_is_fenced(vf)))
+		return ret;
+
+	return nvmevf_show_master(buf + at) ? -EFAULT : ret;
+}
+
+/*
+ * The user wrote the bit. If it is off nevertheless the fence was raised behind
+ * that, and stays.
+ */
+static void nvmevf_fence_written(struct nvmevf_device *vf, u8 val)
+{
+	u16 cmd;
+
+	guard(spinlock)(&vf->fence_lock);
+
+	pci_read_config_word(vf->core.pdev, PCI_COMMAND, &cmd);
+	if (!(val & PCI_COMMAND_MASTER) || (cmd & PCI_COMMAND_MASTER))
+		vf->fenced = false;
+}
+
+/**
+ * nvmevf_fence_write - write a region of the device; the fence gives way
+ * @vdev: the device
+ * @buf: the user's memory
+ * @count: bytes
+ * @ppos: region and offset
+ *
+ * Context: Process; no lock is held.
+ * Return: bytes, or a negative errno.
+ */
+ssize_t nvmevf_fence_write(struct vfio_device *vdev, const char __user *buf, size_t count,
+			   loff_t *ppos)
+{
+	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	ssize_t ret, at = nvmevf_command_at(*ppos, count);
+	u8 val = 0;
+
+	if (at >= 0 && get_user(val, (const u8 __user *)buf + at))
+		return -EFAULT;
+
+	ret = vfio_pci_core_write(vdev, buf, count, ppos);
+	if (at >= 0 && ret > at)
+		nvmevf_fence_written(vf, val);
+	return ret;
+}

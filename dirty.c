@@ -595,6 +595,7 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 				   const struct nvmevf_acq *acq)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
+	unsigned long limit;
 	int ret;
 
 	ret = nvmevf_log_check_locked(vf);
@@ -606,7 +607,8 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 	if (!d->buf)
 		return -ENOMEM;
 
-	nvmevf_log_init(&d->log);
+	limit = nvmevf_log_limit(plan->wanted, plan->nr);
+	nvmevf_log_init(&d->log, limit);
 	d->on = true;
 	d->plan = plan;
 	d->cqs_done = false;
@@ -622,7 +624,7 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 
 	ret = nvmevf_track_start_locked(vf);
 	nvmevf_log_destroy(&d->log);
-	nvmevf_log_init(&d->log);
+	nvmevf_log_init(&d->log, limit);
 	if (ret) {
 		d->plan = NULL;
 		nvmevf_dirty_end_locked(vf);

@@ -3,13 +3,14 @@
  * The kept log: which memory was written and not reported yet.
  *
  * A device reports once, and what it reports is not all what a user asks for. One
- * bit for each 4 KiB, in bitmaps that are there where they are needed. Their
- * number is limited: where there are too many, all memory counts as written.
+ * bit for each 4 KiB, in bitmaps that exist as long as a chunk is dirty in part.
+ * Their number is limited: if there are too many, all memory counts as dirty.
  */
 
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
 #include <linux/limits.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
 
@@ -18,22 +19,50 @@
 /* Pages in one bitmap of 4 KiB: 128 MiB */
 #define NVMEVF_LOG_BITS		(SZ_4K * BITS_PER_BYTE)
 
-/* Memory of 64 MiB at most for the bitmaps, and a few for the tree of them */
-#define NVMEVF_LOG_BITMAPS_MAX	SZ_16K
+/* The bytes in one chunk as a power of two */
+#define NVMEVF_LOG_CHUNK_SHIFT	(NVMEVF_LOG_SHIFT + ilog2(NVMEVF_LOG_BITS))
+
+/* Chunks of 32 TiB: bitmaps of 1 GiB at most, and 3 MiB for the tree of them */
 #define NVMEVF_LOG_ENTRIES_MAX	SZ_256K
+
+/* Bitmaps for what is outside of what the user has tracked, like completion queues */
+#define NVMEVF_LOG_SPARE	SZ_1K
 
 /* In place of a bitmap: all of it is otherwise than where nothing is stored */
 #define NVMEVF_LOG_WHOLE	xa_mk_value(1)
 
 /**
- * nvmevf_log_init - begin a log in which nothing is written
+ * nvmevf_log_limit - how many bitmaps a log may need
+ * @ranges: what is tracked
+ * @nr: how many ranges
+ *
+ * Context: Any.
+ * Return: the number, for nvmevf_log_init(): enough for writes to each chunk of the
+ * ranges and some outside, but no more than 32 TiB of memory take.
+ */
+unsigned long nvmevf_log_limit(const struct nvmevf_range *ranges, unsigned int nr)
+{
+	u64 chunks = NVMEVF_LOG_SPARE;
+
+	for (; nr && chunks < NVMEVF_LOG_ENTRIES_MAX; nr--, ranges++)
+		chunks += (ranges->last >> NVMEVF_LOG_CHUNK_SHIFT) -
+			  (ranges->first >> NVMEVF_LOG_CHUNK_SHIFT) + 1;
+
+	return min(chunks, (u64)NVMEVF_LOG_ENTRIES_MAX);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_log_limit);
+
+/**
+ * nvmevf_log_init - begin a log in which nothing is dirty
  * @log: the log
+ * @limit: how many bitmaps there may be
  *
  * Context: Any.
  */
-void nvmevf_log_init(struct nvmevf_log *log)
+void nvmevf_log_init(struct nvmevf_log *log, unsigned long limit)
 {
 	xa_init_flags(&log->chunks, XA_FLAGS_ACCOUNT);
+	log->limit = limit;
 	log->bitmaps = 0;
 	log->entries = 0;
 	log->all = false;
@@ -97,7 +126,7 @@ static unsigned long *nvmevf_log_split(struct nvmevf_log *log, unsigned long i, 
 {
 	unsigned long *bits;
 
-	if (log->bitmaps == NVMEVF_LOG_BITMAPS_MAX)
+	if (log->bitmaps >= log->limit)
 		return NULL;
 
 	bits = kmalloc(SZ_4K, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
@@ -111,6 +140,14 @@ static unsigned long *nvmevf_log_split(struct nvmevf_log *log, unsigned long i, 
 	}
 
 	return bits;
+}
+
+/* Free a bitmap if all of its bits are @dirty now */
+static void nvmevf_log_shrink(struct nvmevf_log *log, unsigned long i, unsigned long *bits,
+			      bool dirty)
+{
+	if (dirty ? bitmap_full(bits, NVMEVF_LOG_BITS) : bitmap_empty(bits, NVMEVF_LOG_BITS))
+		nvmevf_log_store(log, i, bits, dirty == log->all ? NULL : NVMEVF_LOG_WHOLE);
 }
 
 /* Pages @from to @to of one chunk */
@@ -138,6 +175,7 @@ static bool nvmevf_log_mark_chunk(struct nvmevf_log *log, unsigned long i, unsig
 		bitmap_set(bits, from, to - from + 1);
 	else
 		bitmap_clear(bits, from, to - from + 1);
+	nvmevf_log_shrink(log, i, bits, dirty);
 	return true;
 }
 

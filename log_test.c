@@ -14,12 +14,15 @@
 #define CHUNK		(128ULL << 20)
 #define CHUNK_PAGES	32768
 
+/* How many bitmaps the logs here may have */
+#define BITMAPS		64
+
 static int log_test_init(struct kunit *test)
 {
 	struct nvmevf_log *log = kunit_kzalloc(test, sizeof(*log), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, log);
-	nvmevf_log_init(log);
+	nvmevf_log_init(log, BITMAPS);
 	test->priv = log;
 	return 0;
 }
@@ -151,21 +154,95 @@ static void test_log_too_long(struct kunit *test)
 	expect_taken(test, 1ULL << 60, (1ULL << 60) + PAGE - 1, 1ULL << 60, PAGE);
 }
 
-/* Beyond 64 MiB of bitmaps all counts as written, and the memory is free again */
+/* With more bitmaps than there may be all counts as dirty, and the memory is free again */
 static void test_log_too_scattered(struct kunit *test)
 {
 	struct nvmevf_log *log = test->priv;
 	unsigned int i;
 
-	for (i = 0; i < 16384; i++)
+	for (i = 0; i < BITMAPS; i++)
 		add(test, i * CHUNK, PAGE);
-	KUNIT_EXPECT_EQ(test, log->bitmaps, 16384);
+	KUNIT_EXPECT_EQ(test, log->bitmaps, BITMAPS);
 	expect_nothing(test, PAGE, CHUNK - 1);
-	expect_nothing(test, 20000 * CHUNK, U64_MAX);
+	expect_nothing(test, 200 * CHUNK, U64_MAX);
 	add(test, i * CHUNK, PAGE);
 	KUNIT_EXPECT_EQ(test, log->bitmaps, 0);
 	expect_taken(test, PAGE, CHUNK - 1, PAGE, CHUNK - PAGE);
-	expect_taken(test, 20000 * CHUNK, 20001 * CHUNK - 1, 20000 * CHUNK, CHUNK);
+	expect_taken(test, 200 * CHUNK, 201 * CHUNK - 1, 200 * CHUNK, CHUNK);
+}
+
+static void expect_memory(struct kunit *test, unsigned long bitmaps, unsigned long entries)
+{
+	struct nvmevf_log *log = test->priv;
+
+	KUNIT_EXPECT_EQ(test, log->bitmaps, bitmaps);
+	KUNIT_EXPECT_EQ(test, log->entries, entries);
+}
+
+/* What is reported page by page is free again, be there ever so many chunks in the end */
+static void test_log_empty_again(struct kunit *test)
+{
+	u64 at;
+
+	for (at = 0; at < 3 * BITMAPS * CHUNK; at += CHUNK) {
+		add(test, at + 7 * PAGE, PAGE);
+		add(test, at + 9 * PAGE, 2 * PAGE);
+		expect_memory(test, 1, 1);
+		expect_taken(test, at, at + CHUNK - 1, at + 7 * PAGE, PAGE);
+		expect_memory(test, 1, 1);
+		expect_taken(test, at, at + CHUNK - 1, at + 9 * PAGE, 2 * PAGE);
+		expect_memory(test, 0, 0);
+	}
+	expect_nothing(test, 0, U64_MAX);
+}
+
+/* The same where what is not stored counts as dirty */
+static void test_log_full_again(struct kunit *test)
+{
+	u64 at;
+
+	nvmevf_log_add_all(test->priv);
+	for (at = 0; at < 3 * BITMAPS * CHUNK; at += CHUNK) {
+		expect_taken(test, at, at + PAGE - 1, at, PAGE);
+		expect_memory(test, 1, 1);
+		add(test, at, PAGE);
+		expect_memory(test, 0, 0);
+	}
+	expect_taken(test, 0, at - 1, 0, at);
+}
+
+/* A chunk that becomes dirty or clean bit by bit needs no bitmap in the end */
+static void test_log_bit_by_bit(struct kunit *test)
+{
+	u64 at;
+
+	for (at = 0; at < CHUNK; at += PAGE)
+		add(test, at, PAGE);
+	expect_memory(test, 0, 1);
+	expect_taken(test, 0, U64_MAX, 0, CHUNK);
+	expect_memory(test, 0, 0);
+	nvmevf_log_add_all(test->priv);
+	for (at = 0; at < CHUNK; at += PAGE)
+		expect_taken(test, at, at + PAGE - 1, at, PAGE);
+	expect_memory(test, 0, 1);
+	expect_nothing(test, 0, CHUNK - 1);
+}
+
+/* As many bitmaps as there are chunks in what is tracked, and 1024 for the rest */
+static void test_log_limit(struct kunit *test)
+{
+	const struct nvmevf_range r[] = {
+		{ 0, 0 }, { CHUNK - 1, CHUNK }, { 5 * CHUNK, 9 * CHUNK - 1 },
+		{ 1ULL << 46, (1ULL << 46) + (4ULL << 40) - 1 }, { 0, U64_MAX },
+	};
+
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 1), 1025);
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 2), 1027);
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 3), 1031);
+	/* 4 TiB, which needs more than the 16384 that would be 2 TiB */
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 4), 1031 + 32768);
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 5), 262144);
+	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(&r[4], 1), 262144);
 }
 
 #define MODEL_PAGES	(4 * CHUNK_PAGES)
@@ -243,6 +320,10 @@ static struct kunit_case log_cases[] = {
 	KUNIT_CASE(test_log_too_much),
 	KUNIT_CASE(test_log_too_long),
 	KUNIT_CASE(test_log_too_scattered),
+	KUNIT_CASE(test_log_empty_again),
+	KUNIT_CASE(test_log_full_again),
+	KUNIT_CASE(test_log_bit_by_bit),
+	KUNIT_CASE(test_log_limit),
 	KUNIT_CASE(test_log_random),
 	{}
 };

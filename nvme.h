@@ -425,12 +425,14 @@ int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs,
 /**
  * struct nvmevf_log - memory that was written and not reported yet
  * @chunks: by chunk of the address space a bitmap, or that all of it is otherwise
+ * @limit: how many bitmaps there may be
  * @bitmaps: how many bitmaps there are
  * @entries: how many chunks of which something is stored
  * @all: where nothing is stored, all was written
  */
 struct nvmevf_log {
 	struct xarray chunks;
+	unsigned long limit;
 	unsigned long bitmaps;
 	unsigned long entries;
 	bool all;
@@ -438,7 +440,8 @@ struct nvmevf_log {
 
 #define NVMEVF_LOG_SHIFT	12
 
-void nvmevf_log_init(struct nvmevf_log *log);
+unsigned long nvmevf_log_limit(const struct nvmevf_range *ranges, unsigned int nr);
+void nvmevf_log_init(struct nvmevf_log *log, unsigned long limit);
 void nvmevf_log_destroy(struct nvmevf_log *log);
 void nvmevf_log_add_all(struct nvmevf_log *log);
 void nvmevf_log_add(struct nvmevf_log *log, const struct nvmevf_range *r);

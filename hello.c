@@ -85,7 +85,6 @@ static int nvmevf_check_limits(struct nvmevf_stream *st, const struct nvme_lm_he
 	return 0;
 }
 
-#define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
 #define NVMEVF_CAP_AMS(cap)	(((cap) >> 17) & 0x3)
 
 static int nvmevf_check_cap(struct nvmevf_stream *st, u64 in, u64 own)

@@ -597,12 +597,18 @@ static int nvmevf_resume_hello(struct nvmevf_session *s)
 static int nvmevf_resume_check(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
+	struct nvmevf_lm *lm = s->vf->lm;
+	struct nvmevf_queues q;
+	int ret;
 
 	if (!nvmevf_sizes_add_up(s))
 		return nvmevf_refuse(st, -EPROTO, "sizes in the controller state do not add up");
+	ret = nvmevf_state_check(st, lm);
+	if (ret)
+		return ret;
 	/* a VM with its admin queue would find its controller dead */
-	if (nvmevf_io_queues_only(s->vf->lm) && !s->enabled &&
-	    nvmevf_has_queues(s->buf->data, st->offset))
+	if (nvmevf_io_queues_only(lm) && !s->enabled &&
+	    !nvmevf_state_queues(st->data, st->offset, &q) && (q.nsq || q.ncq))
 		return nvmevf_refuse(st, -ESHUTDOWN,
 				     "state has I/O queues only, and the VF is disabled");
 	return 0;

@@ -288,6 +288,22 @@ void nvmevf_lm_free(struct nvmevf_lm *lm);
 bool nvmevf_io_queues_only(const struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
+/**
+ * struct nvmevf_queues - the I/O queues in a controller state
+ * @nsq: how many submission queues
+ * @ncq: how many completion queues
+ * @sq: the submission queues, by ascending identifier
+ * @cq: the completion queues, likewise
+ * @end: where they end, in bytes from the beginning of the state
+ */
+struct nvmevf_queues {
+	unsigned int nsq;
+	unsigned int ncq;
+	const struct nvme_lm_state_sq *sq;
+	const struct nvme_lm_state_cq *cq;
+	size_t end;
+};
+
 int nvmevf_status_to_errno(u16 status);
 int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err);
 struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid);
@@ -300,7 +316,7 @@ struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact);
 struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
-bool nvmevf_has_queues(const void *state, size_t len);
+int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q);
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
 u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id);
 int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f);
@@ -384,6 +400,11 @@ void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len);
 int nvmevf_stream_take(struct nvmevf_stream *st, size_t len);
 void nvmevf_stream_accept_hello(struct nvmevf_stream *st);
 __printf(3, 4) int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...);
+
+int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm);
+
+/* Contiguous Queues Required, of CAP */
+#define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
 
 void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
 int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);

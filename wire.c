@@ -6,6 +6,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/blkdev.h>
+#include <linux/bsearch.h>
 #include <linux/nvme.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
@@ -257,21 +258,167 @@ bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);
 
 /**
- * nvmevf_has_queues - whether a controller state has I/O queues: Fig 359
- * @state: the state from its beginning
- * @len: bytes of it that are there
+ * nvmevf_state_queues - find the queues in a controller state: Fig 358 and 359
+ * @state: the state, from its beginning on
+ * @len: bytes of it that there are; they may end before the queues do
+ * @q: where to
  *
  * Context: Any.
- * Return: false if there are none, or no NVMe part that says so.
+ * Return: 0, or -EPROTO if the version is not known or the sizes contradict the
+ * numbers of queues.
  */
-bool nvmevf_has_queues(const void *state, size_t len)
+int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q)
 {
 	const struct nvme_lm_state_header *hdr = state;
 	const struct nvme_lm_state *st = state + sizeof(*hdr);
+	u64 total;
 
-	return len >= sizeof(*hdr) + sizeof(*st) && hdr->nvmecss[0] && (st->niosq || st->niocq);
+	if (len < sizeof(*hdr) + sizeof(*st) || !nvmevf_container_len(hdr, &total) || st->ver)
+		return -EPROTO;
+
+	q->nsq = le16_to_cpu(st->niosq);
+	q->ncq = le16_to_cpu(st->niocq);
+	q->sq = (const void *)(st + 1);
+	q->cq = (const void *)(q->sq + q->nsq);
+	q->end = (const void *)(q->cq + q->ncq) - state;
+
+	/* the length of all of it was possible, so this does not overflow */
+	if (le64_to_cpu(hdr->nvmecss[0]) * sizeof(__le32) != q->end - sizeof(*hdr))
+		return -EPROTO;
+	return 0;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_has_queues);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_queues);
+
+/* What both kinds of queues have */
+struct nvmevf_queue {
+	char kind;
+	u16 qid;
+	u16 qsize;
+	u16 head;
+	u16 tail;
+	bool contiguous;
+};
+
+static int nvmevf_queue_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queue *q,
+			      u16 last_qid)
+{
+	if (q->qid <= last_qid)
+		return nvmevf_refuse(st, -EPROTO, "controller state: %cQ %u follows %u", q->kind,
+				     q->qid, last_qid);
+	if (!q->qsize || q->qsize > NVME_CAP_MQES(cap))
+		return nvmevf_refuse(st, -EPROTO,
+				     "controller state: %cQ %u has %u entries, possible are 2 to %u",
+				     q->kind, q->qid, q->qsize + 1,
+				     (unsigned int)NVME_CAP_MQES(cap) + 1);
+	if (q->head > q->qsize || q->tail > q->qsize)
+		return nvmevf_refuse(st, -EPROTO,
+				     "controller state: %cQ %u of %u entries has head %u and tail %u",
+				     q->kind, q->qid, q->qsize + 1, q->head, q->tail);
+	if (!q->contiguous && NVMEVF_CAP_CQR(cap))
+		return nvmevf_refuse(st, -EPROTO, "controller state: %cQ %u is not contiguous",
+				     q->kind, q->qid);
+	return 0;
+}
+
+static int nvmevf_sq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_lm_state_sq *sq,
+			   u16 last_qid)
+{
+	const struct nvmevf_queue q = {
+		.kind = 'S',
+		.qid = le16_to_cpu(sq->qid),
+		.qsize = le16_to_cpu(sq->qsize),
+		.head = le16_to_cpu(sq->head),
+		.tail = le16_to_cpu(sq->tail),
+		.contiguous = le16_to_cpu(sq->attr) & NVME_LM_SQ_CONTIGUOUS,
+	};
+
+	return nvmevf_queue_check(st, cap, &q, last_qid);
+}
+
+static int nvmevf_cq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_lm_state_cq *cq,
+			   u16 last_qid)
+{
+	const struct nvmevf_queue q = {
+		.kind = 'C',
+		.qid = le16_to_cpu(cq->qid),
+		.qsize = le16_to_cpu(cq->qsize),
+		.head = le16_to_cpu(cq->head),
+		.tail = le16_to_cpu(cq->tail),
+		.contiguous = le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS,
+	};
+
+	return nvmevf_queue_check(st, cap, &q, last_qid);
+}
+
+static int nvmevf_cq_cmp(const void *key, const void *cq)
+{
+	return (int)*(const u16 *)key - le16_to_cpu(((const struct nvme_lm_state_cq *)cq)->qid);
+}
+
+/* All completion queues that there are, each by itself */
+static int nvmevf_cqs_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queues *q)
+{
+	const struct nvme_lm_state_cq *cq = q->cq;
+	u16 last = 0;
+	int ret = 0;
+
+	for (; !ret && cq < q->cq + q->ncq && (void *)(cq + 1) <= st->data + st->offset; cq++) {
+		ret = nvmevf_cq_check(st, cap, cq, last);
+		last = le16_to_cpu(cq->qid);
+	}
+
+	return ret;
+}
+
+/* The same of submission queues; each needs its completion queue */
+static int nvmevf_sqs_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queues *q)
+{
+	const struct nvme_lm_state_sq *sq = q->sq;
+	u16 last = 0, cqid;
+	int ret;
+
+	for (; sq < q->sq + q->nsq && (void *)(sq + 1) <= st->data + st->offset; sq++) {
+		ret = nvmevf_sq_check(st, cap, sq, last);
+		if (ret)
+			return ret;
+
+		last = le16_to_cpu(sq->qid);
+		cqid = le16_to_cpu(sq->cqid);
+		if (q->end <= st->offset &&
+		    !bsearch(&cqid, q->cq, q->ncq, sizeof(*q->cq), nvmevf_cq_cmp))
+			return nvmevf_refuse(st, -EPROTO, "controller state: SQ %u lacks its CQ %u",
+					     last, cqid);
+	}
+
+	return 0;
+}
+
+/**
+ * nvmevf_state_check - see that the NVMe Controller State makes sense: Fig 359 to 361
+ * @st: the stream, whose @data is the first piece of the state
+ * @lm: the VF that it is to be loaded into
+ *
+ * Queues behind the first piece are left to the device, as is all else.
+ *
+ * Context: Any; the caller holds what protects @lm.
+ * Return: 0, or -EPROTO with the reason in the stream.
+ */
+int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm)
+{
+	u64 cap = le64_to_cpu(lm->hello.cap);
+	struct nvmevf_queues q;
+	int ret;
+
+	if (lm->hello.cmdset != NVME_LM_CMDSET_TP4159)
+		return 0;
+	if (nvmevf_state_queues(st->data, st->offset, &q))
+		return nvmevf_refuse(st, -EPROTO,
+				     "version or size of the NVMe Controller State is wrong");
+
+	ret = nvmevf_cqs_check(st, cap, &q);
+	return ret ?: nvmevf_sqs_check(st, cap, &q);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_check);
 
 /**
  * nvmevf_is_identity - whether Identify data is that of a certain PF

@@ -778,6 +778,148 @@ static void test_secondary_next(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_next_secondary((const void *)raw, c->cntid), c->want);
 }
 
+/* ---- a controller state that is to be loaded ---- */
+
+/* Three submission queues, two completion queues: 48 + 8 + 5 * 24 bytes */
+#define V0_LEN	176
+#define SQ_AT(i)	(56 + 24 * (i))
+#define CQ_AT(i)	(128 + 24 * (i))
+
+struct v0_rig {
+	struct nvmevf_stream st;
+	struct nvmevf_lm lm;
+	u8 *bytes;
+};
+
+/* Queues 1 and 3, and SQ 4 that shares CQ 3; MQES 1023, CQR set */
+static struct v0_rig *v0_rig_new(struct kunit *test)
+{
+	static const u16 sqs[][2] = { { 1, 1 }, { 3, 3 }, { 4, 3 } }, cqs[] = { 1, 3 };
+	struct v0_rig *rig = kunit_kzalloc(test, sizeof(*rig), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, rig);
+	rig->bytes = kunit_kzalloc(test, V0_LEN, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, rig->bytes);
+	rig->st.data = rig->bytes;
+	rig->st.offset = V0_LEN;
+	rig->lm.hello.cmdset = 1;
+	rig->lm.hello.cap = cpu_to_le64(0x103ff);
+	put_unaligned_le64((V0_LEN - 48) / 4, rig->bytes + 16);
+	put_unaligned_le64(77, rig->bytes + 32);
+	put_unaligned_le16(3, rig->bytes + 50);
+	put_unaligned_le16(2, rig->bytes + 52);
+	for (i = 0; i < 3; i++) {
+		put_unaligned_le16(1023, rig->bytes + SQ_AT(i) + 8);
+		put_unaligned_le16(sqs[i][0], rig->bytes + SQ_AT(i) + 10);
+		put_unaligned_le16(sqs[i][1], rig->bytes + SQ_AT(i) + 12);
+		put_unaligned_le16(1, rig->bytes + SQ_AT(i) + 14);
+		put_unaligned_le16(1023, rig->bytes + SQ_AT(i) + 16);
+	}
+	for (i = 0; i < 2; i++) {
+		put_unaligned_le16(1, rig->bytes + CQ_AT(i) + 8);
+		put_unaligned_le16(cqs[i], rig->bytes + CQ_AT(i) + 10);
+		put_unaligned_le16(1, rig->bytes + CQ_AT(i) + 14);
+		put_unaligned_le32(1, rig->bytes + CQ_AT(i) + 16);
+	}
+	return rig;
+}
+
+static void test_v0_right(struct kunit *test)
+{
+	struct v0_rig *rig = v0_rig_new(test);
+
+	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
+	KUNIT_EXPECT_STREQ(test, rig->st.why, "");
+	/* queues need not be contiguous everywhere */
+	put_unaligned_le16(0, rig->bytes + SQ_AT(1) + 14);
+	put_unaligned_le32(0, rig->bytes + CQ_AT(1) + 16);
+	rig->lm.hello.cap = cpu_to_le64(0x3ff);
+	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
+}
+
+static void test_v0_vendor_set(struct kunit *test)
+{
+	struct v0_rig *rig = v0_rig_new(test);
+
+	memset(rig->bytes, 0xff, V0_LEN);
+	rig->lm.hello.cmdset = 2;
+	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
+}
+
+struct v0_case {
+	const char *name;
+	unsigned int at;
+	u16 value;
+	const char *why;
+};
+
+#define V0_SIZE_WRONG	"version or size of the NVMe Controller State is wrong"
+
+static const struct v0_case v0_cases[] = {
+	{ "version", 48, 1, V0_SIZE_WRONG },
+	{ "one SQ more", 50, 4, V0_SIZE_WRONG },
+	{ "one CQ less", 52, 1, V0_SIZE_WRONG },
+	{ "all there can be", 50, 0xffff, V0_SIZE_WRONG },
+	{ "NVMECSS smaller", 16, 31, V0_SIZE_WRONG },
+	{ "no NVMe state", 16, 0, V0_SIZE_WRONG },
+	{ "SQ 0", SQ_AT(0) + 10, 0, "controller state: SQ 0 follows 0" },
+	{ "SQ twice", SQ_AT(1) + 10, 1, "controller state: SQ 1 follows 1" },
+	{ "SQ order", SQ_AT(2) + 10, 2, "controller state: SQ 2 follows 3" },
+	{ "CQ 0", CQ_AT(0) + 10, 0, "controller state: CQ 0 follows 0" },
+	{ "CQ twice", CQ_AT(0) + 10, 3, "controller state: CQ 3 follows 3" },
+	{ "SQ of one entry", SQ_AT(0) + 8, 0,
+	  "controller state: SQ 1 has 1 entries, possible are 2 to 1024" },
+	{ "SQ too large", SQ_AT(2) + 8, 1024,
+	  "controller state: SQ 4 has 1025 entries, possible are 2 to 1024" },
+	{ "CQ too large", CQ_AT(1) + 8, 0xffff,
+	  "controller state: CQ 3 has 65536 entries, possible are 2 to 1024" },
+	{ "SQ head", SQ_AT(0) + 16, 1024,
+	  "controller state: SQ 1 of 1024 entries has head 1024 and tail 0" },
+	{ "SQ tail", SQ_AT(0) + 18, 1024,
+	  "controller state: SQ 1 of 1024 entries has head 1023 and tail 1024" },
+	{ "CQ head", CQ_AT(0) + 12, 2, "controller state: CQ 1 of 2 entries has head 2 and tail 1" },
+	{ "CQ tail", CQ_AT(1) + 14, 2, "controller state: CQ 3 of 2 entries has head 0 and tail 2" },
+	{ "SQ not contiguous", SQ_AT(1) + 14, 6, "controller state: SQ 3 is not contiguous" },
+	{ "CQ not contiguous", CQ_AT(1) + 16, 2, "controller state: CQ 3 is not contiguous" },
+	{ "CQ between those there are", SQ_AT(0) + 12, 2, "controller state: SQ 1 lacks its CQ 2" },
+	{ "admin CQ", SQ_AT(1) + 12, 0, "controller state: SQ 3 lacks its CQ 0" },
+	{ "CQ behind those there are", SQ_AT(2) + 12, 0xffff,
+	  "controller state: SQ 4 lacks its CQ 65535" },
+};
+
+KUNIT_ARRAY_PARAM_DESC(v0, v0_cases, name);
+
+static void test_v0_wrong(struct kunit *test)
+{
+	const struct v0_case *c = test->param_value;
+	struct v0_rig *rig = v0_rig_new(test);
+
+	put_unaligned_le16(c->value, rig->bytes + c->at);
+	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), -EPROTO);
+	KUNIT_EXPECT_STREQ(test, rig->st.why, c->why);
+}
+
+/* Of a state whose first piece ends anywhere, what is there is checked, and no more read */
+static void test_v0_first_piece(struct kunit *test)
+{
+	struct v0_rig *rig = v0_rig_new(test);
+	size_t len;
+
+	put_unaligned_le16(9, rig->bytes + SQ_AT(2) + 12);
+	put_unaligned_le16(0, rig->bytes + CQ_AT(1) + 8);
+	for (len = 0; len <= V0_LEN; len += 4) {
+		rig->st.data = kunit_kmalloc(test, len, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, rig->st.data);
+		memcpy(rig->st.data, rig->bytes, len);
+		rig->st.offset = len;
+		/* not before all completion queues are there */
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_state_check(&rig->st, &rig->lm),
+				    len < 56 || len == V0_LEN ? -EPROTO : 0, "%zu bytes", len);
+		kunit_kfree(test, rig->st.data);
+	}
+}
+
 static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(test_layout),
 	KUNIT_CASE(test_encode_identify),
@@ -802,6 +944,10 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(test_secondary_own),
 	KUNIT_CASE_PARAM(test_secondary_nument, nument_gen_params),
 	KUNIT_CASE_PARAM(test_secondary_next, next_gen_params),
+	KUNIT_CASE(test_v0_right),
+	KUNIT_CASE(test_v0_vendor_set),
+	KUNIT_CASE_PARAM(test_v0_wrong, v0_gen_params),
+	KUNIT_CASE(test_v0_first_piece),
 	{}
 };
 

@@ -597,21 +597,69 @@ static void test_container(void)
 	end();
 }
 
+/* Queues that contradict themselves: the device is not even asked. */
+static void test_queues(void)
+{
+	enum { SQ1 = LM_HEADER + 8, SQ2 = SQ1 + 24, CQ1 = SQ2 + 24, CQ2 = CQ1 + 24 };
+	static const struct {
+		struct field field;
+		const char *line;
+	} wrong[] = {
+		{ { "version", LM_HEADER, 2, PUT, 1 }, "version or size of the NVMe" },
+		{ { "one SQ less", LM_HEADER + 2, 2, SUB, 1 }, "version or size of the NVMe" },
+		{ { "one CQ more", LM_HEADER + 4, 2, ADD, 1 }, "version or size of the NVMe" },
+		{ { "as many as can be said", LM_HEADER + 2, 4, PUT, ~0ull },
+		  "version or size of the NVMe" },
+		{ { "SQ 0", SQ1 + 10, 2, PUT, 0 }, "SQ 0 follows 0" },
+		{ { "SQ twice", SQ2 + 10, 2, PUT, 1 }, "SQ 1 follows 1" },
+		{ { "CQs in another order", CQ1 + 10, 2, PUT, 3 }, "CQ 2 follows 3" },
+		{ { "SQ of one entry", SQ1 + 8, 2, PUT, 0 }, "SQ 1 has 1 entries" },
+		{ { "CQ beyond MQES", CQ2 + 8, 2, PUT, 0xffff }, "CQ 2 has 65536 entries" },
+		{ { "head of an SQ", SQ1 + 16, 2, PUT, 0xffff }, "has head 65535" },
+		{ { "tail of a CQ", CQ1 + 14, 2, PUT, 64 }, "CQ 1 of 64 entries has head" },
+		{ { "SQ without its CQ", SQ2 + 12, 2, PUT, 7 }, "SQ 2 lacks its CQ 7" },
+		{ { "SQ with the admin CQ", SQ1 + 12, 2, PUT, 0 }, "SQ 1 lacks its CQ 0" },
+		{ { "SQ not contiguous", SQ1 + 14, 2, FLIP, 1 }, "SQ 1 is not contiguous" },
+		{ { "CQ not contiguous", CQ2 + 16, 4, FLIP, 1 }, "CQ 2 is not contiguous" },
+	};
+	struct lm_fault set = {
+		.opcode = LM_OP_SEND, .dw10 = 2, .dw10_mask = 0xff, .act = LM_ACT_COUNT,
+	};
+	struct stream s;
+	unsigned int i;
+
+	if (!start() || !EXPECT(vdev_read64(&vf_a.dev, NVME_REG_CAP) >> 16 & 1, "CAP.CQR") ||
+	    !fault_arm(tap_arg(), 0, set))
+		return;
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct field f = wrong[i].field;
+
+		f.at = st_state_at(f.at);
+		s = stream_copy(&good, good.size, 0);
+		change(&s, &f);
+		st_fix_crc(&s);
+		refuse(&s, EPROTO, wrong[i].line, f.name);
+		stream_free(&s);
+	}
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), 0,
+		  "Set Controller State commands");
+	fault_clear(tap_arg());
+	end();
+}
+
 /* What only the device can see is refused by the device, and commits nothing. */
 static void test_device(void)
 {
 	struct stream s;
-	size_t queues;
 
 	if (!start())
 		return;
-	/* the number of SQs */
-	queues = st_state_at(LM_HEADER + 2);
+	/* an identifier that the VF has no queue for, of the last SQ */
 	s = stream_copy(&good, good.size, 0);
-	s.data[queues] ^= 1;
+	s.data[st_state_at(LM_HEADER + 8 + 24 + 11)] ^= 1;
 	st_fix_crc(&s);
-	refuse(&s, EINVAL, "by the device", "number of queues");
-	EXPECT_EQ(klog_count(vf_b.bdf, "NVMe status 0x2"), 1, "line with the status");
+	refuse(&s, ENOSPC, "by the device", "identifier of a queue");
+	EXPECT_EQ(klog_count(vf_b.bdf, "NVMe status 0x138"), 1, "line with the status");
 	stream_free(&s);
 	/* the vendor part begins behind two SQs and two CQs */
 	s = stream_copy(&good, good.size, 0);
@@ -768,6 +816,7 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: truncated", test_truncated, ON_BOTH },
 	{ "refused: single bits", test_bits, ON_TP },
 	{ "refused: sizes in the container", test_container, ON_TP },
+	{ "refused: queues that contradict themselves", test_queues, ON_TP },
 	{ "refused: by the device", test_device, ON_BOTH },
 	{ "refused: hostile states, or they harm nobody", test_hostile, ON_BOTH },
 	{ "refused: VF that ran", test_enabled, ON_BOTH },

@@ -157,7 +157,9 @@ static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device
 {
 	const struct nvmevf_track_limits *track = &vf->lm->track;
 
-	if (!track->ranges)
+	if (track->why_not)
+		seq_printf(seq, "DMA logging: %s\n", track->why_not);
+	else if (!track->ranges)
 		seq_puts(seq, "DMA logging: the PF tracks no memory\n");
 	else if (!vf->core.vdev.log_ops)
 		seq_puts(seq, "DMA logging: kernel without CONFIG_IOMMUFD_DRIVER\n");

@@ -833,14 +833,21 @@ static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
 
 static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *lm)
 {
+	const char *only;
+
 	vf->lm = lm;
 	nvmevf_note_size_locked(vf, NVMEVF_STATE_LEN_GUESS);
 	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
 					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
-	pci_info(vf->core.pdev, "migration by %s, controller %u%s%s\n", lm->ops->name, lm->cntlid,
-		 nvmevf_io_queues_only(lm) ? "; I/O queues only" : "", nvmevf_enable_logging(vf));
+	only = nvmevf_io_queues_only(lm) ? "; I/O queues only" : "";
+	if (lm->track.why_not)
+		pci_info(vf->core.pdev, "migration by %s, controller %u%s; no DMA logging: %s\n",
+			 lm->ops->name, lm->cntlid, only, lm->track.why_not);
+	else
+		pci_info(vf->core.pdev, "migration by %s, controller %u%s%s\n", lm->ops->name,
+			 lm->cntlid, only, nvmevf_enable_logging(vf));
 }
 
 static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)

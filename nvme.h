@@ -128,12 +128,14 @@ struct nvmevf_track_hints {
  * @min: finest granularity, 2^n times 4 KiB
  * @max: coarsest granularity
  * @pow2: the length of a range has to be a power of two
+ * @why_not: why it cannot be used although it claims to track memory, or NULL
  */
 struct nvmevf_track_limits {
 	u16 ranges;
 	u8 min;
 	u8 max;
 	bool pow2;
+	const char *why_not;
 };
 
 /**

@@ -24,6 +24,20 @@
 /* Size of an entry of a completion queue */
 #define NVMEVF_CQE_SIZE		16
 
+/* Why limits cannot be kept to, if that is so */
+static const char *nvmevf_track_why_not(const struct nvme_lm_track_limits *l)
+{
+	if (!l->cmmrtd)
+		return "CMMRTD of the PF is 0";
+	if (!l->nmmrtd)
+		return "NMMRTD of the PF is 0";
+	if (l->minmrtg > l->maxmrtg)
+		return "MINMRTG of the PF exceeds MAXMRTG";
+	if (l->minmrtg > NVMEVF_MRTG_MAX)
+		return "MINMRTG of the PF exceeds all memory";
+	return NULL;
+}
+
 /**
  * nvmevf_track_parse_limits - what a PF can track: Fig 312
  * @limits: where to
@@ -36,8 +50,11 @@ void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct 
 	const struct nvme_lm_track_limits *l = (const void *)id + NVME_LM_ID_TRACK_LIMITS;
 
 	memset(limits, 0, sizeof(*limits));
-	if (!(l->trattr & NVME_LM_TRATTR_THMCS) || l->minmrtg > l->maxmrtg ||
-	    l->minmrtg > NVMEVF_MRTG_MAX)
+	if (!(l->trattr & NVME_LM_TRATTR_THMCS))
+		return;
+
+	limits->why_not = nvmevf_track_why_not(l);
+	if (limits->why_not)
 		return;
 
 	limits->ranges = min(le16_to_cpu(l->cmmrtd), le16_to_cpu(l->nmmrtd));

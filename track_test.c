@@ -35,10 +35,14 @@ static const struct limits_case limits_cases[] = {
 	{ "memory and user data", 0x0102, 0x0304, 1, 9, 0x03, { 0x0102, 1, 9, false } },
 	{ "powers of two", 0x0102, 0x0304, 0, 0, 0x05, { 0x0102, 0, 0, true } },
 	{ "less in the subsystem", 0x0304, 0x0102, 1, 9, 0x01, { 0x0102, 1, 9, false } },
-	{ "none", 0, 8, 1, 9, 0x01, { 0, 1, 9, false } },
-	{ "none of any size", 8, 8, 2, 1, 0x01, { } },
+	{ "none", 0, 8, 1, 9, 0x01, { .why_not = "CMMRTD of the PF is 0" } },
+	{ "none in the subsystem", 8, 0, 1, 9, 0x01, { .why_not = "NMMRTD of the PF is 0" } },
+	{ "none of any size", 8, 8, 2, 1, 0x01,
+	  { .why_not = "MINMRTG of the PF exceeds MAXMRTG" } },
 	{ "coarser than all there is", 8, 8, 0, 255, 0x01, { 8, 0, 51, false } },
-	{ "only coarser than that", 8, 8, 52, 255, 0x01, { } },
+	{ "only coarser than that", 8, 8, 52, 255, 0x01,
+	  { .why_not = "MINMRTG of the PF exceeds all memory" } },
+	{ "none, and not claimed", 0, 0, 52, 1, 0x02, { } },
 };
 
 KUNIT_ARRAY_PARAM_DESC(limits, limits_cases, name);
@@ -61,6 +65,7 @@ static void test_track_limits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, l.min, c->want.min);
 	KUNIT_EXPECT_EQ(test, l.max, c->want.max);
 	KUNIT_EXPECT_EQ(test, l.pow2, c->want.pow2);
+	KUNIT_EXPECT_STREQ(test, l.why_not ?: "", c->want.why_not ?: "");
 }
 
 /* ---- what it is asked for ---- */

@@ -438,6 +438,43 @@ static void test_other_uuid(void)
 	stream_free(&s);
 }
 
+/* ---- what the PF can track: Figure 312 ---- */
+
+static void test_track_limits(void)
+{
+	static const struct {
+		struct poke poke[MAX_POKES];
+		const char *line;
+	} limits[] = {
+		{ { { 570, 0xffff, 0 } }, "; no DMA logging: CMMRTD of the PF is 0" },
+		{ { { 572, 0xffff, 0 } }, "; no DMA logging: NMMRTD of the PF is 0" },
+		{ { { 574, 0xffff, 0x0102 } },
+		  "; no DMA logging: MINMRTG of the PF exceeds MAXMRTG" },
+		{ { { 574, 0xffff, 0x3534 } },
+		  "; no DMA logging: MINMRTG of the PF exceeds all memory" },
+	};
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct vf *v = &vf_a;
+	unsigned int i;
+
+	if (!start_bind())
+		return;
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		if (!EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+		    !lie(on_identify(1), limits[i].poke))
+			return;
+		klog_mark();
+		if (!vf_open(v, tap_arg(), 1))
+			return;
+		EXPECT_EQ(klog_count(bdf, "migration by TP4159"), 1, "lines in the log");
+		EXPECT_EQ(klog_count(bdf, limits[i].line), 1, "'%s'", limits[i].line);
+		EXPECT(vdev_feature(&v->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
+				    VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0), "offered");
+		vf_close(v);
+	}
+	end_bind();
+}
+
 /* ---- the Secondary Controller List: Figures 331 and 332 ---- */
 
 #define CNS_LIST	0x15
@@ -703,6 +740,7 @@ const struct drv_test lie_tests[] = {
 	{ "lies: formats", test_formats, ON_TP },
 	{ "lies: order of formats", test_format_order, ON_TP },
 	{ "lies: another format", test_other_uuid, ON_TP },
+	{ "lies: limits of tracking", test_track_limits, ON_TP },
 	{ "lies: secondary controllers", test_list, ON_BOTH },
 	{ "lies: secondary controllers, later", test_list_later, ON_BOTH },
 	{ "lies: Identify", test_identify, ON_BOTH },

@@ -35,27 +35,35 @@
 /* How often less is asked of a device that refuses */
 #define NVMEVF_DIRTY_TRIES	32
 
-/* The Admin Completion Queue, read before the state mutex is taken */
-struct nvmevf_acq {
+/* What registers say of completion queues, read before the state mutex is taken */
+struct nvmevf_cq_regs {
 	bool known;
-	bool there;
-	struct nvmevf_range range;
+	u32 entry_size;
+	bool has_acq;
+	struct nvmevf_range acq;
 };
 
-static void nvmevf_read_acq(struct nvmevf_device *vf, struct nvmevf_acq *acq)
-{
-	u32 lo, hi, aqa;
+/* Entries of the Admin Completion Queue have 16 bytes, whatever CC.IOCQES says */
+#define NVMEVF_CQE_SIZE		sizeof(struct nvme_completion)
 
-	acq->known = !nvmevf_read_reg(vf, NVME_REG_ACQ, &lo) &&
-		     !nvmevf_read_reg(vf, NVME_REG_ACQ + sizeof(lo), &hi) &&
-		     !nvmevf_read_reg(vf, NVME_REG_AQA, &aqa) && aqa != U32_MAX;
-	if (!acq->known)
+#define NVMEVF_CC_IOCQES(cc)	(((cc) >> NVME_CC_IOCQES_SHIFT) & 0xf)
+
+static void nvmevf_read_cq_regs(struct nvmevf_device *vf, struct nvmevf_cq_regs *regs)
+{
+	u32 cc, lo, hi, aqa;
+
+	regs->known = !nvmevf_read_reg(vf, NVME_REG_CC, &cc) &&
+		      !nvmevf_read_reg(vf, NVME_REG_ACQ, &lo) &&
+		      !nvmevf_read_reg(vf, NVME_REG_ACQ + sizeof(lo), &hi) &&
+		      !nvmevf_read_reg(vf, NVME_REG_AQA, &aqa) && cc != U32_MAX && aqa != U32_MAX;
+	if (!regs->known)
 		return;
 
-	acq->there = lo || hi || aqa;
-	acq->range.first = (u64)hi << 32 | lo;
-	acq->range.last = acq->range.first +
-			  ((aqa >> 16 & 0xfff) + 1) * sizeof(struct nvme_completion) - 1;
+	/* not set before there are I/O queues */
+	regs->entry_size = max_t(u32, BIT(NVMEVF_CC_IOCQES(cc)), NVMEVF_CQE_SIZE);
+	regs->has_acq = lo || hi || aqa;
+	regs->acq.first = (u64)hi << 32 | lo;
+	regs->acq.last = regs->acq.first + ((aqa >> 16 & 0xfff) + 1) * NVMEVF_CQE_SIZE - 1;
 }
 
 static void nvmevf_plan_free(struct nvmevf_track_plan *plan)
@@ -335,20 +343,20 @@ static void nvmevf_add_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 	d->nr_cqs = n;
 }
 
-static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq,
+static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs,
 				  struct nvmevf_range *cqs, unsigned int max)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	int n;
 
-	if (!acq->known)
+	if (!regs->known)
 		return -EIO;
 
 	n = vf->lm->ops->read_queues(vf->lm, d->buf, NVMEVF_EXEC_KILLABLE);
 	if (!n)
-		n = nvmevf_queues_parse(d->buf->data, d->buf->len, cqs, max - 1);
-	if (n >= 0 && acq->there)
-		cqs[n++] = acq->range;
+		n = nvmevf_queues_parse(d->buf->data, d->buf->len, regs->entry_size, cqs, max - 1);
+	if (n >= 0 && regs->has_acq)
+		cqs[n++] = regs->acq;
 	return n;
 }
 
@@ -356,7 +364,7 @@ static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
  * A device need not track what it writes to completion queues: those that there
  * are count as written. Whatever keeps from finding them, all does.
  */
-static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	unsigned int max = d->buf->len / sizeof(struct nvme_lm_state_cq) + 1;
@@ -368,7 +376,7 @@ static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 
 	cqs = kvmalloc_array(max, sizeof(*cqs), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (cqs)
-		n = nvmevf_read_cqs_locked(vf, acq, cqs, max);
+		n = nvmevf_read_cqs_locked(vf, regs, cqs, max);
 	if (n < 0) {
 		pci_dbg(vf->core.pdev, "completion queues: %pe\n", ERR_PTR(n));
 		nvmevf_log_add_all(&d->log);
@@ -466,7 +474,7 @@ static int nvmevf_report_check_locked(struct nvmevf_device *vf)
  * Nothing is tracked, so that all counts as written, once more when it is. A VF
  * that is suspended writes nothing: what it wrote before is in the log.
  */
-static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq)
+static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
 {
 	int ret;
 
@@ -475,7 +483,7 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct
 	if (!nvmevf_is_running(vf))
 		return 0;
 
-	nvmevf_log_cqs_locked(vf, acq);
+	nvmevf_log_cqs_locked(vf, regs);
 	ret = nvmevf_track_start_locked(vf);
 	nvmevf_log_add_all(&vf->dirty.log);
 	/* a reset, or a command that was given up before it */
@@ -483,7 +491,7 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct
 }
 
 /* Bring the log up to date */
-static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_acq *acq,
+static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs,
 				      struct nvmevf_round *round)
 {
 	int ret;
@@ -492,9 +500,9 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 	if (ret)
 		return ret;
 	if (!nvmevf_dirty_is_tracked(vf))
-		return nvmevf_report_untracked_locked(vf, acq);
+		return nvmevf_report_untracked_locked(vf, regs);
 
-	nvmevf_log_cqs_locked(vf, acq);
+	nvmevf_log_cqs_locked(vf, regs);
 	ret = nvmevf_read_all_changes_locked(vf, round);
 	if (!ret)
 		return 0;
@@ -504,7 +512,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 	if (ret == -ECANCELED)
 		return 0;
 	if (nvmevf_is_running(vf) && (ret == -ENXIO || ret == -ENOTCONN))
-		return nvmevf_report_untracked_locked(vf, acq);
+		return nvmevf_report_untracked_locked(vf, regs);
 	if (ret == -ENXIO && !vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE))
 		return 0;
 	if (ret == -ENXIO || ret == -ENOTCONN)
@@ -517,14 +525,14 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 {
 	struct nvmevf_round round = {};
 	ktime_t start = ktime_get();
-	struct nvmevf_acq acq;
+	struct nvmevf_cq_regs regs;
 	int ret;
 
-	nvmevf_read_acq(vf, &acq);
+	nvmevf_read_cq_regs(vf, &regs);
 
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;
-	ret = nvmevf_report_begin_locked(vf, &acq, &round);
+	ret = nvmevf_report_begin_locked(vf, &regs, &round);
 	nvmevf_count(vf->lm, NVMEVF_NR_REPORTS, 1);
 	trace_nvmevf_report(vf->core.pdev, nvmevf_is_running(vf), round.reads, round.ranges,
 			    round.bytes + round.ranges, ret, ktime_us_delta(ktime_get(), start));
@@ -592,7 +600,7 @@ static int nvmevf_log_check_locked(struct nvmevf_device *vf)
 
 /* From here on the user may ask what is written; @plan is ours with 0 only */
 static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track_plan *plan,
-				   const struct nvmevf_acq *acq)
+				   const struct nvmevf_cq_regs *regs)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	unsigned long limit;
@@ -613,7 +621,7 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 	d->plan = plan;
 	d->cqs_done = false;
 	d->nr_cqs = -1;
-	nvmevf_log_cqs_locked(vf, acq);
+	nvmevf_log_cqs_locked(vf, regs);
 
 	if (!nvmevf_is_running(vf)) {
 		/* it is tracked once it is resumed, and writes nothing until then */
@@ -637,18 +645,18 @@ static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ran
 {
 	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
 	struct nvmevf_track_plan *plan;
-	struct nvmevf_acq acq;
+	struct nvmevf_cq_regs regs;
 	int ret;
 
 	plan = nvmevf_plan_new(vf, ranges, nnodes, *page_size);
 	if (IS_ERR(plan))
 		return PTR_ERR(plan);
 
-	nvmevf_read_acq(vf, &acq);
+	nvmevf_read_cq_regs(vf, &regs);
 
 	ret = mutex_lock_killable(&vf->state_mutex);
 	if (!ret) {
-		ret = nvmevf_log_begin_locked(vf, plan, &acq);
+		ret = nvmevf_log_begin_locked(vf, plan, &regs);
 		if (!ret) {
 			*page_size = (u64)SZ_4K << plan->mrtg;
 			nvmevf_note_page_size(vf->lm, *page_size);

@@ -21,9 +21,6 @@
 /* The longest range that is a power of two, in units */
 #define NVMEVF_LEN_POW2_MAX	BIT_ULL(31)
 
-/* Size of an entry of a completion queue */
-#define NVMEVF_CQE_SIZE		16
-
 /* Why limits cannot be kept to, if that is so */
 static const char *nvmevf_track_why_not(const struct nvme_lm_track_limits *l)
 {
@@ -320,8 +317,9 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_get);
 
 /**
  * nvmevf_queues_parse - where a VF writes completions to: Fig 358 to 361
- * @state: controller state without a vendor specific part
- * @len: bytes of it
+ * @state: controller state, from its beginning on
+ * @len: bytes of it; the vendor specific part is not looked at
+ * @cqe_size: bytes of an entry, CC.IOCQES
  * @cqs: where to
  * @max: how many there is room for
  *
@@ -329,37 +327,28 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_get);
  * Return: how many there are; -EPROTO where that cannot be said, for example as a
  * queue is listed in memory of the guest; -ENOSPC.
  */
-int nvmevf_queues_parse(const void *state, size_t len, struct nvmevf_range *cqs, unsigned int max)
+int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
+			unsigned int max)
 {
-	const struct nvme_lm_state_header *hdr = state;
-	const struct nvme_lm_state *st = state + sizeof(*hdr);
-	const struct nvme_lm_state_sq *sq = (const void *)(st + 1);
 	const struct nvme_lm_state_cq *cq;
-	unsigned int i, nsq, ncq;
-	u64 total;
+	struct nvmevf_queues q;
+	unsigned int i;
 
-	if (len < sizeof(*hdr) + sizeof(*st) || !nvmevf_container_len(hdr, &total) || total > len ||
-	    total < sizeof(*hdr) + sizeof(*st) || hdr->vss[0] || st->ver)
+	if (nvmevf_state_queues(state, len, &q) || q.end > len)
 		return -EPROTO;
-
-	nsq = le16_to_cpu(st->niosq);
-	ncq = le16_to_cpu(st->niocq);
-	if (total != sizeof(*hdr) + sizeof(*st) + nsq * sizeof(*sq) + ncq * sizeof(*cq))
-		return -EPROTO;
-	if (ncq > max)
+	if (q.ncq > max)
 		return -ENOSPC;
 
-	cq = (const void *)(sq + nsq);
-	for (i = 0; i < ncq; i++, cq++) {
+	for (i = 0, cq = q.cq; i < q.ncq; i++, cq++) {
 		if (!(le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS))
 			return -EPROTO;
 		cqs[i].first = le64_to_cpu(cq->prp1);
 		if (check_add_overflow(cqs[i].first,
-				       (le16_to_cpu(cq->qsize) + 1) * (u64)NVMEVF_CQE_SIZE - 1,
+				       (le16_to_cpu(cq->qsize) + 1) * (u64)cqe_size - 1,
 				       &cqs[i].last))
 			return -EPROTO;
 	}
 
-	return ncq;
+	return q.ncq;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_queues_parse);

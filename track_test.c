@@ -429,12 +429,12 @@ static void test_queues_parse(struct kunit *test)
 	struct nvmevf_range cqs[2];
 
 	put_queues(p);
-	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 2), 2);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
 	KUNIT_EXPECT_EQ(test, cqs[0].first, 0x123456789000);
 	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x12345678cfff);
 	KUNIT_EXPECT_EQ(test, cqs[1].first, 0xabc000);
 	KUNIT_EXPECT_EQ(test, cqs[1].last, 0xabc00f);
-	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 1), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 1), -ENOSPC);
 }
 
 struct queues_case {
@@ -447,7 +447,6 @@ static const struct queues_case queues_cases[] = {
 	{ "version of the container", 0, 1 },
 	{ "size of the NVMe state", 16, 1 },
 	{ "size beyond 64 bits", 24, 1 },
-	{ "vendor specific part", 32, 1 },
 	{ "version of the state", 48, 1 },
 	{ "one submission queue more", 50, 1 },
 	{ "many submission queues", 51, 1 },
@@ -467,7 +466,7 @@ static void test_queues_wrong(struct kunit *test)
 
 	put_queues(p);
 	p[c->at] ^= c->by;
-	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 2), -EPROTO);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
 }
 
 static void test_queues_short(struct kunit *test)
@@ -484,21 +483,40 @@ static void test_queues_short(struct kunit *test)
 		p = kunit_kmalloc(test, len, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		memcpy(p, whole, len);
-		KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, len, cqs, 2), -EPROTO);
+		KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, len, 16, cqs, 2), -EPROTO);
 		kunit_kfree(test, p);
 	}
 }
 
-/* Not asked for, so that what looks like a queue is not one */
+/* Entries of I/O queues may be longer than 16 bytes */
+static void test_queues_entry_size(struct kunit *test)
+{
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 32, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x123456790fff);
+	KUNIT_EXPECT_EQ(test, cqs[1].last, 0xabc01f);
+	/* the largest that CC.IOCQES can say, and the longest queue */
+	put_unaligned_le16(0xffff, p + 112);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 32768, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x123456789000 + 0x7fffffff);
+}
+
+/* The vendor specific part comes behind the queues, and need not be there */
 static void test_queues_vendor_part(struct kunit *test)
 {
 	u8 p[QUEUES_LEN] __aligned(8);
 	struct nvmevf_range cqs[2];
 
 	put_queues(p);
+	put_unaligned_le64(12345, p + 32);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
+	/* so what looks like a queue may not be one */
 	put_unaligned_le64((QUEUES_LEN - 48) / 4 - 6, p + 16);
 	put_unaligned_le64(6, p + 32);
-	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 2), -EPROTO);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
 }
 
 static void test_queues_beyond_the_end(struct kunit *test)
@@ -508,10 +526,10 @@ static void test_queues_beyond_the_end(struct kunit *test)
 
 	put_queues(p);
 	put_unaligned_le64(-16ULL, p + 128);
-	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 2), 2);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
 	KUNIT_EXPECT_EQ(test, cqs[1].last, U64_MAX);
 	put_unaligned_le16(1, p + 136);
-	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, cqs, 2), -EPROTO);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
 }
 
 static struct kunit_case track_cases[] = {
@@ -524,6 +542,7 @@ static struct kunit_case track_cases[] = {
 	KUNIT_CASE(test_queues_parse),
 	KUNIT_CASE_PARAM(test_queues_wrong, queues_gen_params),
 	KUNIT_CASE(test_queues_short),
+	KUNIT_CASE(test_queues_entry_size),
 	KUNIT_CASE(test_queues_vendor_part),
 	KUNIT_CASE(test_queues_beyond_the_end),
 	{}

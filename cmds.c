@@ -365,17 +365,28 @@ static int nvmevf_tp_track_read(struct nvmevf_lm *lm, struct nvmevf_buf *buf, un
 {
 	struct nvme_command cmd = nvmevf_encode_changes(lm->cntlid, buf->len);
 
+	/* what a device does not fill in is not to be taken for its answer */
+	memset(buf->data, 0xff, buf->len);
 	return nvmevf_tp_track(lm, &cmd, buf, buf->len, NULL, data_timeout_ms, flags);
 }
 
+/*
+ * Without the vendor specific part, which may be long. A device that needs it to
+ * say what a full completion queue holds back may refuse that.
+ */
 static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
 				unsigned int flags)
 {
-	struct nvme_command cmd = nvmevf_encode_get(lm, 0, len);
+	struct nvme_command cmd = nvmevf_encode_get(lm, 0, len), whole = cmd;
+	int ret;
 
-	/* without the vendor specific part */
+	/* what a device does not fill in is not to be taken for queues */
+	memset(buf->data, 0xff, len);
 	cmd.common.cdw11 = cpu_to_le32(lm->cntlid);
-	return nvmevf_tp_track(lm, &cmd, buf, len, NULL, data_timeout_ms, flags);
+	ret = nvmevf_tp_track(lm, &cmd, buf, len, NULL, data_timeout_ms, flags);
+	if (ret && ret != -ENOTCONN && lm->csuuidi)
+		ret = nvmevf_tp_track(lm, &whole, buf, len, NULL, data_timeout_ms, flags);
+	return ret;
 }
 
 /*
@@ -384,6 +395,7 @@ static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, si
  */
 static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
 {
+	const struct nvme_lm_state_header *hdr = buf->data;
 	size_t len = min_t(size_t, buf->len, SZ_4K);
 	unsigned int i;
 	u64 total;
@@ -393,7 +405,11 @@ static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 		ret = nvmevf_tp_get_queues(lm, buf, len, flags);
 		if (ret)
 			return ret;
-		if (!nvmevf_container_len(buf->data, &total) || total > buf->len)
+		if (!nvmevf_container_len(hdr, &total))
+			return -EPROTO;
+		/* the vendor specific part comes behind all queues */
+		total = sizeof(*hdr) + le64_to_cpu(hdr->nvmecss[0]) * sizeof(__le32);
+		if (total > buf->len)
 			return -EFBIG;
 		if (total <= len)
 			return 0;

@@ -163,6 +163,15 @@ void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags)
 		pci_dbg(vf->core.pdev, "device goes on tracking: %pe\n", ERR_PTR(ret));
 }
 
+/* A number that changes when the PF is reset, if the kernel counts that */
+static long nvmevf_dirty_resets(struct nvmevf_device *vf)
+{
+	long resets;
+
+	nvmevf_pf_live(vf->lm->pf, &resets);
+	return resets;
+}
+
 /* Once with what the plan is now */
 static int nvmevf_track_try_locked(struct nvmevf_device *vf, struct nvmevf_buf *buf,
 				   struct nvmevf_track_hints *hints)
@@ -175,12 +184,44 @@ static int nvmevf_track_try_locked(struct nvmevf_device *vf, struct nvmevf_buf *
 	if (ret)
 		return ret;
 
-	nvmevf_pf_live(vf->lm->pf, &d->resets);
+	d->resets = nvmevf_dirty_resets(vf);
 	ret = vf->lm->ops->track_start(vf->lm, buf, len, hints, NVMEVF_EXEC_KILLABLE);
 	/* given up: it may be tracking, or will be */
 	if (!ret || ret == -ETIMEDOUT || ret == -EINTR || ret == -ECANCELED)
 		d->device = true;
 	return ret;
+}
+
+/*
+ * Whether the device has tracked the VF without interruption since it began: 0, or
+ * -ENXIO, or why that cannot be told. A reset of the PF ends tracking, and so may
+ * one that the guest makes; neither is always seen here. What a device answers to
+ * Track Receive then is left open, and may well be that nothing was written. But a
+ * start is refused with a status of its own as long as the VF is tracked.
+ */
+static int nvmevf_dirty_confirm_locked(struct nvmevf_device *vf)
+{
+	long resets = nvmevf_dirty_resets(vf);
+	struct nvmevf_dirty *d = &vf->dirty;
+	size_t len;
+	int ret;
+
+	nvmevf_track_fill_one(d->plan, d->buf->data, &len);
+	ret = vf->lm->ops->track_start(vf->lm, d->buf, len, NULL, NVMEVF_EXEC_KILLABLE);
+	switch (ret) {
+	case -ENXIO:
+		d->resets = resets;
+		return 0;
+	case -ENOTCONN:
+	case -EBUSY:
+	case -EINTR:
+	case -ECANCELED:
+	case -ETIMEDOUT:
+		return ret;
+	default:
+		pci_dbg(vf->core.pdev, "not tracked any more: %pe\n", ERR_PTR(ret));
+		return -ENXIO;
+	}
 }
 
 static int nvmevf_track_negotiate_locked(struct nvmevf_device *vf, struct nvmevf_buf *buf)
@@ -228,15 +269,6 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 	return ret;
 }
 
-/* A PF that was reset tracks nothing any more; which is not counted before 7.0 */
-static bool nvmevf_dirty_is_tracked(struct nvmevf_device *vf)
-{
-	long resets;
-
-	return vf->dirty.tracked && nvmevf_pf_live(vf->lm->pf, &resets) &&
-	       resets == vf->dirty.resets;
-}
-
 /* Nobody knows what was written */
 static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
 {
@@ -249,6 +281,22 @@ static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
 }
 
 /**
+ * nvmevf_dirty_suspending_locked - the VF is going to be suspended
+ * @vf: the device, which works
+ *
+ * Of a suspended VF the device does not say any more whether it was tracked.
+ *
+ * Context: State mutex held; sends a command, a fatal signal ends it.
+ */
+void nvmevf_dirty_suspending_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	if (vf->dirty.on && vf->dirty.tracked && nvmevf_dirty_confirm_locked(vf))
+		nvmevf_dirty_lose_locked(vf);
+}
+
+/**
  * nvmevf_dirty_suspended_locked - the VF was suspended
  * @vf: the device
  *
@@ -256,9 +304,11 @@ static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
  */
 void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf)
 {
+	struct nvmevf_dirty *d = &vf->dirty;
+
 	lockdep_assert_held(&vf->state_mutex);
 
-	if (vf->dirty.on && !nvmevf_dirty_is_tracked(vf))
+	if (d->on && (!d->tracked || d->resets != nvmevf_dirty_resets(vf)))
 		nvmevf_dirty_lose_locked(vf);
 }
 
@@ -472,16 +522,17 @@ static int nvmevf_report_check_locked(struct nvmevf_device *vf)
 
 /*
  * Nothing is tracked, so that all counts as written, once more when it is. A VF
- * that is suspended writes nothing: what it wrote before is in the log.
+ * that is suspended writes nothing, if it is: what it wrote before is in the log.
  */
-static int nvmevf_report_untracked_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
+static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
+					  const struct nvmevf_cq_regs *regs)
 {
 	int ret;
 
-	if (vf->dirty.tracked)
-		nvmevf_dirty_lose_locked(vf);
-	if (!nvmevf_is_running(vf))
-		return 0;
+	if (!nvmevf_is_running(vf)) {
+		ret = vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE);
+		return ret == -ECANCELED ? 0 : ret;
+	}
 
 	nvmevf_log_cqs_locked(vf, regs);
 	ret = nvmevf_track_start_locked(vf);
@@ -499,11 +550,14 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 	ret = nvmevf_report_check_locked(vf);
 	if (ret)
 		return ret;
-	if (!nvmevf_dirty_is_tracked(vf))
+	if (!vf->dirty.tracked)
 		return nvmevf_report_untracked_locked(vf, regs);
 
 	nvmevf_log_cqs_locked(vf, regs);
 	ret = nvmevf_read_all_changes_locked(vf, round);
+	/* not before it: what ends tracking in between would be missed */
+	if (!ret && nvmevf_is_running(vf))
+		ret = nvmevf_dirty_confirm_locked(vf);
 	if (!ret)
 		return 0;
 

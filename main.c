@@ -172,6 +172,8 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 	long resets;
 	int ret;
 
+	nvmevf_dirty_suspending_locked(vf);
+
 	/* taken first: a reset during the command counts as one after it */
 	nvmevf_pf_live(lm->pf, &resets);
 

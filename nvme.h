@@ -439,6 +439,8 @@ struct nvmevf_track_plan {
 void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id);
 void nvmevf_track_begin(struct nvmevf_track_plan *plan);
 int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out, size_t *len);
+void nvmevf_track_fill_one(const struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
+			   size_t *len);
 int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
 			const struct nvmevf_track_hints *hints);
 int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid);
@@ -477,7 +479,7 @@ bool nvmevf_log_take(struct nvmevf_log *log, const struct nvmevf_range *in,
  * @on: the user started it, and has not stopped it
  * @tracked: the device has tracked all writes since they were added to @log last
  * @device: the device may track something for this VF, wanted or not
- * @resets: nvmevf_pf_live()'s number when the device began
+ * @resets: nvmevf_pf_live()'s number when the device was known to track last
  * @cqs_done: the completion queues of the suspended VF are in @log
  * @nr_cqs: number of entries in @cqs; -1: not known
  * @cqs: the completion queues when last asked
@@ -563,6 +565,7 @@ int nvmevf_resume_finish_locked(struct nvmevf_device *vf);
 void nvmevf_session_end_locked(struct nvmevf_device *vf);
 
 extern const struct vfio_log_ops nvmevf_log_ops;
+void nvmevf_dirty_suspending_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_reset_locked(struct nvmevf_device *vf);

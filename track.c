@@ -229,6 +229,28 @@ int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill);
 
 /**
+ * nvmevf_track_fill_one - ask for a single unit of what nvmevf_track_fill() asked for
+ * @plan: the plan
+ * @out: room for a range: Fig 468
+ * @len: bytes of it that are used
+ *
+ * Context: Any.
+ */
+void nvmevf_track_fill_one(const struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
+			   size_t *len)
+{
+	u64 unit = BIT_ULL(NVME_LM_TRACK_SHIFT + plan->mrtg);
+
+	*len = struct_size(out, range, 1);
+	memset(out, 0, *len);
+	out->rmrtg = plan->mrtg;
+	out->rnmrtd = cpu_to_le32(1);
+	out->range[0].saddr = cpu_to_le64(round_down(plan->wanted->first, unit));
+	out->range[0].len = cpu_to_le32(1);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill_one);
+
+/**
  * nvmevf_track_adjust - ask for less than what the device refused
  * @plan: the plan that was refused
  * @err: -ENOSPC: it has not the resources; -EINVAL: there may be too many ranges

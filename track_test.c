@@ -282,6 +282,29 @@ static void test_track_plan_random(struct kunit *test)
 	}
 }
 
+/* The first unit of what was asked for */
+static void test_track_fill_one(struct kunit *test)
+{
+	struct plan_rig *rig = plan_rig_new(test);
+
+	rig->limits = (struct nvmevf_track_limits){ 9, 4, 9 };
+	rig->plan.page_size = 128 * KIB;
+	rig->wanted[0] = (struct nvmevf_range){ MIB + 4 * KIB, GIB - 1 };
+	rig->wanted[1] = (struct nvmevf_range){ TIB, 2 * TIB - 1 };
+	rig->plan.nr = 2;
+	nvmevf_track_begin(&rig->plan);
+	KUNIT_ASSERT_EQ(test, plan_rig_fill(rig), 0);
+	KUNIT_ASSERT_EQ(test, saddr_of(rig, 0), MIB);
+	memset(rig->out, 0xee, sizeof(rig->out));
+	nvmevf_track_fill_one(&rig->plan, (void *)rig->out, &rig->len);
+	KUNIT_EXPECT_EQ(test, rig->len, 20);
+	KUNIT_EXPECT_EQ(test, get_unaligned_le32(rig->out), 5 << 24);
+	KUNIT_EXPECT_EQ(test, get_unaligned_le32(rig->out + 4), 1);
+	KUNIT_EXPECT_EQ(test, saddr_of(rig, 0), MIB);
+	KUNIT_EXPECT_EQ(test, len_of(rig, 0), 1);
+	KUNIT_EXPECT_EQ(test, rig->out[20], 0xee);
+}
+
 struct adjust_case {
 	const char *name;
 	u32 used;
@@ -536,6 +559,7 @@ static struct kunit_case track_cases[] = {
 	KUNIT_CASE_PARAM(test_track_limits, limits_gen_params),
 	KUNIT_CASE_PARAM(test_track_plan, plan_gen_params),
 	KUNIT_CASE(test_track_plan_random),
+	KUNIT_CASE(test_track_fill_one),
 	KUNIT_CASE_PARAM(test_track_adjust, adjust_gen_params),
 	KUNIT_CASE(test_changes_check),
 	KUNIT_CASE_PARAM(test_changes_get, change_gen_params),

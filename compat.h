@@ -17,7 +17,12 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 
+/* By the CPU's instruction, if it has one; what <linux/crc32.h> had then was not */
+#if IS_REACHABLE(CONFIG_LIBCRC32C)
+#include <linux/crc32c.h>
+#else
 #define crc32c(crc, data, len)		__crc32c_le(crc, data, len)
+#endif
 
 #define blk_rq_map_kern(rq, buf, len, gfp)	\
 	blk_rq_map_kern((rq)->q, rq, buf, len, gfp)

@@ -2,7 +2,9 @@
 /*
  * What is in the stream. How its files are read and written is tested in selftests/.
  */
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver.h"
 
@@ -103,7 +105,55 @@ static void test_contents(void)
 	stream_free(&s);
 }
 
+/* How often a hash algorithm of crypto is in use; 0 where there is no such driver. */
+static unsigned int crypto_users(const char *driver)
+{
+	char line[128], name[64] = "";
+	unsigned int refcnt = 0, n;
+	FILE *f = fopen("/proc/crypto", "r");
+
+	if (!EXPECT(f, "/proc/crypto"))
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "driver : %63s", name) != 1 && !strcmp(name, driver) &&
+		    sscanf(line, "refcnt : %u", &n) == 1)
+			refcnt = n;
+	fclose(f);
+	return refcnt;
+}
+
+static bool cpu_has(const char *flag)
+{
+	char line[8192];
+	bool has = false;
+	FILE *f = fopen("/proc/cpuinfo", "r");
+
+	while (f && !has && fgets(line, sizeof(line), f))
+		has = !strncmp(line, "flags", 5) && strstr(line, flag);
+	if (f)
+		fclose(f);
+	return has;
+}
+
+/*
+ * The checksum is the kernel's. From 7.0 on that is one function, which takes what is best for
+ * the CPU; before it is libcrc32c, which holds on to an algorithm of crypto.
+ */
+static void test_checksum(void)
+{
+	if (!load_module())
+		return;
+	if (counts_pf_resets()) {
+		tap_skip("checksum by the kernel itself");
+		return;
+	}
+	EXPECT(!access("/sys/module/libcrc32c/holders/" MODULE, F_OK), "libcrc32c is not used");
+	if (cpu_has(" sse4_2 "))
+		EXPECT(crypto_users("crc32c-intel") > 1, "crc32c-intel is not used");
+}
+
 const struct drv_test stream_tests[] = {
+	{ "stream: checksum by the CPU", test_checksum, ON_TP },
 	{ "stream: contents", test_contents, ON_BOTH },
 };
 

@@ -48,7 +48,7 @@ unsigned long nvmevf_log_limit(const struct nvmevf_range *ranges, unsigned int n
 		chunks += (ranges->last >> NVMEVF_LOG_CHUNK_SHIFT) -
 			  (ranges->first >> NVMEVF_LOG_CHUNK_SHIFT) + 1;
 
-	return min(chunks, (u64)NVMEVF_LOG_ENTRIES_MAX);
+	return min_t(u64, chunks, NVMEVF_LOG_ENTRIES_MAX);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_log_limit);
 

@@ -776,7 +776,6 @@ int main(int argc, char **argv)
 	}
 	if (getenv("LM_FAULTS")) {
 		add_all(precopy_tests, nr_precopy_tests);
-		add_all(log_tests, nr_log_tests);
 		add_all(trace_fault_tests, nr_trace_fault_tests);
 	}
 	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
@@ -785,6 +784,7 @@ int main(int argc, char **argv)
 		add_all(lost_tests, nr_lost_tests);
 		add_all(fence_tests, nr_fence_tests);
 		add_all(lie_tests, nr_lie_tests);
+		add_all(log_tests, nr_log_tests);
 	}
 	return tap_main(all, nr_all, argc, argv, before, after);
 }

@@ -34,6 +34,21 @@ void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *i
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_fill);
 
+/* Padding is not text: the specification wants spaces, some devices have NULs */
+static int nvmevf_text_len(const char *text, size_t size)
+{
+	while (size && (text[size - 1] == ' ' || !text[size - 1]))
+		size--;
+	return size;
+}
+
+static bool nvmevf_same_text(const char *a, const char *b, size_t size)
+{
+	int len = nvmevf_text_len(a, size);
+
+	return len == nvmevf_text_len(b, size) && !memcmp(a, b, len);
+}
+
 /* What must be the same on both sides: the guest has seen it */
 static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
 				 const struct nvme_lm_hello *own)
@@ -42,13 +57,16 @@ static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_
 		return nvmevf_refuse(st, -EXDEV, "vendor %04x:%04x, here %04x:%04x",
 				     le16_to_cpu(in->vid), le16_to_cpu(in->ssvid),
 				     le16_to_cpu(own->vid), le16_to_cpu(own->ssvid));
-	if (memcmp(in->sn, own->sn, sizeof(in->sn)))
+	if (!nvmevf_same_text(in->sn, own->sn, sizeof(in->sn)))
 		return nvmevf_refuse(st, -EXDEV, "serial number %*pE, here %*pE",
-				     (int)sizeof(in->sn), in->sn, (int)sizeof(own->sn), own->sn);
-	if (memcmp(in->mn, own->mn, sizeof(in->mn)))
+				     nvmevf_text_len(in->sn, sizeof(in->sn)), in->sn,
+				     nvmevf_text_len(own->sn, sizeof(own->sn)), own->sn);
+	if (!nvmevf_same_text(in->mn, own->mn, sizeof(in->mn)))
 		return nvmevf_refuse(st, -EXDEV, "model %*pE, here %*pE",
-				     (int)sizeof(in->mn), in->mn, (int)sizeof(own->mn), own->mn);
-	if (memcmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
+				     nvmevf_text_len(in->mn, sizeof(in->mn)), in->mn,
+				     nvmevf_text_len(own->mn, sizeof(own->mn)), own->mn);
+	/* a string: what a device has behind its NUL is nobody's name */
+	if (strncmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
 		return nvmevf_refuse(st, -EXDEV, "subsystem %*pE, here %*pE",
 				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
 				     (int)strnlen(own->subnqn, sizeof(own->subnqn)), own->subnqn);
@@ -60,28 +78,45 @@ static unsigned int nvmevf_mdts(const struct nvme_lm_hello *hello)
 	return hello->mdts ?: U8_MAX;
 }
 
+#define NVMEVF_SGLS_SUPPORT(sgls)	((sgls) & 0x3)
+#define NVMEVF_SGLS_ANY			0x1
+#define NVMEVF_SGLS_DWORDS		0x2
+/* What is no feature: how SGLs are supported, and a recommended number of descriptors */
+#define NVMEVF_SGLS_OTHER		(GENMASK(15, 8) | 0x3)
+
+/* Whether a guest can go on with its SGLs */
+static bool nvmevf_sgls_suffice(u32 in, u32 own)
+{
+	u32 support = NVMEVF_SGLS_SUPPORT(in);
+
+	if (!support)
+		return true;
+	if (support != NVMEVF_SGLS_SUPPORT(own) &&
+	    (support != NVMEVF_SGLS_DWORDS || NVMEVF_SGLS_SUPPORT(own) != NVMEVF_SGLS_ANY))
+		return false;
+
+	return !(in & ~own & ~NVMEVF_SGLS_OTHER);
+}
+
+/*
+ * What a running guest relies on and the state cannot show: the largest and rarest
+ * that it may still use. How many queues and event requests there are is part of
+ * the state, and for the device to refuse.
+ */
 static int nvmevf_check_limits(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
 			       const struct nvme_lm_hello *own)
 {
 	if (in->msix != own->msix)
 		return nvmevf_refuse(st, -ERANGE, "%u MSI-X vectors, here %u",
 				     le16_to_cpu(in->msix), le16_to_cpu(own->msix));
-	if (le16_to_cpu(in->nvq) > le16_to_cpu(own->nvq))
-		return nvmevf_refuse(st, -ERANGE, "NVQ %u, here %u",
-				     le16_to_cpu(in->nvq), le16_to_cpu(own->nvq));
 	if (nvmevf_mdts(in) > nvmevf_mdts(own))
 		return nvmevf_refuse(st, -ERANGE, "MDTS %u, here %u", in->mdts, own->mdts);
-	if (in->aerl > own->aerl)
-		return nvmevf_refuse(st, -ERANGE, "AERL %u, here %u", in->aerl, own->aerl);
 	if (le16_to_cpu(in->oncs) & ~le16_to_cpu(own->oncs))
 		return nvmevf_refuse(st, -ERANGE, "ONCS %#x, here %#x",
 				     le16_to_cpu(in->oncs), le16_to_cpu(own->oncs));
-	if (in->sgls != own->sgls)
+	if (!nvmevf_sgls_suffice(le32_to_cpu(in->sgls), le32_to_cpu(own->sgls)))
 		return nvmevf_refuse(st, -ERANGE, "SGLS %#x, here %#x",
 				     le32_to_cpu(in->sgls), le32_to_cpu(own->sgls));
-	if (le32_to_cpu(in->vs) > le32_to_cpu(own->vs))
-		return nvmevf_refuse(st, -ERANGE, "VS %#x, here %#x",
-				     le32_to_cpu(in->vs), le32_to_cpu(own->vs));
 	return 0;
 }
 

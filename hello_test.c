@@ -99,19 +99,24 @@ static const struct {
 	{ 4, 0, -ERANGE },				/* CAP.MPSMIN */
 	{ 4, -ERANGE, 0 },				/* CAP.MPSMAX */
 	{ 8, 0, 0 },					/* CAP.PMRS to NSSES, reserved */
-	{ 32, -ERANGE, 0 },				/* vs */
-	{ 16, -ERANGE, 0 },				/* nvq */
+	{ 32, 0, 0 },					/* vs */
+	{ 16, 0, 0 },					/* nvq: the state tells */
 	{ 16, 0, 0 },					/* nvi: msix tells */
 	{ 16, -EXDEV, -EXDEV },				/* vid */
 	{ 16, -EXDEV, -EXDEV },				/* ssvid */
 	{ 16, -ERANGE, 0 },				/* oncs */
 	{ 8, -ERANGE, 0 },				/* mdts */
-	{ 8, -ERANGE, 0 },				/* aerl */
-	{ 32, -ERANGE, -ERANGE },			/* sgls */
+	{ 8, 0, 0 },					/* aerl: the state tells */
+	{ 1, 0, 0 },					/* SGLS: supported at all */
+	{ 1, -ERANGE, 0 },				/* SGLS: how */
+	{ 6, -ERANGE, 0 },				/* SGLS: KSDBDS, reserved */
+	{ 8, 0, 0 },					/* SGLS.SDT */
+	{ 16, -ERANGE, 0 },				/* SGLS: features, reserved */
 	{ 32, 0, 0 },					/* reserved */
 	{ 160, -EXDEV, -EXDEV },			/* sn */
 	{ 320, -EXDEV, -EXDEV },			/* mn */
-	{ 2048, -EXDEV, -EXDEV },			/* subnqn */
+	{ 232, -EXDEV, -EXDEV },			/* subnqn, with its NUL */
+	{ 1816, 0, 0 },					/* behind it */
 	{ 32, 0, 0 },					/* reserved */
 };
 
@@ -211,14 +216,10 @@ static const struct value_case value_cases[] = {
 	{ "no CAP at all", 40, 8, 0, 0, -ERANGE, "CAP 0x0, here 0x0" },
 
 	{ "vs less", 48, 4, 0x00010300, 0x00010400 },
-	{ "vs equal", 48, 4, 0x00020000, 0x00020000 },
-	{ "vs more", 48, 4, 0x00020000, 0x00010400, -ERANGE, "VS 0x20000, here 0x10400" },
-	{ "vs, bytes in order", 48, 4, 0x00010400, 0x00020001 },
+	{ "vs more", 48, 4, 0x00020000, 0x00010400 },
 
 	{ "nvq less", 52, 2, 0x00ff, 0x0100 },
-	{ "nvq equal", 52, 2, 0x0100, 0x0100 },
-	{ "nvq more", 52, 2, 0x0101, 0x0100, -ERANGE, "NVQ 257, here 256" },
-	{ "nvq, bytes in order", 52, 2, 0x0100, 0x00ff, -ERANGE, "NVQ 256, here 255" },
+	{ "nvq more", 52, 2, 0x0101, 0x0100 },
 
 	{ "nvi more", 54, 2, 2, 1 },
 	{ "nvi less", 54, 2, 1, 2 },
@@ -239,12 +240,22 @@ static const struct value_case value_cases[] = {
 	{ "mdts without any limit", 62, 1, 0, 0 },
 
 	{ "aerl less", 63, 1, 3, 4 },
-	{ "aerl equal", 63, 1, 4, 4 },
-	{ "aerl more", 63, 1, 5, 4, -ERANGE, "AERL 5, here 4" },
+	{ "aerl more", 63, 1, 5, 4 },
 
-	{ "sgls less", 64, 4, 1, 0x00100001, -ERANGE, "SGLS 0x1, here 0x100001" },
+	{ "sgls less", 64, 4, 1, 0x00100001 },
 	{ "sgls equal", 64, 4, 1, 1 },
 	{ "sgls more", 64, 4, 0x00100001, 1, -ERANGE, "SGLS 0x100001, here 0x1" },
+	{ "sgls none", 64, 4, 0, 0x00100001 },
+	{ "sgls none here", 64, 4, 1, 0, -ERANGE, "SGLS 0x1, here 0x0" },
+	{ "sgls none at all", 64, 4, 0, 0 },
+	{ "sgls dwords", 64, 4, 2, 2 },
+	{ "sgls dwords, any here", 64, 4, 2, 1 },
+	{ "sgls any, dwords here", 64, 4, 1, 2, -ERANGE, "SGLS 0x1, here 0x2" },
+	{ "sgls dwords, none here", 64, 4, 2, 0, -ERANGE, "SGLS 0x2, here 0x0" },
+	{ "sgls reserved", 64, 4, 3, 1, -ERANGE, "SGLS 0x3, here 0x1" },
+	{ "sgls keyed", 64, 4, 5, 1, -ERANGE, "SGLS 0x5, here 0x1" },
+	{ "sgls descriptors less", 64, 4, 0x0101, 0xff01 },
+	{ "sgls descriptors more", 64, 4, 0xff01, 0x0101 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(value, value_cases, name);
@@ -354,6 +365,14 @@ static void test_names(struct kunit *test)
 	check(test, st, lm, -EXDEV,
 	      "subsystem nqn.2014-08.org.nvmexpress:bc, here nqn.2014-08.org.nvmexpress:a");
 
+	/* behind the NUL, where a device may have anything */
+	st = new_stream(test);
+	memset(st->head + 132 + 29, 0xee, 256 - 29);
+	memset(lm->hello.subnqn + 29, 0x77, 256 - 29);
+	check(test, st, lm, 0, NULL);
+	memset(st->head + 132, 0, 1);
+	check(test, st, lm, -EXDEV, "subsystem , here nqn.2014-08.org.nvmexpress:a");
+
 	/* not NUL terminated, and different in the last byte only */
 	st = new_stream(test);
 	memset(st->head + 132, 'n', 256);
@@ -362,6 +381,45 @@ static void test_names(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), -EXDEV);
 	st->head[132 + 255] = 'n';
 	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), 0);
+}
+
+/* SN and MN, padded in one way and in the other */
+static void test_padding(struct kunit *test)
+{
+	static const struct {
+		char in[21];
+		char own[21];
+		const char *why;
+	} cases[] = {
+		{ "SN1                 ", "SN1                 " },
+		{ "SN1                 ", "SN1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" },
+		{ "SN1 \0 \0             ", "SN1                 " },
+		{ "                    ", "\0\0\0\0" },
+		{ " SN1                ", "SN1                 ", "serial number  SN1, here SN1" },
+		{ "SN1 1               ", "SN1                 ", "serial number SN1 1, here SN1" },
+		{ "SN1\0X", "SN1", "serial number SN1\\000X, here SN1" },
+		{ "SN1", "SN2", "serial number SN1, here SN2" },
+		{ "", "SN1", "serial number , here SN1" },
+	};
+	struct nvmevf_stream *st;
+	struct nvmevf_lm *lm = nvmevf_test_lm(test);
+	const char *why;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		st = new_stream(test);
+		memcpy(st->head + 72, cases[i].in, 20);
+		memcpy(lm->hello.sn, cases[i].own, 20);
+		why = cases[i].why;
+		check(test, st, lm, why ? -EXDEV : 0, why);
+	}
+	memcpy(lm->hello.sn, "SN-0123456789abcdefg", 20);
+	st = new_stream(test);
+	memcpy(st->head + 92, "A model\0                                ", 40);
+	memcpy(lm->hello.mn, "A model                                 ", 40);
+	check(test, st, lm, 0, NULL);
+	lm->hello.mn[39] = 'X';
+	check(test, st, lm, -EXDEV, "model A model, here A model                                X");
 }
 
 /* Of several reasons one is given: the format, then who, then how much */
@@ -561,6 +619,7 @@ static struct kunit_case hello_cases[] = {
 	KUNIT_CASE_PARAM(test_value, value_gen_params),
 	KUNIT_CASE_PARAM(test_cap, cap_gen_params),
 	KUNIT_CASE(test_names),
+	KUNIT_CASE(test_padding),
 	KUNIT_CASE(test_order),
 	KUNIT_CASE_PARAM(test_len, len_gen_params),
 	KUNIT_CASE_PARAM(test_format, format_gen_params),

@@ -10,6 +10,7 @@ nvme-vfio-pci-y := \
 	dirty.o		\
 	fence.o		\
 	hello.o		\
+	ident.o		\
 	layout.o	\
 	log.o		\
 	main.o		\

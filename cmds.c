@@ -682,8 +682,9 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 
 	if (lm->ops->track_start)
 		nvmevf_track_parse_limits(&lm->track, id);
-	nvmevf_hello_fill(&lm->hello, id);
+	nvmevf_hello_fill(&lm->hello, id, NVME_LM_IDENT_PF);
 	lm->hello.cmdset = lm->ops->cmdset;
+	lm->pf_hello = lm->hello;
 	ret = 0;
 out:
 	nvmevf_buf_put(buf);
@@ -696,21 +697,24 @@ static int nvmevf_read_entry(struct nvmevf_lm *lm, struct nvme_lm_secondary_entr
 {
 	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
 	const struct nvme_lm_secondary_entry *found;
+	const struct nvme_lm_secondary_list *list;
 	int ret, cntid = 0;
 
 	if (!buf)
 		return -ENOMEM;
+	list = buf->data;
 
 	do {
 		ret = nvmevf_identify(lm, NVME_ID_CNS_SCNDRY_CTRL_LIST, cntid, buf, flags);
 		if (ret)
 			break;
-		found = nvmevf_find_secondary(buf->data, nvmevf_vfn(lm), nvmevf_pf_cntlid(lm->pf));
+		lm->listed |= list->nument;
+		found = nvmevf_find_secondary(list, nvmevf_vfn(lm), nvmevf_pf_cntlid(lm->pf));
 		if (found) {
 			*entry = *found;
 			break;
 		}
-		cntid = nvmevf_next_secondary(buf->data, cntid);
+		cntid = nvmevf_next_secondary(list, cntid);
 		ret = cntid < 0 ? cntid : 0;
 	} while (!ret);
 
@@ -730,7 +734,8 @@ static void nvmevf_store_entry(struct nvmevf_lm *lm, const struct nvme_lm_second
  * @lm: the VF
  * @flags: NVMEVF_EXEC_KILLABLE or 0
  *
- * Identify CNS 15h, Fig 331.
+ * Identify CNS 15h, Fig 331. A PF without that list is not asked: what is known of
+ * the VF is whether its registers could be read when it was opened.
  *
  * Context: Process, state mutex held; sleeps.
  * Return: 0; -ENXIO where the list does not name the VF by the controller id
@@ -740,6 +745,11 @@ int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_lm_secondary_entry entry;
 	int ret;
+
+	if (!lm->listed) {
+		lm->online = lm->hello.cap;
+		return 0;
+	}
 
 	ret = nvmevf_read_entry(lm, &entry, flags);
 	if (ret)
@@ -751,7 +761,7 @@ int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags)
 	return 0;
 }
 
-static int nvmevf_probe_target(struct nvmevf_lm *lm)
+static int nvmevf_probe_list(struct nvmevf_lm *lm)
 {
 	struct nvme_lm_secondary_entry entry;
 	int ret;
@@ -764,6 +774,101 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 	lm->cntlid = le16_to_cpu(entry.scid);
 	nvmevf_store_entry(lm, &entry);
 	return 0;
+}
+
+static const char *nvmevf_function_reason(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "PF lists no secondary controllers, and this VF shares its IOMMU group";
+	case -ENODEV:
+		return "PF lists no secondary controllers, and this VF is offline or failed";
+	case -ETIMEDOUT:
+		return "PF lists no secondary controllers, and this VF does not answer in time";
+	default:
+		return "PF lists no secondary controllers, and this VF cannot be identified";
+	}
+}
+
+/* What a VF says of itself names it to its PF; but only where it is its PF */
+static int nvmevf_take_target(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
+{
+	lm->why_not = "Identify data of this VF is that of another NVM subsystem";
+	if (!nvmevf_hello_is_sibling(&lm->hello, id))
+		return -ENXIO;
+
+	lm->why_not = "Identify data of this VF is that of a PF";
+	if (le16_to_cpu(id->cntlid) == nvmevf_pf_cntlid(lm->pf) ||
+	    nvmevf_find_cmdset(id) == NVME_LM_CMDSET_TP4159)
+		return -ENXIO;
+
+	lm->cntlid = le16_to_cpu(id->cntlid);
+	lm->online = true;
+	return 0;
+}
+
+static int nvmevf_take_function(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
+{
+	int ret;
+
+	if (!lm->listed) {
+		ret = nvmevf_take_target(lm, id);
+		if (ret)
+			return ret;
+	}
+
+	if (le16_to_cpu(id->cntlid) == lm->cntlid)
+		nvmevf_hello_fill(&lm->hello, id, NVME_LM_IDENT_VF);
+	return 0;
+}
+
+/*
+ * A VF that is offline cannot be asked. Where the PF lists it that does not matter:
+ * the PF's own data stand for the VF's in HELLO.
+ */
+static int nvmevf_probe_function(struct nvmevf_lm *lm)
+{
+	struct nvme_id_ctrl *id __free(kfree) = NULL;
+	int ret;
+
+	if (lm->listed && !lm->online)
+		return 0;
+
+	id = kzalloc_obj(*id);
+	if (!id)
+		return -ENOMEM;
+
+	ret = nvmevf_function_identify(lm->vf, id, identify_timeout_ms);
+	if (!ret)
+		return nvmevf_take_function(lm, id);
+	if (!lm->listed) {
+		lm->why_not = nvmevf_function_reason(ret);
+		return ret;
+	}
+
+	pci_dbg(lm->vf, "cannot be identified: %pe\n", ERR_PTR(ret));
+	return 0;
+}
+
+/*
+ * The list belongs to Virtualization Management, which is optional: a PF without it
+ * knows no such CNS, or has nothing in the list.
+ */
+static bool nvmevf_has_no_list(const struct nvmevf_lm *lm, int err)
+{
+	return !lm->listed && (err == -EINVAL || err == -EOPNOTSUPP || err == -ENXIO);
+}
+
+/* Which controller it is that commands are for, and what it says of itself */
+static int nvmevf_probe_target(struct nvmevf_lm *lm)
+{
+	int ret;
+
+	ret = nvmevf_probe_list(lm);
+	if (ret && !nvmevf_has_no_list(lm, ret))
+		return ret;
+
+	return nvmevf_probe_function(lm);
 }
 
 static const char nvmevf_no_memory[] = "out of memory";

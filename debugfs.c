@@ -237,6 +237,8 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 		   READ_ONCE(lm->online) ? "online" : "offline");
 	seq_printf(seq, "state: %s%s\n", nvmevf_state_name(READ_ONCE(vf->mig_state)),
 		   READ_ONCE(lm->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
+	seq_printf(seq, "identity: of the %s\n",
+		   READ_ONCE(lm->hello.ident) == NVME_LM_IDENT_VF ? "VF" : "PF");
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);

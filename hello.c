@@ -12,16 +12,19 @@
 #include "nvme.h"
 
 /**
- * nvmevf_hello_fill - begin a HELLO with what the PF says of itself
- * @hello: the payload; what depends on the VF is filled in elsewhere
- * @id: Identify Controller data of the PF
+ * nvmevf_hello_fill - begin a HELLO with what a controller says of itself
+ * @hello: the payload; what is not in Identify is filled in elsewhere
+ * @id: Identify Controller data
+ * @ident: whose it is
  *
  * Context: Any.
  */
-void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
+void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id,
+		       enum nvme_lm_ident ident)
 {
 	hello->magic = cpu_to_le64(NVME_LM_STREAM_MAGIC);
 	hello->version = cpu_to_le16(NVME_LM_STREAM_VERSION);
+	hello->ident = ident;
 	hello->vid = id->vid;
 	hello->ssvid = id->ssvid;
 	hello->oncs = id->oncs;
@@ -49,6 +52,22 @@ static bool nvmevf_same_text(const char *a, const char *b, size_t size)
 	return len == nvmevf_text_len(b, size) && !memcmp(a, b, len);
 }
 
+/**
+ * nvmevf_hello_is_sibling - whether a controller belongs to the subsystem of the PF
+ * @hello: what nvmevf_hello_fill() made of the PF's Identify Controller data
+ * @id: Identify Controller data of the other one
+ *
+ * Context: Any.
+ * Return: true where vendor, serial number and name of the subsystem are the same.
+ */
+bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
+{
+	return id->vid == hello->vid &&
+	       nvmevf_same_text(id->sn, hello->sn, sizeof(hello->sn)) &&
+	       !strncmp(id->subnqn, hello->subnqn, sizeof(hello->subnqn));
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_sibling);
+
 /* What must be the same on both sides: the guest has seen it */
 static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
 				 const struct nvme_lm_hello *own)
@@ -70,6 +89,15 @@ static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_
 		return nvmevf_refuse(st, -EXDEV, "subsystem %*pE, here %*pE",
 				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
 				     (int)strnlen(own->subnqn, sizeof(own->subnqn)), own->subnqn);
+	return 0;
+}
+
+static int nvmevf_check_vectors(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+				const struct nvme_lm_hello *own)
+{
+	if (in->msix != own->msix)
+		return nvmevf_refuse(st, -ERANGE, "%u MSI-X vectors, here %u",
+				     le16_to_cpu(in->msix), le16_to_cpu(own->msix));
 	return 0;
 }
 
@@ -106,9 +134,6 @@ static bool nvmevf_sgls_suffice(u32 in, u32 own)
 static int nvmevf_check_limits(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
 			       const struct nvme_lm_hello *own)
 {
-	if (in->msix != own->msix)
-		return nvmevf_refuse(st, -ERANGE, "%u MSI-X vectors, here %u",
-				     le16_to_cpu(in->msix), le16_to_cpu(own->msix));
 	if (nvmevf_mdts(in) > nvmevf_mdts(own))
 		return nvmevf_refuse(st, -ERANGE, "MDTS %u, here %u", in->mdts, own->mdts);
 	if (le16_to_cpu(in->oncs) & ~le16_to_cpu(own->oncs))
@@ -191,6 +216,17 @@ static int nvmevf_check_format(struct nvmevf_stream *st, const struct nvme_lm_he
 	return 0;
 }
 
+/*
+ * A VF need not have the limits of its PF: like is compared with like. A VF that was
+ * offline when it was bound has said nothing of itself; its limits are then for the
+ * device to compare.
+ */
+static const struct nvme_lm_hello *nvmevf_counterpart(const struct nvmevf_lm *lm,
+						      const struct nvme_lm_hello *in)
+{
+	return in->ident == lm->hello.ident ? &lm->hello : &lm->pf_hello;
+}
+
 /**
  * nvmevf_hello_check - see whether a VF can take over what a stream is of
  * @st: the stream, in NVMEVF_STAGE_CHECK
@@ -201,16 +237,18 @@ static int nvmevf_check_format(struct nvmevf_stream *st, const struct nvme_lm_he
  */
 int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm)
 {
-	const struct nvme_lm_hello *in = (void *)st->head, *own = &lm->hello;
+	const struct nvme_lm_hello *in = (void *)st->head, *own = nvmevf_counterpart(lm, in);
 	int ret;
 
 	ret = nvmevf_check_format(st, in, lm);
 	if (!ret)
 		ret = nvmevf_check_identity(st, in, own);
 	if (!ret)
+		ret = nvmevf_check_vectors(st, in, &lm->hello);
+	if (!ret && in->ident == own->ident)
 		ret = nvmevf_check_limits(st, in, own);
 	if (!ret)
-		ret = nvmevf_check_cap(st, le64_to_cpu(in->cap), le64_to_cpu(own->cap));
+		ret = nvmevf_check_cap(st, le64_to_cpu(in->cap), le64_to_cpu(lm->hello.cap));
 	return ret;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_check);

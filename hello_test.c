@@ -70,6 +70,7 @@ struct nvmevf_lm *nvmevf_test_lm(struct kunit *test)
 	lm->csvi = 1;
 	lm->csuuidi = 1;
 	nvmevf_test_put_hello((u8 *)&lm->hello, 0);
+	nvmevf_test_put_hello((u8 *)&lm->pf_hello, 0);
 	return lm;
 }
 
@@ -82,7 +83,7 @@ static const struct {
 	{ 64, -EINVAL, -EINVAL },			/* magic */
 	{ 16, -EPROTONOSUPPORT, -EPROTONOSUPPORT },	/* version */
 	{ 8, -EOPNOTSUPP, -EOPNOTSUPP },		/* cmdset */
-	{ 8, 0, 0 },					/* reserved */
+	{ 8, 0, 0 },					/* ident */
 	{ 16, -EOPNOTSUPP, -EOPNOTSUPP },		/* state_ver */
 	{ 16, -ERANGE, -ERANGE },			/* msix */
 	{ 64, -EPROTO, -EPROTO },			/* state_len */
@@ -397,7 +398,7 @@ static void test_padding(struct kunit *test)
 		{ "                    ", "\0\0\0\0" },
 		{ " SN1                ", "SN1                 ", "serial number  SN1, here SN1" },
 		{ "SN1 1               ", "SN1                 ", "serial number SN1 1, here SN1" },
-		{ "SN1\0X", "SN1", "serial number SN1\\000X, here SN1" },
+		{ "SN1\0X", "SN1", "serial number SN1\\0X, here SN1" },
 		{ "SN1", "SN2", "serial number SN1, here SN2" },
 		{ "", "SN1", "serial number , here SN1" },
 	};
@@ -600,6 +601,7 @@ static void test_fill(struct kunit *test)
 		id[i] = i * 7 + i / 256;
 
 	memcpy(want, "\x89NVMVFLM\x01", 9);
+	want[11] = 1;
 	memcpy(want + 56, id + 0, 4);		/* VID, SSVID */
 	memcpy(want + 60, id + 520, 2);		/* ONCS */
 	want[62] = id[77];			/* MDTS */
@@ -609,8 +611,85 @@ static void test_fill(struct kunit *test)
 	memcpy(want + 92, id + 24, 40);		/* MN */
 	memcpy(want + 132, id + 768, 256);	/* SUBNQN */
 
-	nvmevf_hello_fill((void *)hello, (const void *)id);
+	nvmevf_hello_fill((void *)hello, (const void *)id, 1);
 	KUNIT_EXPECT_MEMEQ(test, hello, want, HELLO_LEN);
+	want[11] = 0;
+	nvmevf_hello_fill((void *)hello, (const void *)id, 0);
+	KUNIT_EXPECT_MEMEQ(test, hello, want, HELLO_LEN);
+}
+
+/* Identify data of a controller of the subsystem that nvmevf_test_put_hello() is of */
+static u8 *new_id(struct kunit *test)
+{
+	u8 *id = kunit_kzalloc(test, 4096, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, id);
+	put_unaligned_le16(0x1b36, id);
+	memcpy(id + 4, "SN-0123456789abcdefg", 20);
+	put_unaligned_le16(7, id + 78);
+	put_unaligned_le32(0x00010400, id + 80);
+	strscpy(id + 768, "nqn.2014-08.org.nvmexpress:a", 256);
+	return id;
+}
+
+static void test_sibling(struct kunit *test)
+{
+	struct nvmevf_lm *lm = nvmevf_test_lm(test);
+	u8 *id = new_id(test);
+
+	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+	/* behind its NUL */
+	id[768 + 29] = 1;
+	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+	id[768 + 27]++;
+	KUNIT_EXPECT_FALSE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+	id[768 + 27]--;
+	id[4 + 19]++;
+	KUNIT_EXPECT_FALSE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+	id[4 + 19]--;
+	id[1]++;
+	KUNIT_EXPECT_FALSE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+	id[1]--;
+	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
+}
+
+/* A PF's limits are held against a PF's, and a VF's against a VF's */
+static void test_ident(struct kunit *test)
+{
+	struct nvmevf_lm *lm = nvmevf_test_lm(test);
+	struct nvmevf_stream *st = new_stream(test);
+	u8 *own = (u8 *)&lm->hello;
+
+	own[11] = 1;
+	own[62] = 3;
+	check(test, st, lm, 0, NULL);
+	st->head[62] = 6;
+	check(test, st, lm, -ERANGE, "MDTS 6, here 5");
+
+	st = new_stream(test);
+	st->head[11] = 1;
+	st->head[62] = 3;
+	check(test, st, lm, 0, NULL);
+	st->head[62] = 4;
+	check(test, st, lm, -ERANGE, "MDTS 4, here 3");
+
+	/* this VF has not said anything of itself */
+	st = new_stream(test);
+	own[11] = 0;
+	st->head[11] = 1;
+	st->head[62] = 0;
+	put_unaligned_le16(0xffff, st->head + 60);
+	put_unaligned_le32(U32_MAX, st->head + 64);
+	check(test, st, lm, 0, NULL);
+	st->head[92] = 'B';
+	check(test, st, lm, -EXDEV,
+	      "model B model of forty characters, not one mor, here A model of forty characters, not one mor");
+	st->head[92] = 'A';
+	put_unaligned_le16(1, st->head + 14);
+	check(test, st, lm, -ERANGE, "1 MSI-X vectors, here 261");
+	put_unaligned_le16(0x0105, st->head + 14);
+	put_unaligned_le64(CAP + 1, st->head + 40);
+	check(test, st, lm, -ERANGE, "CAP.MQES 2048, here 2047");
 }
 
 static struct kunit_case hello_cases[] = {
@@ -626,6 +705,8 @@ static struct kunit_case hello_cases[] = {
 	KUNIT_CASE(test_format_last),
 	KUNIT_CASE(test_format_bytes),
 	KUNIT_CASE(test_fill),
+	KUNIT_CASE(test_sibling),
+	KUNIT_CASE(test_ident),
 	{}
 };
 

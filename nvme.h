@@ -241,7 +241,9 @@ struct nvmevf_lm_ops {
  * @ops: the command set
  * @why_not: probe: why there is no migration if the step under way fails
  * @cntlid: controller id of the VF
- * @online: the secondary controller was online when last asked
+ * @listed: the PF lists its secondary controllers
+ * @online: the secondary controller was online when last asked; not @listed: its
+ *	    registers could be read when it was opened
  * @lost: the PF or the VF was reset behind our back, or foreign state may be in
  *	  the VF: only a reset of the VF helps
  * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
@@ -257,10 +259,11 @@ struct nvmevf_lm_ops {
  * @saved_len: bytes of state in @saved
  * @track: what the PF can track
  * @hello: identity and limits for HELLO, complete but for the state's length
+ * @pf_hello: the same as of the PF, for the source that sends that
  * @glance: for debugfs; has its own lock
  *
- * Constant after probe: @vf to @cntlid, @csvi, @csuuidi, @nuuid, @uuids, @track. The
- * state mutex of the device protects the rest.
+ * Constant after probe: @vf to @listed, @csvi, @csuuidi, @nuuid, @uuids, @track,
+ * @pf_hello. The state mutex of the device protects the rest.
  */
 struct nvmevf_lm {
 	struct pci_dev *vf;
@@ -268,6 +271,7 @@ struct nvmevf_lm {
 	const struct nvmevf_lm_ops *ops;
 	const char *why_not;
 	u16 cntlid;
+	bool listed;
 	bool online;
 	bool lost;
 	bool suspended;
@@ -282,6 +286,7 @@ struct nvmevf_lm {
 	u32 saved_len;
 	struct nvmevf_track_limits track;
 	struct nvme_lm_hello hello;
+	struct nvme_lm_hello pf_hello;
 	struct nvmevf_glance glance;
 };
 
@@ -289,6 +294,9 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
 bool nvmevf_io_queues_only(const struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
+
+int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
+			     unsigned int timeout_ms);
 
 /**
  * struct nvmevf_queues - the I/O queues in a controller state
@@ -408,7 +416,9 @@ int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm);
 /* Contiguous Queues Required, of CAP */
 #define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
 
-void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
+void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id,
+		       enum nvme_lm_ident ident);
+bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
 int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
 
 /**

@@ -344,6 +344,12 @@ enum nvme_lm_cmdset {
 	NVME_LM_CMDSET_VENDOR	= 2,
 };
 
+/* Whose Identify Controller data @vid to @subnqn are */
+enum nvme_lm_ident {
+	NVME_LM_IDENT_PF	= 0,
+	NVME_LM_IDENT_VF	= 1,
+};
+
 /* @state_ver of a stream without an NVMe Controller State structure */
 #define NVME_LM_STATE_VERSION_NONE	0xffff
 
@@ -352,7 +358,7 @@ enum nvme_lm_cmdset {
  * @magic: NVME_LM_STREAM_MAGIC
  * @version: NVME_LM_STREAM_VERSION
  * @cmdset: enum nvme_lm_cmdset
- * @rsvd11: zero
+ * @ident: enum nvme_lm_ident
  * @state_ver: version of the NVMe Controller State, or
  *	       NVME_LM_STATE_VERSION_NONE
  * @msix: number of MSI-X vectors of the VF
@@ -362,7 +368,7 @@ enum nvme_lm_cmdset {
  * @vs: the VF's Version register
  * @nvq: VQ flexible resources of the VF, 0 if not known
  * @nvi: VI flexible resources of the VF, 0 if not known
- * @vid: PCI Vendor ID of the PF's Identify Controller data
+ * @vid: PCI Vendor ID of the Identify Controller data
  * @ssvid: PCI Subsystem Vendor ID
  * @oncs: Optional NVM Command Support
  * @mdts: Maximum Data Transfer Size
@@ -378,7 +384,7 @@ struct nvme_lm_hello {
 	__le64 magic;
 	__le16 version;
 	__u8 cmdset;
-	__u8 rsvd11;
+	__u8 ident;
 	__le16 state_ver;
 	__le16 msix;
 	__le64 state_len;

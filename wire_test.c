@@ -82,7 +82,7 @@ static const struct {
 	OFFSET_OF(nvme_lm_hello, magic, 0),
 	OFFSET_OF(nvme_lm_hello, version, 8),
 	OFFSET_OF(nvme_lm_hello, cmdset, 10),
-	OFFSET_OF(nvme_lm_hello, rsvd11, 11),
+	OFFSET_OF(nvme_lm_hello, ident, 11),
 	OFFSET_OF(nvme_lm_hello, state_ver, 12),
 	OFFSET_OF(nvme_lm_hello, msix, 14),
 	OFFSET_OF(nvme_lm_hello, state_len, 16),

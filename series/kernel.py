@@ -238,7 +238,7 @@ F:	{DRIVER}/
         self.step("debugfs")
         self.sources("debugfs.c")
         self.step("cmds")
-        self.sources("cmds.c")
+        self.sources("ident.c", "cmds.c")
 
         self.step("main")
         self.put(f"{DRIVER}/wire.c", without_compat("wire.c", project("wire.c")))

@@ -202,6 +202,266 @@ out:
 	set_param("io_queues_only", "0");
 }
 
+/* ---- a PF that lists no secondary controllers: the VF is asked ---- */
+
+#define CNS_CTRL	0x01
+#define CNS_LIST	0x15
+
+static struct lm_fault on_identify(u8 cns, u8 act, u32 arg)
+{
+	return (struct lm_fault){
+		.opcode = NVME_ADM_IDENTIFY, .dw10 = cns, .dw10_mask = 0xff, .act = act,
+		.arg = arg,
+	};
+}
+
+/* The VF's controller id, by a PF that has the list. */
+static bool bind_finds(unsigned int vfn, int cntlid)
+{
+	const char *bdf = vf_bdf(tap_arg(), vfn);
+	char line[64];
+
+	snprintf(line, sizeof(line), "migration by %s, controller %d",
+		 pf_get(tap_arg())->vendor ? "vendor set of 2022" : "TP4159", cntlid);
+	klog_mark();
+	return EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind") &&
+	       EXPECT_EQ(klog_count(bdf, line), 1, "'%s'", line) &&
+	       EXPECT_EQ(klog_count(bdf, ""), 1, "lines in the log");
+}
+
+static bool unbind_both(void)
+{
+	return EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind VF 1") &&
+	       EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 2), NULL), 0, "unbind VF 2");
+}
+
+/* A guest moves from VF 1 to VF 2, works on, and finds what it wrote. */
+static void move_guest(void)
+{
+	static const struct unvme_opts o = { .queues = 2, .irq = true };
+	struct unvme *u = &vf_a.u;
+	struct stream s;
+
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, tap_arg(), 2) || !vf_up(&vf_a, &o))
+		goto out;
+	EXPECT_EQ(unvme_rw(u, 1, true, 16, 8), 0, "write");
+	if (!vf_save(&vf_a, &s))
+		goto out;
+	if (vf_load(&vf_b, &s)) {
+		unvme_move(u, &vf_b.dev);
+		if (go(&vf_b, ST_RUNNING)) {
+			EXPECT_EQ(unvme_rw(u, 1, false, 16, 8), 0, "read");
+			EXPECT_EQ(unvme_rw(u, 2, true, 24, 8), 0, "write after the move");
+			unvme_check_idle(u, 0);
+		}
+	}
+	stream_free(&s);
+out:
+	vf_close(&vf_a);
+	vf_close(&vf_b);
+}
+
+static void test_no_list(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	/* not supported, and supported in name only */
+	struct lm_fault no_list[] = {
+		on_identify(CNS_LIST, LM_ACT_STATUS, 0x002 | LM_FAULT_DNR),
+		on_identify(CNS_LIST, LM_ACT_STATUS, 0x001),
+		on_identify(CNS_LIST, LM_ACT_DATA, 0),
+	};
+	unsigned int i;
+	int ids[2];
+
+	no_list[2].mask = 0xff;
+	if (!pf || !load_module() || !fault_clear(tap_arg()))
+		return;
+	ids[0] = lm_cntlid(pf, 1);
+	ids[1] = lm_cntlid(pf, 2);
+	for (i = 0; i < ARRAY_SIZE(no_list) && !tap_failed(); i++) {
+		if (unbind_both() && fault_arm(tap_arg(), 0, no_list[i]) &&
+		    bind_finds(1, ids[0]) && bind_finds(2, ids[1])) {
+			move_guest();
+			EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 2,
+				  "commands for the list");
+		}
+		fault_clear(tap_arg());
+	}
+	unbind_both();
+	if (vf_open(&vf_a, tap_arg(), 1))
+		vf_check_usable(&vf_a);
+	pf_check(tap_arg());
+	pf_check_no_reset(tap_arg());
+}
+
+/* Nobody knows which controller it is, so there is no migration. */
+static void test_no_list_offline(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	const char *bdf = vf_bdf(tap_arg(), 1);
+
+	if (!pf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind"))
+		return;
+	EXPECT_EQ(lm_virt_mgmt(pf, lm_cntlid(pf, 1), 7, 0, 0), 0, "offline");
+	fault_arm(tap_arg(), 0, on_identify(CNS_LIST, LM_ACT_STATUS, 0x002));
+	bind_plain(bdf, "lists no secondary controllers, and this VF is offline or failed");
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	fault_clear(tap_arg());
+	if (pf_provision(tap_arg()) && vf_open(&vf_a, tap_arg(), 1))
+		vf_check_usable(&vf_a);
+}
+
+/*
+ * A suspended VF gets ready and fetches nothing. It is waited for, and disabled: with the list
+ * the PF's data stand for its own, without it there is no migration.
+ */
+static void test_silent(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	int id;
+
+	if (!pf || !load_module() || !fault_clear(tap_arg()) ||
+	    !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+	    !set_param("identify_timeout_ms", "2000"))
+		return;
+	id = lm_cntlid(pf, 1);
+	EXPECT_EQ(lm_suspend(pf, id), 0, "suspend");
+	bind_finds(1, id);
+	expect_glance(bdf, "identity", "of the PF");
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+
+	lm_suspend(pf, id);
+	fault_arm(tap_arg(), 0, on_identify(CNS_LIST, LM_ACT_STATUS, 0x002));
+	bind_plain(bdf, "lists no secondary controllers, and this VF does not answer in time");
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+
+	fault_clear(tap_arg());
+	set_param("identify_timeout_ms", "10000");
+	if (vf_open(&vf_a, tap_arg(), 1)) {
+		expect_glance(bdf, "identity", "of the VF");
+		vf_check_usable(&vf_a);
+	}
+}
+
+/* The serial number of the PF, or the name of its subsystem, is not that of the VF. */
+static void test_no_list_foreign(void)
+{
+	static const u32 at[] = { 4, 768 };
+	struct lm_pf *pf = pf_get(tap_arg());
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct lm_fault f;
+	unsigned int i;
+
+	if (!pf || !load_module() || !fault_clear(tap_arg()) ||
+	    !fault_arm(tap_arg(), 0, on_identify(CNS_LIST, LM_ACT_STATUS, 0x002)))
+		return;
+	for (i = 0; i < ARRAY_SIZE(at) && !tap_failed(); i++) {
+		f = on_identify(CNS_CTRL, LM_ACT_DATA, at[i]);
+		f.value = 1;
+		if (EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") && fault_arm(tap_arg(), 1, f))
+			bind_plain(bdf, "is that of another NVM subsystem");
+	}
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	fault_clear(tap_arg());
+	if (vf_open(&vf_a, tap_arg(), 1) && go(&vf_a, ST_STOP) && go(&vf_a, ST_RUNNING))
+		vf_check_usable(&vf_a);
+}
+
+/* What the last owner left enabled is disabled first, and what it left is not in the way. */
+static void test_no_list_enabled(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	int id;
+
+	if (!pf || !load_module() || !fault_clear(tap_arg()))
+		return;
+	id = lm_cntlid(pf, 1);
+	if (!EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+	    !fault_arm(tap_arg(), 0, on_identify(CNS_LIST, LM_ACT_STATUS, 0x002)) ||
+	    !EXPECT_EQ(bind_to(bdf, "nvme"), 0, "bind to nvme") ||
+	    !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind from nvme"))
+		return;
+	bind_finds(1, id);
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	fault_clear(tap_arg());
+	/* it was left disabled: nvme takes it */
+	if (EXPECT_EQ(bind_to(bdf, "nvme"), 0, "bind to nvme"))
+		EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind from nvme");
+	if (vf_open(&vf_a, tap_arg(), 1))
+		vf_check_usable(&vf_a);
+}
+
+/* ---- what a VF says of itself ---- */
+
+static struct lm_fault lie_about(u32 byte, u32 mask, u32 value)
+{
+	struct lm_fault f = on_identify(CNS_CTRL, LM_ACT_DATA, byte);
+
+	f.mask = mask;
+	f.value = value;
+	return f;
+}
+
+/* HELLO of a VF. */
+static bool save_hello(struct vf *v, unsigned int vfn, struct stream *s, struct st_hello *h)
+{
+	struct st_view view;
+	const char *why;
+
+	if (!vf_open(v, tap_arg(), vfn) || !vf_save(v, s))
+		return false;
+	why = st_parse(s, &view);
+	if (!EXPECT(!why, "%s", why))
+		return false;
+	*h = *view.hello;
+	st_view_free(&view);
+	return vf_reset(v);
+}
+
+/*
+ * The PF has a smaller MDTS than its VFs. One of them is online when it is bound, the other is
+ * not, so that all that is known of it is what the PF says.
+ */
+static void test_own_identity(void)
+{
+	struct lm_pf *pf = pf_get(tap_arg());
+	struct stream own = { 0 }, pfs = { 0 };
+	struct st_hello h;
+
+	if (!pf || !load_module() || !fault_clear(tap_arg()) || !unbind_both())
+		return;
+	EXPECT_EQ(lm_virt_mgmt(pf, lm_cntlid(pf, 2), 7, 0, 0), 0, "offline");
+	if (!fault_arm(tap_arg(), 0, lie_about(77, 0xff, 1)) ||
+	    !bind_finds(1, lm_cntlid(pf, 1)) || !bind_finds(2, lm_cntlid(pf, 2)))
+		return;
+	fault_clear(tap_arg());
+	if (!pf_provision(tap_arg()) || !save_hello(&vf_a, 1, &own, &h))
+		goto out;
+	EXPECT_EQ(h.ident, 1, "whose Identify data, VF that was online");
+	expect_glance(vf_a.bdf, "identity", "of the VF");
+	EXPECT(h.mdts > 1, "MDTS %u", h.mdts);
+	if (!save_hello(&vf_b, 2, &pfs, &h))
+		goto out;
+	EXPECT_EQ(h.ident, 0, "whose Identify data, VF that was offline");
+	expect_glance(vf_b.bdf, "identity", "of the PF");
+	EXPECT_EQ(h.mdts, 1, "MDTS of the PF");
+	/* both ways: like is compared with like */
+	vf_load(&vf_a, &pfs);
+	vf_load(&vf_b, &own);
+	vf_reset(&vf_a);
+	vf_reset(&vf_b);
+	vf_check_usable(&vf_a);
+	vf_check_usable(&vf_b);
+out:
+	stream_free(&own);
+	stream_free(&pfs);
+	vf_close(&vf_a);
+	vf_close(&vf_b);
+	unbind_both();
+}
+
 /* ---- the module ---- */
 
 static int nvme_references(void)
@@ -240,6 +500,12 @@ const struct drv_test bind_tests[] = {
 	{ "bind: one line that tells the command set", test_bind, ON_BOTH },
 	{ "bind: VF of a PF without support", test_plain_vf, ON_PLAIN },
 	{ "bind: PF", test_plain_pf, ON_PLAIN },
+	{ "bind: PF without a list of secondary controllers", test_no_list, ON_BOTH },
+	{ "bind: no list, offline VF", test_no_list_offline, ON_BOTH },
+	{ "bind: VF that does not answer", test_silent, ON_TP },
+	{ "bind: no list, VF of another subsystem", test_no_list_foreign, ON_BOTH },
+	{ "bind: no list, VF that nvme had", test_no_list_enabled, ON_BOTH },
+	{ "bind: what the VF says of itself", test_own_identity, ON_BOTH },
 	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, queues for a disabled VF", test_queues_disabled, ON_SPECIAL,

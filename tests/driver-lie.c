@@ -501,7 +501,6 @@ static void test_list(void)
 		struct poke poke[MAX_POKES];
 		int commands;
 	} lists[] = {
-		{ { { 0, 0xff, 0 } }, 1 },
 		{ { { VFN(0), 0, 0x40 } }, 1 },
 		{ { { VFN(0), 0xffff, 0 } }, 1 },
 		{ { { PCID(0), 0, 1 } }, 1 },

@@ -774,7 +774,7 @@ static void test_smaller_vf(void)
 	if (vf_open(v, tap_arg() + 1, 1)) {
 		klog_mark();
 		fd = go_fd(v, ST_RESUMING);
-		EXPECT_EQ(stream_write(fd, &good, 0), -EINVAL, "load into a VF with 3 queues");
+		EXPECT_EQ(stream_write(fd, &good, 0), -ENOSPC, "load into a VF with 3 queues");
 		close(fd);
 		EXPECT_EQ(klog_count(v->bdf, "by the device at offset"), 1, "line in the log");
 		vf_reset(v);

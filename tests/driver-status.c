@@ -211,7 +211,9 @@ static void test_repeated(void)
 
 static void check_probe(u8 cns, const char *why)
 {
-	static const u32 status[] = { 0x001, 0x002 | LM_FAULT_DNR, 0x7ff, 0x370 };
+	static const u32 status[] = { 0x7ff, 0x370, 0x001, 0x002 | LM_FAULT_DNR };
+	/* a PF need not support the list of secondary controllers, see driver-bind.c */
+	unsigned int nr = cns == 0x15 ? 2 : ARRAY_SIZE(status);
 	const char *bdf = vf_bdf(tap_arg(), 1);
 	struct lm_fault f = {
 		.opcode = NVME_ADM_IDENTIFY, .dw10 = cns, .dw10_mask = 0xff,
@@ -219,7 +221,7 @@ static void check_probe(u8 cns, const char *why)
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(status); i++) {
+	for (i = 0; i < nr; i++) {
 		f.arg = status[i];
 		if (!EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") || !fault_arm(tap_arg(), 0, f))
 			return;

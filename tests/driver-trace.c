@@ -247,7 +247,7 @@ static const char *glance(const char *bdf, const char *key)
 	return value;
 }
 
-static void expect_glance(const char *bdf, const char *key, const char *want)
+void expect_glance(const char *bdf, const char *key, const char *want)
 {
 	const char *value = glance(bdf, key);
 

@@ -144,6 +144,9 @@ bool reload_module(void);
 /* Switch trace events on, with nothing in the trace, or off: a directory of events, or one. */
 bool trace_switch(const char *events, bool on);
 
+/* The VF's file in debugfs has this behind "KEY: ". */
+void expect_glance(const char *bdf, const char *key, const char *want);
+
 /* ---- the kernel log ---- */
 
 /* Count lines from here on. */

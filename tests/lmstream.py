@@ -32,7 +32,7 @@ def record(tag, payload, flags=MANDATORY, length=None):
 
 # field of HELLO: offset, format
 HELLO_FIELDS = {
-    "magic": (0, "8s"), "version": (8, "<H"), "cmdset": (10, "B"), "rsvd11": (11, "B"), "state_ver": (12, "<H"),
+    "magic": (0, "8s"), "version": (8, "<H"), "cmdset": (10, "B"), "ident": (11, "B"), "state_ver": (12, "<H"),
     "msix": (14, "<H"), "state_len": (16, "<Q"), "uuid": (24, "16s"), "cap": (40, "<Q"), "vs": (48, "<I"), "nvq": (52, "<H"),
     "nvi": (54, "<H"), "vid": (56, "<H"), "ssvid": (58, "<H"), "oncs": (60, "<H"), "mdts": (62, "B"), "aerl": (63, "B"),
     "sgls": (64, "<I"), "rsvd68": (68, "4s"), "sn": (72, "20s"), "mn": (92, "40s"), "subnqn": (132, "256s"), "rsvd388": (388, "4s"),

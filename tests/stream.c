@@ -50,7 +50,7 @@ static const char *parse_hello(const struct stream *s, struct st_view *v)
 		return "magic";
 	if (v->hello->version != 1)
 		return "stream version";
-	if (v->hello->rsvd11 || memcmp(v->hello->rsvd68, "\0\0\0\0", 4) ||
+	if (v->hello->ident > 1 || memcmp(v->hello->rsvd68, "\0\0\0\0", 4) ||
 	    memcmp(v->hello->rsvd388, "\0\0\0\0", 4))
 		return "reserved bytes of HELLO";
 	if (!v->hello->state_len || v->hello->state_len > 64 << 20)

@@ -32,7 +32,7 @@ struct st_hello {
 	u64 magic;
 	u16 version;
 	u8 cmdset;
-	u8 rsvd11;
+	u8 ident;
 	u16 state_ver;
 	u16 msix;
 	u64 state_len;

@@ -110,6 +110,7 @@ static const char *cmdset_name(u8 cmdset)
 
 static void print_identity(struct print *p, const struct nvme_lm_hello *h)
 {
+	print_number(p, "ident", h->ident);
 	print_hex(p, "vid", le16_to_cpu(h->vid), 4);
 	print_hex(p, "ssvid", le16_to_cpu(h->ssvid), 4);
 	print_chars(p, "sn", h->sn, sizeof(h->sn));
@@ -154,9 +155,10 @@ static void print_hello(struct dump *d, u64 offset, const struct nvme_lm_hello *
 
 static void check_hello_reserved(struct dump *d, u64 at, const struct nvme_lm_hello *h)
 {
-	if (h->rsvd11)
-		damage_at(d, HELLO_AT(at, rsvd11), "HELLO, reserved: found %#x, expected 0",
-			  h->rsvd11);
+	if (h->ident != NVME_LM_IDENT_PF && h->ident != NVME_LM_IDENT_VF)
+		damage_at(d, HELLO_AT(at, ident),
+			  "whose Identify data: found %u, expected %u or %u", h->ident,
+			  NVME_LM_IDENT_PF, NVME_LM_IDENT_VF);
 	if (!is_zero(h->rsvd68, sizeof(h->rsvd68)))
 		damage_at(d, HELLO_AT(at, rsvd68), "HELLO, reserved bytes: not 0");
 	if (!is_zero(h->rsvd388, sizeof(h->rsvd388)))
@@ -201,6 +203,7 @@ static void check_hello_again(struct dump *d, u64 at, const struct nvme_lm_hello
 	check_same(d, at, HELLO_AT(0, state_ver), sizeof(h->state_ver), h, "state_ver");
 	check_same(d, at, HELLO_AT(0, msix), sizeof(h->msix), h, "msix");
 	check_same(d, at, HELLO_AT(0, uuid), sizeof(h->uuid), h, "uuid");
+	check_same(d, at, HELLO_AT(0, ident), sizeof(h->ident), h, "ident");
 	check_same(d, at, HELLO_AT(0, vid), sizeof(h->vid), h, "vid");
 	check_same(d, at, HELLO_AT(0, ssvid), sizeof(h->ssvid), h, "ssvid");
 	check_same(d, at, HELLO_AT(0, sgls), sizeof(h->sgls), h, "sgls");

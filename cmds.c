@@ -87,6 +87,21 @@ static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 			   lm->cntlid);
 }
 
+/* Those that a number says nothing of yet */
+static const char *nvmevf_status_name(u16 status)
+{
+	switch (status) {
+	case NVME_LM_SC_CONTROLLER_ACTIVE:
+		return ", Controller Active";
+	case NVME_LM_SC_INVALID_ASSOCIATION:
+		return ", Invalid Exported Association";
+	case NVME_LM_SC_INVALID_CONFIG_STATE:
+		return ", Invalid Exported Configuration State";
+	default:
+		return "";
+	}
+}
+
 /* Send @cmd; a positive status ends here */
 static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
 		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
@@ -108,8 +123,8 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
-		nvmevf_err(lm, "%s of controller %u: NVMe status %#x (%pe)", what, lm->cntlid, ret,
-			   ERR_PTR(err));
+		nvmevf_err(lm, "%s of controller %u: NVMe status %#x%s (%pe)", what, lm->cntlid,
+			   ret, nvmevf_status_name(ret), ERR_PTR(err));
 	else if (ret == -EBUSY)
 		nvmevf_err_busy(lm, what);
 	else if (ret != -ECANCELED)
@@ -654,6 +669,26 @@ static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *
 	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_pf_cntlid(lm->pf));
 }
 
+/* Base Specification 2.4: known of, so that the log tells them from other devices */
+static const char *nvmevf_exports(const struct nvme_id_ctrl *id)
+{
+	u8 ensa = ((const u8 *)id)[NVME_LM_ID_ENSA];
+
+	if (!(le16_to_cpu(id->oacs) & NVME_LM_OACS_EXPORTS))
+		return "";
+
+	switch (ensa & (NVME_LM_ENSA_ENSTS | NVME_LM_ENSA_ENSMS)) {
+	case NVME_LM_ENSA_ENSTS | NVME_LM_ENSA_ENSMS:
+		return "; exported subsystems with templates and migration";
+	case NVME_LM_ENSA_ENSTS:
+		return "; exported subsystems with templates";
+	case NVME_LM_ENSA_ENSMS:
+		return "; exported subsystems with migration";
+	default:
+		return "; exported subsystems";
+	}
+}
+
 static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 {
 	struct nvmevf_buf *buf = nvmevf_buf_alloc(NVME_IDENTIFY_DATA_SIZE);
@@ -685,6 +720,7 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 	nvmevf_hello_fill(&lm->hello, id, NVME_LM_IDENT_PF);
 	lm->hello.cmdset = lm->ops->cmdset;
 	lm->pf_hello = lm->hello;
+	lm->exports = nvmevf_exports(id);
 	ret = 0;
 out:
 	nvmevf_buf_put(buf);
@@ -810,6 +846,10 @@ static int nvmevf_take_target(struct nvmevf_lm *lm, const struct nvme_id_ctrl *i
 static int nvmevf_take_function(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
 	int ret;
+
+	lm->why_not = "this VF looks like a controller of an exported NVM subsystem";
+	if (nvmevf_hello_is_exported(&lm->hello, id))
+		return -EOPNOTSUPP;
 
 	if (!lm->listed) {
 		ret = nvmevf_take_target(lm, id);

@@ -239,6 +239,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 		   READ_ONCE(lm->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
 	seq_printf(seq, "identity: of the %s\n",
 		   READ_ONCE(lm->hello.ident) == NVME_LM_IDENT_VF ? "VF" : "PF");
+	seq_printf(seq, "exports: %s\n", *lm->exports ? lm->exports + strlen("; ") : "none");
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);

@@ -68,6 +68,25 @@ bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvm
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_sibling);
 
+/**
+ * nvmevf_hello_is_exported - whether a VF looks like a part of an exported subsystem
+ * @hello: what nvmevf_hello_fill() made of the PF's Identify Controller data
+ * @id: Identify Controller data of the VF
+ *
+ * Base Specification 2.4: such a controller shows what was configured for it. The
+ * template of the NVM Command Set fixes version and controller id.
+ *
+ * Context: Any.
+ * Return: true where the VF says that it is controller 0, by version 2.3, of another
+ * subsystem than the PF's.
+ */
+bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
+{
+	return le32_to_cpu(id->ver) == NVME_VS(2, 3, 0) && !id->cntlid &&
+	       strncmp(id->subnqn, hello->subnqn, sizeof(hello->subnqn));
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_exported);
+
 /* What must be the same on both sides: the guest has seen it */
 static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
 				 const struct nvme_lm_hello *own)

@@ -653,6 +653,26 @@ static void test_sibling(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
 }
 
+/* Version 2.3, controller 0 and another name: all three */
+static void test_exported(struct kunit *test)
+{
+	struct nvmevf_lm *lm = nvmevf_test_lm(test);
+	unsigned int i;
+	u8 *id;
+
+	for (i = 0; i < 8; i++) {
+		id = new_id(test);
+		if (i & 1)
+			put_unaligned_le32(0x00020300, id + 80);
+		if (i & 2)
+			put_unaligned_le16(0, id + 78);
+		if (i & 4)
+			id[768 + 27] = 'b';
+		KUNIT_EXPECT_EQ_MSG(test, nvmevf_hello_is_exported(&lm->pf_hello, (void *)id),
+				    i == 7, "%u", i);
+	}
+}
+
 /* A PF's limits are held against a PF's, and a VF's against a VF's */
 static void test_ident(struct kunit *test)
 {
@@ -706,6 +726,7 @@ static struct kunit_case hello_cases[] = {
 	KUNIT_CASE(test_format_bytes),
 	KUNIT_CASE(test_fill),
 	KUNIT_CASE(test_sibling),
+	KUNIT_CASE(test_exported),
 	KUNIT_CASE(test_ident),
 	{}
 };

@@ -845,11 +845,11 @@ static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *
 	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
 	only = nvmevf_io_queues_only(lm) ? "; I/O queues only" : "";
 	if (lm->track.why_not)
-		pci_info(vf->core.pdev, "migration by %s, controller %u%s; no DMA logging: %s\n",
-			 lm->ops->name, lm->cntlid, only, lm->track.why_not);
+		pci_info(vf->core.pdev, "migration by %s, controller %u%s; no DMA logging: %s%s\n",
+			 lm->ops->name, lm->cntlid, only, lm->track.why_not, lm->exports);
 	else
-		pci_info(vf->core.pdev, "migration by %s, controller %u%s%s\n", lm->ops->name,
-			 lm->cntlid, only, nvmevf_enable_logging(vf));
+		pci_info(vf->core.pdev, "migration by %s, controller %u%s%s%s\n", lm->ops->name,
+			 lm->cntlid, only, nvmevf_enable_logging(vf), lm->exports);
 }
 
 static int nvmevf_probe(struct pci_dev *pdev, const struct pci_device_id *id)

@@ -258,12 +258,13 @@ struct nvmevf_lm_ops {
  * @saved: what the vendor set's SAVE returned; kept until it is loaded back, or reset
  * @saved_len: bytes of state in @saved
  * @track: what the PF can track
+ * @exports: what the PF has of exported NVM subsystems, to end a line; "" is nothing
  * @hello: identity and limits for HELLO, complete but for the state's length
  * @pf_hello: the same as of the PF, for the source that sends that
  * @glance: for debugfs; has its own lock
  *
  * Constant after probe: @vf to @listed, @csvi, @csuuidi, @nuuid, @uuids, @track,
- * @pf_hello. The state mutex of the device protects the rest.
+ * @exports, @pf_hello. The state mutex of the device protects the rest.
  */
 struct nvmevf_lm {
 	struct pci_dev *vf;
@@ -285,6 +286,7 @@ struct nvmevf_lm {
 	struct nvmevf_buf *saved;
 	u32 saved_len;
 	struct nvmevf_track_limits track;
+	const char *exports;
 	struct nvme_lm_hello hello;
 	struct nvme_lm_hello pf_hello;
 	struct nvmevf_glance glance;
@@ -419,6 +421,7 @@ int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm);
 void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id,
 		       enum nvme_lm_ident ident);
 bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
+bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
 int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
 
 /**

@@ -22,8 +22,14 @@
 #define NVME_LM_ADMIN_MIGRATION_SEND	0x41
 #define NVME_LM_ADMIN_MIGRATION_RECEIVE	0x42
 
-/* Identify Controller OACS, Fig 312 */
+/* Identify Controller OACS, Fig 312; bit 12 came with Base Specification 2.4 */
 #define NVME_LM_OACS_HMLMS		BIT(11)
+#define NVME_LM_OACS_EXPORTS		BIT(12)
+
+/* Identify Controller ENSA, of the same: exported NVM subsystems */
+#define NVME_LM_ID_ENSA			404
+#define NVME_LM_ENSA_ENSTS		BIT(0)
+#define NVME_LM_ENSA_ENSMS		BIT(1)
 
 /* Identify CNS of the Supported Controller State Formats, Fig 310 */
 #define NVME_LM_CNS_STATE_FORMATS	0x20
@@ -67,6 +73,9 @@
 #define NVME_LM_SC_NOT_ENOUGH_RESOURCES	0x138
 #define NVME_LM_SC_SUSPENDED		0x139
 #define NVME_LM_SC_NOT_SUSPENDED	0x13a
+#define NVME_LM_SC_CONTROLLER_ACTIVE	0x142
+#define NVME_LM_SC_INVALID_ASSOCIATION	0x143
+#define NVME_LM_SC_INVALID_CONFIG_STATE	0x144
 
 /**
  * struct nvme_lm_state_formats - Identify CNS 20h, Fig 329

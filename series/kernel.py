@@ -245,8 +245,8 @@ F:	{DRIVER}/
         self.sources("migf.c", "main.c")
         self.edit(f"{DRIVER}/main.c",
                   (re.compile(r"/\* Returns what the log is told of it \*/\nstatic const char \*nvmevf_enable_logging\(.*?\n}\n\n", re.S), ""),
-                  (re.compile(r'controller %u%s\\n", lm->ops->name,\n(\s*)lm->cntlid, nvmevf_enable_logging\(vf\)\);'),
-                   r'controller %u\\n", lm->ops->name,\n\1lm->cntlid);'))
+                  (re.compile(r'controller %u%s%s%s\\n", lm->ops->name,\n(\s*)lm->cntlid, only, nvmevf_enable_logging\(vf\), lm->exports\);'),
+                   r'controller %u%s%s\\n", lm->ops->name,\n\1lm->cntlid, only, lm->exports);'))
 
         self.step("dirty")
         self.sources("dirty.c")

@@ -462,6 +462,45 @@ out:
 	unbind_both();
 }
 
+/* Detected and shown, and no more: the VF is migrated as ever. */
+static void test_exports(void)
+{
+	static const char *const what[] = {
+		"exported subsystems",
+		"exported subsystems with templates",
+		"exported subsystems with migration",
+		"exported subsystems with templates and migration",
+	};
+	const char *bdf = vf_bdf(tap_arg(), 1);
+	struct lm_pf *pf = pf_get(tap_arg());
+	char line[96];
+	unsigned int i;
+
+	if (!pf || !load_module())
+		return;
+	for (i = 0; i < ARRAY_SIZE(what) && !tap_failed(); i++) {
+		fault_clear(tap_arg());
+		if (!EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
+		    !fault_arm(tap_arg(), 0, lie_about(256, 0, 0x1000)) ||
+		    !fault_arm(tap_arg(), 1, lie_about(404, 0xff, i)))
+			return;
+		bind_finds(1, lm_cntlid(pf, 1));
+		snprintf(line, sizeof(line), "; %s", what[i]);
+		EXPECT_EQ(klog_count(bdf, line), 1, "'%s'", line);
+		expect_glance(bdf, "exports", what[i]);
+	}
+	/* the second byte means nothing without the first */
+	fault_clear(tap_arg());
+	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
+	fault_arm(tap_arg(), 0, lie_about(404, 0xff, 3));
+	bind_finds(1, lm_cntlid(pf, 1));
+	EXPECT_EQ(klog_count(bdf, "exported"), 0, "lines about what is not there");
+	expect_glance(bdf, "exports", "none");
+	fault_clear(tap_arg());
+	if (vf_open(&vf_a, tap_arg(), 1) && go(&vf_a, ST_STOP) && go(&vf_a, ST_RUNNING))
+		vf_check_usable(&vf_a);
+}
+
 /* ---- the module ---- */
 
 static int nvme_references(void)
@@ -506,6 +545,7 @@ const struct drv_test bind_tests[] = {
 	{ "bind: no list, VF of another subsystem", test_no_list_foreign, ON_BOTH },
 	{ "bind: no list, VF that nvme had", test_no_list_enabled, ON_BOTH },
 	{ "bind: what the VF says of itself", test_own_identity, ON_BOTH },
+	{ "bind: exported subsystems", test_exports, ON_TP },
 	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
 	{ "bind: io_queues_only, queues for a disabled VF", test_queues_disabled, ON_SPECIAL,

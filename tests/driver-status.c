@@ -252,6 +252,38 @@ static void test_probe(void)
 		vf_check_usable(&vf_a);
 }
 
+/* Status codes of exported subsystems, which no table of the kernel has, go by their names. */
+static void test_names(void)
+{
+	static const struct {
+		u32 status;
+		const char *line;
+	} names[] = {
+		{ 0x142, "NVMe status 0x142, Controller Active (" },
+		{ 0x143, "NVMe status 0x143, Invalid Exported Association (" },
+		{ 0x144, "NVMe status 0x144, Invalid Exported Configuration State (" },
+	};
+	struct vf *v = &vf_a;
+	struct lm_fault f;
+	unsigned int i;
+
+	if (!scene_open(v, tap_arg()))
+		return;
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		f = scene_fault(&scene_suspend, tap_arg(), LM_ACT_STATUS, 1);
+		f.arg = names[i].status;
+		klog_mark();
+		if (!fault_arm(tap_arg(), 0, f))
+			return;
+		refuse_set(v, ST_P2P, EIO);
+		EXPECT_EQ(klog_count(v->bdf, names[i].line), 1, "'%s'", names[i].line);
+		fault_clear(tap_arg());
+	}
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	vf_check_usable(v);
+}
+
 /* ---- a state of several transfers ---- */
 
 static struct lm_fault on_set(u8 act, u32 seqind, u32 mask)
@@ -374,6 +406,7 @@ const struct drv_test status_tests[] = {
 	{ "status: Resume", test_status, ON_BOTH, .scene = &scene_resume },
 	{ "status: sent again if the PF may not have got it", test_repeated, ON_BOTH },
 	{ "status: probe", test_probe, ON_BOTH },
+	{ "status: names", test_names, ON_BOTH },
 	{ "status: pieces that are written", test_set_pieces, ON_SPECIAL, SP_SMALL },
 	{ "status: pieces that are read", test_get_pieces, ON_SPECIAL, SP_SMALL },
 };

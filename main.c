@@ -483,10 +483,18 @@ static int nvmevf_read_enabled(struct nvmevf_device *vf, bool *enabled)
 	return ret;
 }
 
+/* A controller that is offline says that it failed, and so does one that did */
+static bool nvmevf_read_failed(struct nvmevf_device *vf)
+{
+	u32 csts;
+
+	return !nvmevf_read_reg(vf, NVME_REG_CSTS, &csts) && (csts & NVME_CSTS_CFS);
+}
+
 static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_mig_state new)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
-	bool enabled = true;
+	bool enabled = true, failed = false;
 	struct file *filp;
 	int ret;
 
@@ -498,8 +506,12 @@ static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_
 	if (ret && new == VFIO_DEVICE_STATE_RESUMING)
 		return ERR_PTR(ret);
 
+	if (new == VFIO_DEVICE_STATE_STOP_COPY)
+		failed = nvmevf_read_failed(vf);
+
 	if (mutex_lock_killable(&vf->state_mutex))
 		return ERR_PTR(-EINTR);
+	vf->failed = failed;
 	filp = nvmevf_walk_locked(vf, new, enabled);
 	mutex_unlock(&vf->state_mutex);
 	return filp;

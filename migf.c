@@ -457,6 +457,18 @@ static int nvmevf_save_check_locked(struct nvmevf_device *vf)
 	return -EIO;
 }
 
+/* No destination takes the state of an offline VF; without an answer the save tells */
+static int nvmevf_save_check_online_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_lm *lm = vf->lm;
+
+	if (nvmevf_lm_refresh(lm, NVMEVF_EXEC_KILLABLE) || lm->online)
+		return 0;
+
+	nvmevf_err(lm, "save refused: secondary controller %u is offline", lm->cntlid);
+	return -ENODEV;
+}
+
 /**
  * nvmevf_precopy_open_locked - begin a save of a VF that goes on
  * @vf: the device
@@ -473,6 +485,8 @@ struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf)
 	int ret;
 
 	ret = nvmevf_save_check_locked(vf);
+	if (!ret)
+		ret = nvmevf_save_check_online_locked(vf);
 	if (!ret)
 		ret = nvmevf_precopy_size_locked(vf, &len);
 	if (ret)
@@ -506,6 +520,14 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 {
 	struct nvmevf_lm *lm = vf->lm;
 	struct nvmevf_buf *buf;
+	int ret;
+
+	/* the VM waits: the list is asked for only where a register gives reason to */
+	if (vf->failed) {
+		ret = nvmevf_save_check_online_locked(vf);
+		if (ret)
+			return ERR_PTR(ret);
+	}
 
 	buf = lm->ops->save_begin(lm, total, NVMEVF_EXEC_KILLABLE);
 	if (!IS_ERR(buf))

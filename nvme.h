@@ -533,6 +533,7 @@ struct nvmevf_dirty {
  * @state_len: bytes of controller state last known
  * @data_size: size of its stream, never 0
  * @dirty: DMA logging
+ * @failed: CSTS.CFS was set before the request for a state that is under way
  * @stale: the reset at close was skipped: what the last user left is in the VF
  * @fence_lock: protects @fenced, together with the real command register
  * @fenced: bus mastering is off, but on for the user
@@ -551,6 +552,7 @@ struct nvmevf_device {
 	u64 state_len;
 	u64 data_size;
 	struct nvmevf_dirty dirty;
+	bool failed;
 	bool stale;
 	spinlock_t fence_lock;	/* protects fenced */
 	bool fenced;

@@ -806,6 +806,46 @@ static void test_offline(void)
 		vf_check_usable(v);
 }
 
+static bool take_offline(struct vf *v)
+{
+	struct lm_pf *pf = pf_get(v->pf);
+
+	return EXPECT_EQ(lm_virt_mgmt(pf, lm_cntlid(pf, v->vfn), 7, 0, 0), 0, "offline");
+}
+
+/* The log says which controller it is; the VF works once it is back. */
+static void refuse_save(struct vf *v, u32 state, const char *what)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "save refused: secondary controller %d is offline",
+		 lm_cntlid(pf_get(v->pf), v->vfn));
+	klog_mark();
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, state, NULL), -ENODEV, "%s", what);
+	EXPECT_EQ(klog_count(v->bdf, line), 1, "%s: '%s'", what, line);
+	vf_reset(v);
+	vf_close(v);
+	if (pf_provision(v->pf) && vf_open(v, v->pf, v->vfn))
+		vf_check_usable(v);
+}
+
+/* No destination would take it, and none could say why. */
+static void test_save_offline(void)
+{
+	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+	static const u32 from[] = { ST_PRE_COPY, ST_P2P, ST_STOP };
+	struct vf *v = &vf_a;
+	unsigned int i;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts))
+		return;
+	if (take_offline(v))
+		refuse_save(v, ST_PRE_COPY, "RUNNING -> PRE_COPY");
+	for (i = 0; i < ARRAY_SIZE(from) && !tap_failed(); i++)
+		if (go(v, from[i]) && take_offline(v))
+			refuse_save(v, ST_STOP_COPY, mig_state_name(from[i]));
+}
+
 const struct drv_test refuse_tests[] = {
 	{ "refused: garbage", test_garbage, ON_BOTH },
 	{ "refused: each field of HELLO", test_fields, ON_BOTH },
@@ -825,6 +865,7 @@ const struct drv_test refuse_tests[] = {
 	{ "refused: VF that ran", test_enabled, ON_BOTH },
 	{ "refused: VF with fewer queues", test_smaller_vf, ON_BOTH },
 	{ "refused: offline VF", test_offline, ON_BOTH },
+	{ "refused: save of an offline VF", test_save_offline, ON_BOTH },
 };
 
 const size_t nr_refuse_tests = ARRAY_SIZE(refuse_tests);

@@ -35,8 +35,8 @@ nvme-vfio-pci-test-y := \
 # define_trace.h includes trace.h from here
 CFLAGS_trace.o := -I$(src)
 
-# The PF is reached through nvme's private header
-nvme-include := -I$(if $(NVME_SRC),$(NVME_SRC),$(srctree)/drivers/nvme)
+# The PF is reached through nvme's private header; out of tree nvme-header makes one
+nvme-include := -I$(if $(NVME_HEADER),$(NVME_HEADER),$(srctree)/drivers/nvme)
 CFLAGS_layout.o := $(nvme-include)
 CFLAGS_nvme_pf.o := $(nvme-include)
 
@@ -51,10 +51,12 @@ KVER ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVER)/build
 NVME_MODULES ?= /lib/modules/$(KVER)/kernel/drivers/nvme/host
 
-# drivers/nvme of the very source that the kernel was built from; default: what is found in /usr/src
+# drivers/nvme of the very source that the kernel was built from, if that has no BTF
 NVME_SRC ?=
 
-.PHONY: help modules tools check-layout clean demo bench check check-debug vm setup static htmldocs series check-series
+NVME_HEADER := $(CURDIR)/.nvme
+
+.PHONY: help modules private-header tools clean demo bench check check-debug vm setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -63,7 +65,7 @@ help:
 	@echo 'make bench         what migrations cost with tracking by the device and without (debug kernel)'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
-	@echo '                   NVME_SRC=DIR: drivers/nvme of the source of that kernel'
+	@echo '                   NVME_SRC=DIR: drivers/nvme of its source, if it has no BTF'
 	@echo 'make tools         build nvme-lm-dump, which shows saved streams and controller states;'
 	@echo '                   more in tools/Makefile: install, check, fuzz'
 	@echo 'make static        checkpatch, sparse, W=1, kernel-doc, Sphinx and shellcheck'
@@ -72,24 +74,22 @@ help:
 	@echo 'make check-series  the same, and builds after each patch (first run: about 20 min)'
 	@echo 'make clean         remove what "make modules" and "make tools" built'
 
-modules:
-	@src=$$(./nvme-source '$(KVER)' '$(KDIR)' '$(CURDIR)/.nvme-source' '$(abspath $(NVME_SRC))') && \
-	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_NVME_VFIO_PCI=m NVME_SRC=$$src \
+modules: private-header
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_NVME_VFIO_PCI=m NVME_HEADER=$(NVME_HEADER) \
 		NVME_SRCVERSION=$$(modinfo -F srcversion $(firstword $(wildcard $(NVME_MODULES)/nvme.ko*)) 2>/dev/null) \
 		$(KBUILD_ARGS) modules
-	$(MAKE) check-layout
+
+# What is used of nvme's private header, for that kernel
+private-header:
+	@./nvme-header '$(KVER)' '$(KDIR)' '$(firstword $(wildcard $(NVME_MODULES)/nvme-core.ko*))' '$(NVME_HEADER)' '$(abspath $(NVME_SRC))'
 
 tools:
 	$(MAKE) -C tools all
 
-# The private structures as compiled here against those of nvme-core: the same, or no module
-check-layout:
-	@./check-layout nvme-vfio-pci.ko $(KDIR) $(firstword $(wildcard $(NVME_MODULES)/nvme-core.ko*))
-
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 	$(MAKE) -C tools clean
-	rm -rf .nvme-source
+	rm -rf $(NVME_HEADER)
 
 setup:
 	@vm/setup

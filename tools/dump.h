@@ -117,6 +117,7 @@ struct stream {
  * @is_stream: the input is a device stream, not a controller state
  * @stream: how far it was read
  * @state_offset: bytes of controller state that were read
+ * @state_len: bytes that it has by its header, 0 as long as that is not known
  * @cut_short: a controller state on its own ends too early
  * @records: the records, the first DUMP_RECORDS_MAX of them
  * @nr_records: how many there are
@@ -132,6 +133,7 @@ struct dump {
 	bool is_stream;
 	struct stream stream;
 	u64 state_offset;
+	u64 state_len;
 	bool cut_short;
 	struct record *records;
 	u64 nr_records;

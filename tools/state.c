@@ -34,6 +34,14 @@ struct queue_check {
 	u32 vectors;
 };
 
+/* nvme-cli writes as many dwords as the count that it sends, which is one less than it gets */
+static const char *why_short(const struct dump *d)
+{
+	if (!d->state_len || d->state_offset + sizeof(__le32) != d->state_len)
+		return "";
+	return "; the last dword is missing, as in what nvme lm migration-recv writes";
+}
+
 bool state_read(struct dump *d, void *buf, size_t len, const char *what)
 {
 	size_t got;
@@ -46,8 +54,8 @@ bool state_read(struct dump *d, void *buf, size_t len, const char *what)
 	if (got == len)
 		return true;
 	d->cut_short = true;
-	damage_at(d, d->in.offset, "the input ends within %s: found %zu bytes of the next %zu",
-		  what, got, len);
+	damage_at(d, d->in.offset, "the input ends within %s: found %zu bytes of the next %zu%s",
+		  what, got, len, why_short(d));
 	return false;
 }
 
@@ -513,7 +521,7 @@ static void take_state(struct dump *d)
 	}
 
 	print_header(&d->print, &h);
-	ok = check_header(d, &h);
+	ok = check_header(d, &h) && container_len(&h, &d->state_len);
 	if (ok)
 		take_parts(d, &h);
 	if (!d->is_stream && ok && !d->cut_short)

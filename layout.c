@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Is the running nvme the one whose private header this was built with?
+ * Is the running nvme the one whose private structures this was built with?
  * Not part of an upstream posting.
  */
 
@@ -24,9 +24,9 @@ static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
  * @pf: the PF
  * @dev: its child of class "nvme"
  *
- * The layout of struct nvme_ctrl is private to nvme. It was compared with that
- * of nvme-core when this was built; before a pointer from it is followed, see
- * that it is what it should be. Reads cannot fault.
+ * The layout of struct nvme_ctrl is private to nvme. When this was built it was
+ * that of nvme-core; before a pointer from it is followed, see that it is what
+ * it should be. Reads cannot fault.
  *
  * Context: Any.
  * Return: whether @dev is a controller whose admin queue can be used.

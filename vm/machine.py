@@ -56,7 +56,6 @@ class Machine:
         self.name = name
         self.base = base
         self.kernels = {s: self._read(f"kernel-{s}") for s in ("stable", "backports")}
-        self.sources = {s: self._read(f"source-{s}") for s in self.kernels}
 
     @staticmethod
     def _read(name):

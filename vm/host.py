@@ -33,7 +33,9 @@ import uuid
 
 VM = os.path.dirname(os.path.abspath(__file__))
 BOOT_TIMEOUT = 900
-KERNELS = ("stable", "backports", "debug")
+OWN_KERNELS = ("lts", "debug")      # built by vm/setup, the others are Debian's
+KERNELS = ("stable", "backports", *OWN_KERNELS)
+LOGGING_KERNELS = OWN_KERNELS       # Debian's cannot report what a device wrote
 PING = "nvmevm: ping"
 
 PROBLEM = re.compile(r"WARNING: |\bBUG\b|nobody cared|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
@@ -167,7 +169,7 @@ def properties(device, props):
 
 def modules_part(kernel):
     """The part of the set-up that is the driver for a kernel."""
-    return "debug-modules" if kernel == "debug" else "modules"
+    return f"{kernel}-modules" if kernel in OWN_KERNELS else "modules"
 
 
 def setup_host(kernel, *more):

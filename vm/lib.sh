@@ -106,7 +106,7 @@ key()
 	done | sha256sum | cut -c 1-12
 }
 
-# stage NAME DIR TEXT FUNCTION: make DIR by FUNCTION DIR.tmp unless it is there. One at a time for each NAME.
+# stage NAME DIR TEXT FUNCTION [ARGUMENT...]: make DIR by FUNCTION DIR.tmp ARGUMENT... unless it is there. One at a time for each NAME.
 stage()
 {
 	local name=$1 dir=$2 text=$3 func=$4 lock
@@ -122,7 +122,7 @@ stage()
 		rm -rf --one-file-system "$dir.tmp"
 		mkdir -p "$dir.tmp"
 		in_stage=$name
-		"$func" "$dir.tmp"
+		"$func" "$dir.tmp" "${@:5}"
 		in_stage=
 		mv -T "$dir.tmp" "$dir"
 	fi
@@ -161,6 +161,22 @@ in_tree()
 		exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 			LC_ALL=C.UTF-8 http_proxy="${http_proxy:-}" "$@"
 	' sh "$1" "$2" "${kernel_source:-}" "${@:3}"
+}
+
+# unpack_source DIR PACKAGE LOG: the kernel source of a linux-source package, the tree's or Debian's archive's
+unpack_source()
+{
+	local dir=$1 package=$2 log=$3 archive=$tree/usr/src/$2.tar.xz
+
+	if [ ! -e "$archive" ]; then
+		mkdir "$dir/deb"
+		logged "$log" in_tree "$tree" "$dir/deb" sh -ec "cd /mnt
+			apt-get -q -o APT::Sandbox::User=root download $package
+			dpkg-deb -x $package*.deb ." || return
+		archive=$dir/deb/usr/src/$package.tar.xz
+	fi
+	logged "$log" tar -xf "$archive" -C "$dir" --strip-components=1 || return
+	rm -rf "$dir/deb"
 }
 
 trap ended EXIT

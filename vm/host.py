@@ -5,7 +5,7 @@
     with Host("a", spec) as h:
         out = h.run_ok("nvme list")
 
-A host is one QEMU process without hardware virtualisation and with one CPU. It reports by
+A host is one QEMU process without hardware virtualisation. It has two CPUs, or one if guests run in it. It reports by
 events over a socket; nothing here polls. When the machine dies, whoever waits for it gets a
 HostError with the end of its console.
 """
@@ -87,7 +87,7 @@ class HostSpec:
     share: str = None               # directory that is /mnt/share in the host
     net: tuple = None               # ("listen" or "connect", path of a unix socket, "address/bits")
     memory: str = "4G"
-    cpus: int = 1
+    cpus: int = 2                   # 1 for a host that nests KVM: QEMU's emulation of that is not safe with more
     logs: str = None                # directory for console and kernel log; default: the work directory
     console: bool = False           # serial console on this terminal, for shell()
     args: list = dataclasses.field(default_factory=list)    # more arguments for QEMU
@@ -102,7 +102,7 @@ def one_host(share=None, kernel="stable", **fields):
 
 
 def host_specs(directory, shares, kernel="stable", size=512 << 20, **fields):
-    """Two hosts on shared media: a TP4159 PF and a vendor PF each, the same namespaces behind both, a network."""
+    """Two hosts for guests on shared media: a TP4159 PF and a vendor PF each, the same namespaces behind both, a network."""
     images = {}
     for name in ("S1", "S2"):
         images[name] = os.path.join(directory, f"shared-{name}.img")
@@ -111,7 +111,7 @@ def host_specs(directory, shares, kernel="stable", size=512 << 20, **fields):
     specs = []
     for n, share in enumerate(shares):
         pfs = [PF(lm, s, cntlid_base=n * 64, image=images[s], size=size) for lm, s in (("tp4159", "S1"), ("vendor", "S2"))]
-        specs.append(HostSpec(kernel, pfs, share, ("connect" if n else "listen", link, f"10.77.0.{n + 1}/24"), **fields))
+        specs.append(HostSpec(kernel, pfs, share, ("connect" if n else "listen", link, f"10.77.0.{n + 1}/24"), **{"cpus": 1, **fields}))
     return specs
 
 

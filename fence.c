@@ -11,8 +11,8 @@
  * to the command register is what it is from then on.
  */
 
-#include <linux/cleanup.h>
 #include <linux/pci.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/vfio_pci_core.h>
 
@@ -29,17 +29,13 @@ void nvmevf_fence_raise(struct nvmevf_device *vf)
 	struct pci_dev *pdev = vf->core.pdev;
 	u16 cmd;
 
-	guard(spinlock)(&vf->fence_lock);
-
-	if (vf->fenced)
-		return;
-
+	spin_lock(&vf->fence_lock);
 	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
-	if (PCI_POSSIBLE_ERROR(cmd) || !(cmd & PCI_COMMAND_MASTER))
-		return;
-
-	pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
-	vf->fenced = true;
+	if (!vf->fenced && !PCI_POSSIBLE_ERROR(cmd) && (cmd & PCI_COMMAND_MASTER)) {
+		pci_write_config_word(pdev, PCI_COMMAND, cmd & ~PCI_COMMAND_MASTER);
+		WRITE_ONCE(vf->fenced, true);
+	}
+	spin_unlock(&vf->fence_lock);
 }
 
 /**
@@ -53,14 +49,13 @@ void nvmevf_fence_lower(struct nvmevf_device *vf)
 	struct pci_dev *pdev = vf->core.pdev;
 	u16 cmd;
 
-	guard(spinlock)(&vf->fence_lock);
-
-	if (!vf->fenced)
-		return;
-
-	pci_read_config_word(pdev, PCI_COMMAND, &cmd);
-	pci_write_config_word(pdev, PCI_COMMAND, cmd | PCI_COMMAND_MASTER);
-	vf->fenced = false;
+	spin_lock(&vf->fence_lock);
+	if (vf->fenced) {
+		pci_read_config_word(pdev, PCI_COMMAND, &cmd);
+		pci_write_config_word(pdev, PCI_COMMAND, cmd | PCI_COMMAND_MASTER);
+		WRITE_ONCE(vf->fenced, false);
+	}
+	spin_unlock(&vf->fence_lock);
 }
 
 /**
@@ -71,15 +66,11 @@ void nvmevf_fence_lower(struct nvmevf_device *vf)
  */
 void nvmevf_fence_drop(struct nvmevf_device *vf)
 {
-	guard(spinlock)(&vf->fence_lock);
-	vf->fenced = false;
+	spin_lock(&vf->fence_lock);
+	WRITE_ONCE(vf->fenced, false);
+	spin_unlock(&vf->fence_lock);
 }
 
-static bool nvmevf_is_fenced(struct nvmevf_device *vf)
-{
-	guard(spinlock)(&vf->fence_lock);
-	return vf->fenced;
-}
 
 /* Where in a buffer the byte with the bit is that a config access covers, or -1 */
 static ssize_t nvmevf_command_at(loff_t pos, size_t count)
@@ -115,7 +106,7 @@ static int nvmevf_show_master(char __user *at)
 ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
 	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
-	bool fenced = nvmevf_is_fenced(vf);
+	bool fenced = READ_ONCE(vf->fenced);
 	loff_t pos = *ppos;
 	ssize_t ret, at;
 
@@ -124,7 +115,7 @@ ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t cou
 		return ret;
 
 	at = nvmevf_command_at(pos, ret);
-	if (at < 0 || !(fenced || nvmevf_is_fenced(vf)))
+	if (at < 0 || !(fenced || READ_ONCE(vf->fenced)))
 		return ret;
 
 	return nvmevf_show_master(buf + at) ? -EFAULT : ret;
@@ -138,11 +129,11 @@ static void nvmevf_fence_written(struct nvmevf_device *vf, u8 val)
 {
 	u16 cmd;
 
-	guard(spinlock)(&vf->fence_lock);
-
+	spin_lock(&vf->fence_lock);
 	pci_read_config_word(vf->core.pdev, PCI_COMMAND, &cmd);
 	if (!(val & PCI_COMMAND_MASTER) || (cmd & PCI_COMMAND_MASTER))
-		vf->fenced = false;
+		WRITE_ONCE(vf->fenced, false);
+	spin_unlock(&vf->fence_lock);
 }
 
 /**

@@ -378,7 +378,6 @@ static void nvmevf_req_free(struct nvmevf_req *req)
 	kfree(req);
 }
 
-
 static struct nvmevf_req **nvmevf_slot_of(struct nvmevf_ctrl *ctrl, const struct nvmevf_req *req)
 {
 	unsigned int i;
@@ -398,7 +397,7 @@ static void nvmevf_slot_release(struct nvmevf_ctrl *ctrl, const struct nvmevf_re
 	wake_up_all(&ctrl->wait);
 }
 
-/* It stopped a VF that runs for its owner again. The slot keeps others away until that is undone. */
+/* It stopped a VF that runs for its owner again: nothing else is sent until that is undone */
 static bool nvmevf_is_late_suspend(const struct nvmevf_req *req)
 {
 	return req->given_up && req->reset_since && !req->err &&
@@ -739,21 +738,21 @@ bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
 bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan)
 {
 	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	bool found = false;
 	unsigned int i;
 
-	guard(spinlock_irq)(&ctrl->lock);
-
-	for (i = 0; i < NVMEVF_SLOTS; i++) {
+	spin_lock_irq(&ctrl->lock);
+	for (i = 0; i < NVMEVF_SLOTS && !found; i++) {
 		const struct nvmevf_req *req = ctrl->slots[i];
 
-		if (!req || req->pf->vf_id != pf->vf_id || !nvmevf_is_orphan(req))
-			continue;
-		orphan->opcode = req->cmd.cmd.common.opcode;
-		orphan->sent = req->sent;
-		return true;
+		found = req && req->pf->vf_id == pf->vf_id && nvmevf_is_orphan(req);
+		if (found) {
+			orphan->opcode = req->cmd.cmd.common.opcode;
+			orphan->sent = req->sent;
+		}
 	}
-
-	return false;
+	spin_unlock_irq(&ctrl->lock);
+	return found;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_orphan);
 
@@ -860,8 +859,7 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 {
 	unsigned int i;
 
-	guard(spinlock_irq)(&ctrl->lock);
-
+	spin_lock_irq(&ctrl->lock);
 	for (i = 0; i < NVMEVF_SLOTS; i++) {
 		const struct nvmevf_req *req = ctrl->slots[i];
 
@@ -869,6 +867,7 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 			pci_warn(req->pf->vf, "opcode %#x is unanswered: the module waits for it\n",
 				 req->cmd.cmd.common.opcode);
 	}
+	spin_unlock_irq(&ctrl->lock);
 }
 
 /**

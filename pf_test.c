@@ -189,4 +189,5 @@ static struct kunit_suite pf_test_suite = {
 	.exit = pf_test_exit,
 	.test_cases = pf_test_cases,
 };
+
 kunit_test_suite(pf_test_suite);

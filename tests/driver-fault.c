@@ -547,7 +547,8 @@ const struct drv_test special_tests[] = {
 	{ "endless: PF reset", test_endless_pf_reset, ON_SPECIAL, SP_ENDLESS },
 	{ "endless: PF reset under it", test_endless_pf_reset_now, ON_SPECIAL, SP_ENDLESS },
 	{ "device: SAVE disables", test_save_disables, ON_SPECIAL, SP_DISABLES },
-	{ "device: no Suspend at CC.EN=0, which is taken as suspended", test_enabled_only, ON_SPECIAL, SP_ENABLED },
+	{ "device: no Suspend at CC.EN=0, which is taken as suspended", test_enabled_only,
+	  ON_SPECIAL, SP_ENABLED },
 };
 
 const size_t nr_fault_tests = ARRAY_SIZE(fault_tests);

@@ -91,11 +91,13 @@ static bool save_with_write(struct vf *v, struct stream *s)
 /* The block as another VF reads it. */
 static void check_block(struct vf *by, u8 byte, const char *when)
 {
-	memset(by->u.scratch, 0, UNVME_SCRATCH);
+	size_t len = BLOCKS * by->u.lba_size;
+	u8 *data = by->u.scratch;
+
+	memset(data, 0, UNVME_SCRATCH);
 	EXPECT_EQ(unvme_rw(&by->u, 1, false, LBA, BLOCKS), 0, "%s: read", when);
-	EXPECT(by->u.scratch[0] == byte && !memcmp(by->u.scratch, by->u.scratch + 1,
-						  BLOCKS * by->u.lba_size - 1),
-	       "%s: the block holds %#x, not %#x", when, by->u.scratch[0], byte);
+	EXPECT(data[0] == byte && !memcmp(data, data + 1, len - 1),
+	       "%s: the block holds %#x, not %#x", when, data[0], byte);
 }
 
 static bool start(struct stream *s)

@@ -326,8 +326,8 @@ static void test_killed(void)
 /* ---- the PF goes ---- */
 
 /*
- * What is harmless is sent again when the PF is live, and answered for a VF that the reset of the PF
- * has reset and taken offline.
+ * What is harmless is sent again when the PF is live, and answered for a VF that its reset has taken
+ * offline.
  */
 static int after_pf_reset(const struct scene *sc)
 {

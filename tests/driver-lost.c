@@ -151,8 +151,8 @@ static void test_activation_over(void)
 /* ---- resets of the PF ---- */
 
 /*
- * The last byte of a stream makes the device take it over; the PF is reset before that. Set is legal
- * for a VF that went offline with its PF: the device says that it took the state.
+ * The last byte of a stream makes the device take it over; the PF is reset before that. Set is
+ * legal for a VF that went offline with its PF: the device says that it took the state.
  */
 static void test_load(void)
 {

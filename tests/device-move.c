@@ -330,6 +330,7 @@ static void set_all(struct unvme *u)
 
 	EXPECT_EQ(unvme_set_features(u, 4, TEMP_OVER, NULL), 0, "over temperature");
 	EXPECT_EQ(unvme_set_features(u, 4, TEMP_UNDER | 1 << 20, NULL), 0, "under temperature");
+	EXPECT_EQ(unvme_set_features(u, 0x0a, 1, NULL), 0, "write atomicity");
 	EXPECT_EQ(unvme_set_features(u, 0x0b, EVENTS, NULL), 0, "event configuration");
 	memcpy(u->scratch, &stamp, sizeof(stamp));
 	EXPECT_EQ(unvme_set_features(u, 0x0e, 0, NULL), 0, "timestamp");
@@ -347,6 +348,8 @@ static void check_all(struct unvme *u, u32 queues)
 	EXPECT_EQ(val & 0xffff, TEMP_OVER, "over temperature");
 	EXPECT_EQ(unvme_get_features(u, 4, 1 << 20, &val), 0, "under temperature");
 	EXPECT_EQ(val & 0xffff, TEMP_UNDER, "under temperature");
+	EXPECT_EQ(unvme_get_features(u, 0x0a, 0, &val), 0, "write atomicity");
+	EXPECT_EQ(val, 1, "write atomicity");
 	EXPECT_EQ(unvme_get_features(u, 0x0b, 0, &val), 0, "event configuration");
 	EXPECT_EQ(val, EVENTS, "event configuration");
 	EXPECT_EQ(unvme_get_features(u, 0x0e, 0, NULL), 0, "timestamp");

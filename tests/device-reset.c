@@ -233,6 +233,7 @@ static void test_other_pf_reset(void)
 
 #define TEMP_OVER	0x0170
 #define TEMP_UNDER	0x0110
+#define NR_FEATURES	6
 
 /* Everything a guest can set. */
 static void dirty(struct unvme *u)
@@ -242,6 +243,7 @@ static void dirty(struct unvme *u)
 
 	EXPECT_EQ(unvme_set_features(u, 4, TEMP_OVER, NULL), 0, "over temperature");
 	EXPECT_EQ(unvme_set_features(u, 4, TEMP_UNDER | 1 << 20, NULL), 0, "under temperature");
+	EXPECT_EQ(unvme_set_features(u, 0x0a, 1, NULL), 0, "write atomicity");
 	EXPECT_EQ(unvme_set_features(u, 0x0b, 0x11f, NULL), 0, "event configuration");
 	memcpy(u->scratch, stamp, sizeof(stamp));
 	EXPECT_EQ(unvme_set_features(u, 0x0e, 0, NULL), 0, "timestamp");
@@ -262,18 +264,19 @@ static void read_features(struct unvme *u, u32 *f)
 	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* tells a set one from a fresh one */
 	EXPECT_EQ(unvme_get_features(u, 0x16, 0, NULL), 0, "host behavior");
 	memcpy(&f[4], u->scratch, sizeof(u32));
+	EXPECT_EQ(unvme_get_features(u, 0x0a, 0, &f[5]), 0, "write atomicity");
 }
 
 static void check_tenant(struct dut *d, const u32 *fresh)
 {
 	static const struct unvme_opts opts = { .irq = true };
-	u32 f[5];
+	u32 f[NR_FEATURES];
 	int i;
 
 	if (!dut_up(d, &opts))
 		return;
 	read_features(&d->u, f);
-	for (i = 0; i < 5; i++)
+	for (i = 0; i < NR_FEATURES; i++)
 		EXPECT_EQ(f[i], fresh[i], "feature value %d", i);
 	/* no queue is left, and their number can be chosen again */
 	EXPECT_EQ(unvme_set_features(&d->u, 7, 0x10001, NULL), 0, "number of queues");
@@ -297,7 +300,7 @@ static bool fresh_features(struct dut *d, u32 *fresh)
 static void test_tenant(void)
 {
 	struct dut *d = &dut_a;
-	u32 fresh[5];
+	u32 fresh[NR_FEATURES];
 
 	if (!fresh_features(&dut_b, fresh) || !dut_start(d, tap_arg(), 3, 2))
 		return;
@@ -318,7 +321,7 @@ static void test_loaded_tenant(void)
 	struct quiet quiet;
 	struct lm_state st, after;
 	struct lm_view v;
-	u32 fresh[5];
+	u32 fresh[NR_FEATURES];
 
 	if (!fresh_features(d, fresh) || !dut_start(s, tap_arg(), 3, 2))
 		return;

@@ -374,7 +374,7 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
 
     /* the transfer itself may have hit a register of the target */
     suspended = suspended && lm->run == NVME_LM_SUSPENDED;
-    req->cqe.result = cpu_to_le32(suspended);
+    req->cqe.result = cpu_to_le32(suspended && n->params.lm.csup);
     trace_pci_nvme_lm_get(target->cntlid, csvi, csuuidi, off, len, size,
                           suspended);
     return NVME_SUCCESS;

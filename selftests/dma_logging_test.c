@@ -310,7 +310,7 @@ static bool is_cq(const struct logged *l, unsigned int page)
 	const struct unvme *u = &l->m.u;
 	unsigned int q;
 
-	for (q = 0; q <= opts.queues; q++)
+	for (q = 0; q <= u->opts.queues; q++)
 		if (p + PAGE > (u8 *)u->cqs[q].ring &&
 		    p < (u8 *)u->cqs[q].ring + u->cqs[q].depth * sizeof(struct nvme_cqe))
 			return true;
@@ -337,7 +337,7 @@ static void submit_read(struct __test_metadata *_metadata, struct logged *l, u64
 {
 	struct unvme *u = &l->m.u;
 	u32 most = min(u->mdts, 32 * PAGE) / u->lba_size;
-	u16 q = 1 + mig_rnd(&l->seed) % opts.queues;
+	u16 q = 1 + mig_rnd(&l->seed) % u->opts.queues;
 	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = u->nsid };
 	u32 blocks = 1 + mig_rnd(&l->seed) % most;
 	size_t len = (size_t)blocks * u->lba_size;
@@ -375,7 +375,7 @@ static void device_writes(struct __test_metadata *_metadata, struct logged *l)
 		submit_read(_metadata, l, lists[i]);
 	}
 	identify(_metadata, l);
-	for (q = 1; q <= opts.queues; q++)
+	for (q = 1; q <= l->m.u.opts.queues; q++)
 		ASSERT_EQ(0, unvme_drain(&l->m.u, q, 0));
 }
 

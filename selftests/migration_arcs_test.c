@@ -29,7 +29,7 @@ static const struct unvme_opts two_queues = { .queues = 2, .irq = true };
 static void check_io(struct __test_metadata *_metadata, struct unvme *u)
 {
 	EXPECT_EQ(0, unvme_rw(u, 1, true, 8, 8));
-	EXPECT_EQ(0, unvme_rw(u, 2, false, 8, 8));
+	EXPECT_EQ(0, unvme_rw(u, u->opts.queues, false, 8, 8));
 	EXPECT_EQ(0, unvme_identify(u, 1, 0, 0));
 }
 

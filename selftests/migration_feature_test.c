@@ -86,7 +86,7 @@ MIG_TEST(plain, s11_usable)
 		if (!mig_start(_metadata, &self->m, &opts))
 			return;
 		EXPECT_EQ(0, unvme_rw(u, 1, true, 8, 8));
-		EXPECT_EQ(0, unvme_rw(u, 2, false, 8, 8));
+		EXPECT_EQ(0, unvme_rw(u, u->opts.queues, false, 8, 8));
 		unvme_check_idle(u, 0);
 		EXPECT_EQ(0, u->faults);
 		unvme_fini(u);

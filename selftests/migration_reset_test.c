@@ -814,7 +814,7 @@ MIG_TEST(reset, s90_unmapped_while_stopped)
 	ASSERT_SET(&m->dev, ST_RUNNING);
 	if (m->nvme) {
 		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
-		EXPECT_EQ(0, unvme_rw(&m->u, 2, false, 0, 8));
+		EXPECT_EQ(0, unvme_rw(&m->u, m->u.opts.queues, false, 0, 8));
 	}
 }
 

@@ -109,13 +109,18 @@ MIG_TEST(resume, s59_any_write_size)
 	}
 }
 
-/* Give bytes of which the last 50 cannot be read; returns how many of the good ones were taken. */
-static size_t give(struct __test_metadata *_metadata, int fd, const u8 *data, size_t len, u8 *bad)
+/*
+ * Give up to 50 bytes that follow, and what follows them as bytes that cannot be read; returns how
+ * many of the good ones were taken. Nothing is beyond the end of the stream: that is another error.
+ */
+static size_t give(struct __test_metadata *_metadata, int fd, const struct stream *s, size_t at,
+		   u8 *bad)
 {
+	size_t len = min(50ul, s->size - at), unreadable = min(50ul, s->size - at - len);
 	ssize_t n;
 
-	memcpy(bad - len, data, len);
-	n = write(fd, bad - len, len + 50);
+	memcpy(bad - len, s->data + at, len);
+	n = write(fd, bad - len, len + unreadable);
 	if (n < 0) {
 		EXPECT_EQ(EFAULT, errno);
 		return 0;
@@ -136,8 +141,8 @@ MIG_TEST(resume, s59_write_faults)
 
 	fd = ASSERT_OPEN(d, ST_RESUMING);
 	while (at < s->size && __test_passed(_metadata)) {
-		EXPECT_ERRNO(EFAULT, write(fd, bad, 100));
-		at += give(_metadata, fd, s->data + at, min(50ul, s->size - at), bad);
+		EXPECT_ERRNO(EFAULT, write(fd, bad, min(100ul, s->size - at)));
+		at += give(_metadata, fd, s, at, bad);
 		len = min(stream_step(s, 300), s->size - at);
 		EXPECT_EQ(len, write(fd, s->data + at, len));
 		at += len;
@@ -578,6 +583,7 @@ MIG_TEST(resume, s68_given_up)
 /* Its own old state is not what is left when the new one did not come. */
 MIG_TEST(resume, s70_old_state_is_gone)
 {
+	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH };
 	struct mig *m = &self->m;
 	struct vdev *d = &m->dev;
 	struct quiet quiet;
@@ -586,11 +592,11 @@ MIG_TEST(resume, s70_old_state_is_gone)
 	mig_expect_usable(_metadata, m, d);
 	ASSERT_SET(d, ST_STOP);
 	/* work that was there when it was stopped */
-	if (m->u.dev)
-		unvme_submit(&m->u, 1, &(struct nvme_sqe){ .opcode = NVME_IO_FLUSH, .nsid = 1 },
-			     NULL, NULL);
-	if (m->u.dev)
+	if (m->u.dev) {
+		flush.nsid = m->u.nsid;
+		unvme_submit(&m->u, 1, &flush, NULL, NULL);
 		ASSERT_EQ(0, quiet_start(&quiet, &m->u));
+	}
 	fd = ASSERT_OPEN(d, ST_RESUMING);
 	/* incomplete, or refused before that */
 	write_all(fd, self->s.data, self->s.size - 1);

@@ -34,7 +34,6 @@ FIXTURE_TEARDOWN(nvme)
 		vdev_close(&self->other);
 }
 
-static const struct nvme_sqe flush_cmd = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
 static const struct nvme_sqe features_cmd = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
 
 /* done() that counts in an unsigned int */
@@ -45,6 +44,13 @@ static void count_done(struct unvme *u, struct unvme_cmd *c)
 	if (unvme_status(c))
 		unvme_fault(u, "status %#x", unvme_status(c));
 	(*n)++;
+}
+
+static struct unvme_cmd *submit_flush(struct unvme *u, u16 q, unsigned int *done)
+{
+	struct nvme_sqe sqe = { .opcode = NVME_IO_FLUSH, .nsid = u->nsid };
+
+	return unvme_submit(u, q, &sqe, count_done, done);
 }
 
 /* An asynchronous event request that notes how often and with what it ended */
@@ -80,7 +86,7 @@ static void check_usable(struct __test_metadata *_metadata, struct mig *m)
 	vdev_bus_master(&m->dev, true);
 	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &opts));
 	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 8, 8));
-	EXPECT_EQ(0, unvme_rw(&m->u, 2, false, 8, 8));
+	EXPECT_EQ(0, unvme_rw(&m->u, m->u.opts.queues, false, 8, 8));
 	unvme_check_idle(&m->u, 0);
 }
 
@@ -313,7 +319,7 @@ MIG_TEST(nvme, s21_s69_waiting_commands_are_executed_once)
 		return;
 	ASSERT_SET(d, ST_STOP);
 	for (i = 0; i < 20; i++)
-		ASSERT_NE(NULL, unvme_submit(u, 1 + i % 2, &flush_cmd, count_done, &io));
+		ASSERT_NE(NULL, submit_flush(u, 1 + i % u->opts.queues, &io));
 	for (i = 0; i < 3; i++)
 		ASSERT_NE(NULL, unvme_submit(u, 0, &features_cmd, count_done, &admin));
 	ASSERT_EQ(0, mig_save(d, &s));
@@ -328,7 +334,7 @@ MIG_TEST(nvme, s21_s69_waiting_commands_are_executed_once)
 	drain_all(_metadata, u);
 	EXPECT_EQ(20, io);
 	EXPECT_EQ(3, admin);
-	EXPECT_EQ(0, unvme_rw(u, 2, true, 0, 8));
+	EXPECT_EQ(0, unvme_rw(u, u->opts.queues, true, 0, 8));
 	EXPECT_EQ(0, unvme_rw(u, 1, false, 0, 8));
 	unvme_check_idle(u, 0);
 	stream_free(&s);
@@ -371,10 +377,10 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	    !mig_start(_metadata, &self->m, &opts))
 		return;
 	for (i = 0; i < 20; i++)
-		EXPECT_EQ(0, unvme_rw(u, 1 + i % 3, true, i * 8, 8));
+		EXPECT_EQ(0, unvme_rw(u, 1 + i % u->opts.queues, true, i * 8, 8));
 	ASSERT_SET(d, ST_STOP);
 	for (i = 0; i < 6; i++)
-		unvme_submit(u, 1 + i % 3, &flush_cmd, count_done, &io);
+		submit_flush(u, 1 + i % u->opts.queues, &io);
 	ASSERT_EQ(0, mig_save(d, &s));
 	memory = malloc_assert(a->used);
 	memcpy(memory, a->va, a->used);
@@ -384,7 +390,8 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	ASSERT_EQ(0, vdev_unmap(to));
 	fd = ASSERT_OPEN(to, ST_RESUMING);
 	vdev_irqs(to, u->evfds, u->nr_vectors);
-	vdev_mask_vector(to, 1, true);
+	if (u->nr_vectors)
+		vdev_mask_vector(to, u->nr_vectors - 1, true);
 	read_owned(to, &before);
 	EXPECT_EQ(0, stream_write(fd, &s, 0));
 	close(fd);
@@ -398,14 +405,15 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	ASSERT_EQ(0, vdev_map(to, a));
 	memcpy(a->va, memory, a->used);
 	free(memory);
-	vdev_mask_vector(to, 1, false);
+	if (u->nr_vectors)
+		vdev_mask_vector(to, u->nr_vectors - 1, false);
 	vdev_bus_master(to, true);
 	unvme_move(u, to);
 	ASSERT_SET(to, ST_RUNNING);
 	drain_all(_metadata, u);
 	EXPECT_EQ(6, io);
 	for (i = 0; i < 20; i++)
-		EXPECT_EQ(0, unvme_rw(u, 1 + i % 3, false, i * 8, 8));
+		EXPECT_EQ(0, unvme_rw(u, 1 + i % u->opts.queues, false, i * 8, 8));
 	stream_free(&s);
 }
 
@@ -501,8 +509,8 @@ static void check_doorbells(struct __test_metadata *_metadata, struct mig *m, u3
 	struct quiet quiet;
 
 	ASSERT_SET(&m->dev, state);
-	unvme_submit(&m->u, 1, &flush_cmd, count_done, &io);
-	unvme_submit(&m->u, 2, &flush_cmd, count_done, &io);
+	submit_flush(&m->u, 1, &io);
+	submit_flush(&m->u, m->u.opts.queues, &io);
 	unvme_submit(&m->u, 0, &features_cmd, count_done, &admin);
 	ASSERT_EQ(0, quiet_start(&quiet, &m->u));
 	EXPECT_EQ(NVME_CSTS_RDY, vdev_read32(&m->dev, NVME_REG_CSTS));
@@ -539,8 +547,8 @@ MIG_TEST(nvme, s74_doorbells_move)
 	    !mig_start(_metadata, &self->m, &opts))
 		return;
 	ASSERT_SET(d, quiesced(&self->m));
-	unvme_submit(u, 1, &flush_cmd, count_done, &io);
-	unvme_submit(u, 2, &flush_cmd, count_done, &io);
+	submit_flush(u, 1, &io);
+	submit_flush(u, u->opts.queues, &io);
 	unvme_submit(u, 0, &features_cmd, count_done, &admin);
 	ASSERT_SET(d, ST_STOP);
 	transfer(_metadata, u, d, to);
@@ -581,9 +589,10 @@ MIG_TEST(nvme, s75_masked_interrupt_comes_once_after_it)
 	if (!mig_start(_metadata, &self->m, &opts))
 		return;
 	v = u->cqs[1].vector;
-	ASSERT_LT(0, v);
+	if (v <= 0)
+		SKIP(return, "device has no vector for an I/O queue alone");
 	vdev_mask_vector(d, v, true);
-	ASSERT_NE(NULL, unvme_submit(u, 1, &flush_cmd, count_done, &io));
+	ASSERT_NE(NULL, submit_flush(u, 1, &io));
 	ASSERT_EQ(0, unvme_wait_for(u, is_posted, &arg, UNVME_TIMEOUT_MS));
 	ASSERT_SET(d, ST_STOP);
 	EXPECT_EQ(0, fired(u->evfds[v]));
@@ -607,8 +616,8 @@ MIG_TEST(nvme, s75_vectors_set_up_while_stopped)
 		return;
 	ASSERT_SET(d, ST_STOP);
 	vdev_irqs(d, NULL, 0);
-	unvme_submit(u, 1, &flush_cmd, count_done, &io);
-	unvme_submit(u, 2, &flush_cmd, count_done, &io);
+	submit_flush(u, 1, &io);
+	submit_flush(u, u->opts.queues, &io);
 	vdev_irqs(d, u->evfds, u->nr_vectors);
 	for (i = 0; i < u->nr_vectors; i++)
 		EXPECT_EQ(0, fired(u->evfds[i]));

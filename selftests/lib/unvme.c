@@ -701,7 +701,12 @@ static int identify_all(struct unvme *u)
 	memcpy(u->id_ctrl, u->scratch, PAGE);
 	u->mdts = u->id_ctrl[77] ? PAGE << u->id_ctrl[77] : UNVME_SCRATCH;
 
-	u->nsid = 1;
+	st = unvme_identify(u, 2, 0, 0);
+	if (st)
+		return st;
+	memcpy(&u->nsid, u->scratch, sizeof(u->nsid));
+	if (!u->nsid)
+		return -ENODEV;
 	st = unvme_identify(u, 0, u->nsid, 0);
 	if (st)
 		return st;
@@ -711,21 +716,28 @@ static int identify_all(struct unvme *u)
 	return 0;
 }
 
+/* OACS bit 8 */
+static bool offers_dbbuf(const struct unvme *u)
+{
+	return u->id_ctrl[257] & 1;
+}
+
 static int create_pairs(struct unvme *u)
 {
 	unsigned int id;
-	u32 granted;
+	u16 granted[2];		/* SQs and CQs, 0's based */
+	u32 result;
 	int st;
 
 	if (!u->opts.queues)
 		return 0;
 	if (u->opts.queues >= UNVME_MAX_QUEUES)
 		return -EINVAL;
-	st = unvme_set_features(u, 7, (u->opts.queues - 1) * 0x10001, &granted);
+	st = unvme_set_features(u, 7, (u->opts.queues - 1) * 0x10001, &result);
 	if (st)
 		return st;
-	if ((granted & 0xffff) + 1 < u->opts.queues || (granted >> 16) + 1 < u->opts.queues)
-		return -ENOSPC;
+	memcpy(granted, &result, sizeof(granted));
+	u->opts.queues = min(u->opts.queues, min(granted[0], granted[1]) + 1u);
 	for (id = 1; id <= u->opts.queues && !st; id++) {
 		int vector = UNVME_POLLED;
 
@@ -750,7 +762,7 @@ int unvme_init(struct unvme *u, struct vdev *d, struct arena *a, const struct un
 	}
 	if (!st && o->dbbuf) {
 		step = "shadow doorbells";
-		st = unvme_dbbuf(u);
+		st = offers_dbbuf(u) ? unvme_dbbuf(u) : -EOPNOTSUPP;
 	}
 	if (!st) {
 		step = "queues";

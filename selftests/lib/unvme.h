@@ -148,6 +148,7 @@ struct unvme_sq {
 
 struct unvme_opts {
 	unsigned int queues;	/* I/O queue pairs to create, ids from 1; 0 for none */
+				/* afterwards: as many of them as the controller grants */
 	unsigned int depth;	/* entries of SQ and CQ; 0: 64 */
 	unsigned int admin_depth;	/* 0: 32 */
 	bool irq;		/* MSI-X with eventfds, else polled */
@@ -171,7 +172,7 @@ struct unvme {
 	u8 *id_ctrl;		/* Identify Controller as first read, in the arena */
 	u8 *scratch;		/* 128 KiB in the arena for data of exec calls */
 	u64 *scratch_list;	/* PRP list page for it */
-	u32 nsid;
+	u32 nsid;		/* the first active namespace */
 	u64 nsze;
 	u32 lba_size;
 	u32 mdts;		/* bytes */
@@ -188,7 +189,7 @@ struct unvme {
  * @a: memory for everything
  * @o: what is wanted
  *
- * Return: 0 or -errno; a message is printed.
+ * Return: 0 or -errno; a message is printed. -EOPNOTSUPP: no shadow doorbells there.
  */
 int unvme_init(struct unvme *u, struct vdev *d, struct arena *a, const struct unvme_opts *o);
 

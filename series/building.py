@@ -72,14 +72,20 @@ class Sources:
         return changed
 
 
-def build(name, directory, source, patches, commands, complaints):
-    """Build after each patch what COMMANDS(changed, all so far) says, (title, shell command) each; COMPLAINTS(output) are faults."""
+def build(name, directory, source, patches, commands, complaints, last=False):
+    """Build after each patch what COMMANDS(changed, all so far) says, (title, shell command) each; COMPLAINTS(output) are faults.
+
+    With LAST only after the last one.
+    """
     ok = True
     seen = set()
     with Sources(directory, source, patches) as sources:
         for patch in patches:
             changed = sources.apply(patch)
             seen.update(changed)
+            if last and patch != patches[-1]:
+                continue
+            changed = seen if last else changed
             wrong, titles, start = [], [], time.monotonic()
             for title, command in commands(changed, seen, patch == patches[-1]):
                 titles.append(title)

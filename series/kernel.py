@@ -317,7 +317,7 @@ k -j"$(nproc)" %(targets)s
 """
 
 
-def build(tree, patches):
+def build(tree, patches, last=False):
     """After each patch the modules, whose symbols are looked up, and the objects to be built in; with their patch the selftests."""
     directory = part("series-kernel")
 
@@ -334,4 +334,4 @@ def build(tree, patches):
         return [line for line in output.splitlines()
                 if re.search(rf"(?:{DRIVER}/\S*|{HOST}/pf\.c|nvme-pf\.h):\d+|modpost.*nvme.vfio|(?i:warning:).*nvme.vfio", line)]
 
-    return building.build(version(tree), directory, tree, patches, commands, complaints)
+    return building.build(version(tree), directory, tree, patches, commands, complaints, last)

@@ -133,7 +133,7 @@ done
 """
 
 
-def build(tree, patches):
+def build(tree, patches, last=False):
     """The program after each patch, and what no patch has added to it yet."""
     directory = part("series-qemu")
 
@@ -146,4 +146,4 @@ def build(tree, patches):
     def complaints(output):
         return [line for line in output.splitlines() if "warning:" in line or "error:" in line]
 
-    return building.build(version(tree), directory, tree, patches, commands, complaints)
+    return building.build(version(tree), directory, tree, patches, commands, complaints, last)

@@ -129,12 +129,9 @@ static size_t give(struct __test_metadata *_metadata, int fd, const struct strea
 	return n;
 }
 
-/* Writes that fault take in nothing that was not there, and good ones go on behind. */
-MIG_TEST(resume, s59_write_faults)
+static void check_write_faults(struct __test_metadata *_metadata, struct vdev *d,
+			       const struct stream *s, size_t step, u8 *bad)
 {
-	struct stream *s = &self->s;
-	struct vdev *d = &self->m.dev;
-	u8 *bad = mig_page_at_edge(_metadata) + getpagesize();
 	size_t at = 0, len;
 	struct stream back;
 	int fd;
@@ -143,7 +140,7 @@ MIG_TEST(resume, s59_write_faults)
 	while (at < s->size && __test_passed(_metadata)) {
 		EXPECT_ERRNO(EFAULT, write(fd, bad, min(100ul, s->size - at)));
 		at += give(_metadata, fd, s, at, bad);
-		len = min(stream_step(s, 300), s->size - at);
+		len = min(stream_step(s, step), s->size - at);
 		EXPECT_EQ(len, write(fd, s->data + at, len));
 		at += len;
 	}
@@ -152,6 +149,20 @@ MIG_TEST(resume, s59_write_faults)
 	ASSERT_EQ(0, mig_save(d, &back));
 	EXPECT_TRUE(stream_same(s, &back));
 	stream_free(&back);
+	EXPECT_RESET(d);
+}
+
+/*
+ * Writes that fault take in nothing that was not there, and good ones go on behind; with several
+ * distances between them, so that they come at all distances from the end.
+ */
+MIG_TEST(resume, s59_write_faults)
+{
+	u8 *bad = mig_page_at_edge(_metadata) + getpagesize();
+	size_t step;
+
+	for (step = 300; step < 400 && __test_passed(_metadata); step += 12)
+		check_write_faults(_metadata, &self->m.dev, &self->s, step, bad);
 }
 
 /* SET has to fail, and neither load nor run anything. */

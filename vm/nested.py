@@ -50,7 +50,9 @@ class Setting:
     args: tuple = ()                # more arguments
     reboot: bool = False            # a guest that resets itself goes on
     capabilities: tuple = ()        # of the migration
-    parameters: dict = dataclasses.field(default_factory=dict)
+    limits: dict = dataclasses.field(default_factory=lambda: SWIFTLY)   # of bandwidth and downtime; none: QEMU's defaults
+    parameters: dict = dataclasses.field(default_factory=dict)          # more of the migration's parameters
+    incoming: str = f"tcp:0.0.0.0:{PORT}"                               # from where a waiting one gets the guest
 
 
 def filtered(what):
@@ -88,8 +90,8 @@ class Nested:
         self.qmp("qmp_capabilities",
                  ("migrate-set-capabilities", {"capabilities": [{"capability": name, "state": True}
                                                                 for name in ("events", *setting.capabilities)]}),
-                 ("migrate-set-parameters", {**SWIFTLY, **setting.parameters}),
-                 *([("migrate-incoming", {"uri": f"tcp:0.0.0.0:{PORT}", "exit-on-error": False})] if self.waits else []))
+                 ("migrate-set-parameters", {**setting.limits, **setting.parameters}),
+                 *([("migrate-incoming", {"uri": setting.incoming, "exit-on-error": False})] if self.waits else []))
 
     def argv(self):
         """Debian's QEMU; both sides the same but for the console's file."""

@@ -236,12 +236,26 @@ bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode)
 
 /* What the commands have in common */
 
+/* Whether the same command may succeed once something else has happened */
+static bool nvme_lm_transient(uint16_t status)
+{
+    switch (status) {
+    case NVME_CMD_SEQ_ERROR:
+    case NVME_LM_NOT_ENOUGH_RESOURCES:
+    case NVME_LM_CTRL_SUSPENDED:
+    case NVME_LM_CTRL_NOT_SUSPENDED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
                         const NvmeLmWhy *why)
 {
     trace_pci_nvme_lm_refused(target ? target->cntlid : 0xffff, opcode, status,
                               why->what, why->got, why->want);
-    return status | NVME_DNR;
+    return nvme_lm_transient(status) ? status : status | NVME_DNR;
 }
 
 uint64_t nvme_lm_max_transfer(NvmeCtrl *n)

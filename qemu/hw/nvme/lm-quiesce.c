@@ -178,6 +178,7 @@ void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
     target->lm->run = NVME_LM_SUSPENDED;
     target->lm->mmc = mmc;
     target->lm->irq_owed = false;
+    nvme_lm_image_drop(target->lm);
 
     if (msix_present(pci)) {
         for (i = 0; i < pci->msix_entries_nr; i++) {

@@ -328,19 +328,6 @@ static void nvme_lm_build_vs(NvmeCtrl *n, GByteArray *out)
     memcpy(out->data + at, vs, sizeof(*vs));
 }
 
-static bool nvme_lm_any_held(NvmeCtrl *n)
-{
-    unsigned i;
-
-    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
-        if (n->cq[i] && !QTAILQ_EMPTY(&n->cq[i]->req_list)) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
 static bool nvme_lm_zoned(NvmeCtrl *n)
 {
     unsigned nsid;
@@ -367,13 +354,8 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
     GByteArray *out;
     size_t len;
 
-    nvme_lm_image_drop(n->lm);
+    g_clear_pointer(&n->lm->image[csvi][csuuidi], g_bytes_unref);
 
-    if (suspended && csvi && !csuuidi && nvme_lm_any_held(n)) {
-        *why = (NvmeLmWhy) { "get: completions held by a full queue need the "
-                             "vendor part", 0, 1 };
-        return NVME_CMD_SEQ_ERROR;
-    }
     if (csuuidi && nvme_lm_zoned(n)) {
         *why = (NvmeLmWhy) { "get: zoned namespaces cannot move", 1, 0 };
         return NVME_INVALID_FIELD;
@@ -392,9 +374,7 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
     hdr.vss[0] = cpu_to_le64((out->len - len) / 4);
     memcpy(out->data, &hdr, sizeof(hdr));
 
-    n->lm->image = g_byte_array_free_to_bytes(out);
-    n->lm->image_csvi = csvi;
-    n->lm->image_csuuidi = csuuidi;
+    n->lm->image[csvi][csuuidi] = g_byte_array_free_to_bytes(out);
     return NVME_SUCCESS;
 }
 

@@ -39,7 +39,7 @@ static uint16_t nvme_lm_vendor_query(NvmeCtrl *target, NvmeRequest *req,
         return status;
     }
 
-    req->cqe.result = cpu_to_le32(g_bytes_get_size(target->lm->image));
+    req->cqe.result = cpu_to_le32(g_bytes_get_size(target->lm->image[1][1]));
     return NVME_SUCCESS;
 }
 
@@ -56,16 +56,16 @@ static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
         return NVME_CMD_SEQ_ERROR;
     }
 
-    image = lm->image ? g_bytes_ref(lm->image) : NULL;
+    image = lm->image[1][1] ? g_bytes_ref(lm->image[1][1]) : NULL;
     status = nvme_lm_freeze_image(target, 1, 1, why);
     if (status) {
         return status;
     }
 
     /* the host's buffer has the size that QUERY_DATA_SIZE told */
-    if (!image || g_bytes_get_size(image) == g_bytes_get_size(lm->image)) {
+    if (!image || g_bytes_get_size(image) == g_bytes_get_size(lm->image[1][1])) {
         g_clear_pointer(&image, g_bytes_unref);
-        image = g_bytes_ref(lm->image);
+        image = g_bytes_ref(lm->image[1][1]);
     }
 
     size = g_bytes_get_size(image);

@@ -39,8 +39,6 @@ enum NvmeLmStype {
 #define NVME_LM_SEQ_LAST    0x2
 #define NVME_LM_SEQ_ONLY    (NVME_LM_SEQ_FIRST | NVME_LM_SEQ_LAST)
 
-#define NVME_LM_NV          1
-
 /*
  * A state has a record for each completion that a full queue holds back, and
  * it is collected in memory: that is 1 GiB for so many entries of all queues.
@@ -295,7 +293,13 @@ bool nvme_lm_has_io_queues(NvmeCtrl *n)
 
 void nvme_lm_image_drop(NvmeLm *lm)
 {
-    g_clear_pointer(&lm->image, g_bytes_unref);
+    unsigned i, j;
+
+    for (i = 0; i <= NVME_LM_NV; i++) {
+        for (j = 0; j <= NVME_LM_NUUID; j++) {
+            g_clear_pointer(&lm->image[i][j], g_bytes_unref);
+        }
+    }
 }
 
 void nvme_lm_load_drop(NvmeLm *lm)
@@ -361,15 +365,14 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
         return NVME_INVALID_FIELD;
     }
 
-    if (!off || !lm->image || lm->image_csvi != csvi ||
-        lm->image_csuuidi != csuuidi) {
+    if (!off || !lm->image[csvi][csuuidi]) {
         status = nvme_lm_freeze_image(target, csvi, csuuidi, why);
         if (status) {
             return status;
         }
     }
 
-    image = g_bytes_ref(lm->image);
+    image = g_bytes_ref(lm->image[csvi][csuuidi]);
     size = g_bytes_get_size(image);
     if (off > size) {
         *why = (NvmeLmWhy) { "get: offset beyond the state", off, size };

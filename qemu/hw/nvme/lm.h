@@ -41,6 +41,8 @@ enum NvmeLmOpcode {
 };
 
 #define NVME_LM_CNS_STATE_FORMATS   0x20
+#define NVME_LM_NV                  1
+#define NVME_LM_NUUID               1
 #define NVME_LM_OACS_HMLMS          (1 << 11)
 #define NVME_LM_VF_DEVICE_ID        0x1457
 
@@ -258,10 +260,11 @@ struct NvmeLm {
     int64_t frozen_ms;                      /* a state has no running clock */
     QTAILQ_HEAD(, NvmeLmWaiter) waiters;
 
-    /* what Get returns in pieces, frozen by the piece at offset 0 */
-    GBytes *image;
-    uint8_t image_csvi;
-    uint8_t image_csuuidi;
+    /*
+     * What Get returns in pieces, frozen by the piece at offset 0: an image for
+     * each pair of CSVI and CSUUIDI
+     */
+    GBytes *image[NVME_LM_NV + 1][NVME_LM_NUUID + 1];
 
     /* what Set has brought so far */
     GByteArray *load;

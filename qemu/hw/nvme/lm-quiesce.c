@@ -156,7 +156,9 @@ static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
 {
     NvmeLmWaiter *w;
 
-    w = qemu_aio_get(&nvme_lm_waiter_info, NULL, nvme_misc_cb, req);
+    w = qemu_aio_get(&nvme_lm_waiter_info, NULL,
+                     req->cmd.opcode == NVME_LM_VS_SAVE_DATA ?
+                     nvme_lm_vendor_drained : nvme_misc_cb, req);
     w->req = req;
     w->mmc = mmc;
     w->target = target;
@@ -190,7 +192,6 @@ void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
 void nvme_lm_drained(NvmeCtrl *n)
 {
     NvmeLm *lm = n->lm;
-    NvmeLmWaiter *w, *next;
 
     if (!nvme_lm_quiesced(n)) {
         return;
@@ -200,8 +201,9 @@ void nvme_lm_drained(NvmeCtrl *n)
     nvme_lm_freeze(lm->mmc, n);
     trace_pci_nvme_lm_suspended(n->cntlid);
 
-    QTAILQ_FOREACH_SAFE(w, &lm->waiters, entry, next) {
-        nvme_lm_waiter_end(w, NVME_SUCCESS);
+    /* the end of a SAVE_DATA may end the others */
+    while (!QTAILQ_EMPTY(&lm->waiters)) {
+        nvme_lm_waiter_end(QTAILQ_FIRST(&lm->waiters), NVME_SUCCESS);
     }
 }
 

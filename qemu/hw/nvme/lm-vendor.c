@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "hw/pci/pcie_sriov.h"
 
 #include "lm.h"
@@ -34,50 +35,74 @@ static uint16_t nvme_lm_vendor_query(NvmeCtrl *target, NvmeRequest *req,
                                      NvmeLmWhy *why)
 {
     uint16_t status = nvme_lm_freeze_image(target, 1, 1, why);
+    NvmeLm *lm = target->lm;
 
     if (status) {
         return status;
     }
 
-    req->cqe.result = cpu_to_le32(g_bytes_get_size(target->lm->image[1][1]));
+    lm->size_told = g_bytes_get_size(lm->image[1][1]);
+    req->cqe.result = cpu_to_le32(lm->size_told);
     return NVME_SUCCESS;
 }
 
-static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
-                                    NvmeRequest *req, NvmeLmWhy *why)
+/*
+ * The state as it is, or as it was at the last QUERY_DATA_SIZE if an event has
+ * made it larger since then: SAVE_DATA has no length, so the host's buffer has
+ * the size that was told.
+ */
+static GBytes *nvme_lm_vendor_image(NvmeCtrl *target, uint16_t *status,
+                                    NvmeLmWhy *why)
 {
-    NvmeLm *lm = target->lm;
     g_autoptr(GBytes) image = NULL;
-    uint16_t status;
-    size_t size;
-
-    if (lm->run != NVME_LM_SUSPENDED) {
-        *why = (NvmeLmWhy) { "save: not suspended", 0, 1 };
-        return NVME_CMD_SEQ_ERROR;
-    }
+    NvmeLm *lm = target->lm;
 
     image = lm->image[1][1] ? g_bytes_ref(lm->image[1][1]) : NULL;
-    status = nvme_lm_freeze_image(target, 1, 1, why);
-    if (status) {
-        return status;
+    *status = nvme_lm_freeze_image(target, 1, 1, why);
+    if (*status) {
+        return NULL;
     }
 
-    /* the host's buffer has the size that QUERY_DATA_SIZE told */
-    if (!image || g_bytes_get_size(image) == g_bytes_get_size(lm->image[1][1])) {
+    if (!image || g_bytes_get_size(lm->image[1][1]) <= lm->size_told) {
         g_clear_pointer(&image, g_bytes_unref);
         image = g_bytes_ref(lm->image[1][1]);
     }
 
+    return g_steal_pointer(&image);
+}
+
+static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
+                                              NvmeRequest *req, NvmeLmWhy *why)
+{
+    NvmeLm *lm = target->lm;
+    g_autoptr(GBytes) image = NULL;
+    g_autofree uint8_t *buf = NULL;
+    uint16_t status;
+    size_t size;
+
+    image = nvme_lm_vendor_image(target, &status, why);
+    if (status) {
+        return status;
+    }
+
     size = g_bytes_get_size(image);
-    if (size > nvme_lm_max_transfer(n)) {
-        *why = (NvmeLmWhy) { "save: state is longer than MDTS allows", size,
-                             nvme_lm_max_transfer(n) };
+    if (size > lm->size_told) {
+        *why = (NvmeLmWhy) { "save: state is larger than the host was told",
+                             size, lm->size_told };
+        return NVME_LM_NOT_ENOUGH_RESOURCES;
+    }
+    if (lm->size_told > nvme_lm_max_transfer(n)) {
+        *why = (NvmeLmWhy) { "save: state is longer than MDTS allows",
+                             lm->size_told, nvme_lm_max_transfer(n) };
         return NVME_INVALID_FIELD;
     }
 
-    status = nvme_c2h(n, (void *)g_bytes_get_data(image, NULL), size, req);
+    /* the PRPs are those of the size that was told, not of a smaller one */
+    buf = g_malloc0(lm->size_told);
+    memcpy(buf, g_bytes_get_data(image, NULL), size);
+    status = nvme_c2h(n, buf, lm->size_told, req);
     if (status) {
-        *why = (NvmeLmWhy) { "save: data transfer", size, 0 };
+        *why = (NvmeLmWhy) { "save: data transfer", lm->size_told, 0 };
         return status;
     }
 
@@ -89,6 +114,59 @@ static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
     }
 
     return NVME_SUCCESS;
+}
+
+/* A VF that SAVE_DATA itself suspended runs again if nothing was saved. */
+static void nvme_lm_vendor_save_failed(NvmeCtrl *target)
+{
+    if (target->lm->run == NVME_LM_SUSPENDED &&
+        QTAILQ_EMPTY(&target->lm->waiters)) {
+        nvme_lm_release(target);
+    }
+}
+
+/* The end of a SAVE_DATA that waited for its VF to drain */
+void nvme_lm_vendor_drained(void *opaque, int ret)
+{
+    NvmeRequest *req = opaque;
+    NvmeCtrl *n = nvme_ctrl(req);
+    NvmeCtrl *target;
+    NvmeLmWhy why = {};
+    uint16_t status;
+
+    if (!ret) {
+        target = nvme_lm_vendor_target(n, le32_to_cpu(req->cmd.cdw10));
+        status = nvme_lm_vendor_save_suspended(n, target, req, &why);
+        if (status) {
+            req->status = nvme_lm_refuse(target, req->cmd.opcode, status,
+                                         &why);
+            nvme_lm_vendor_save_failed(target);
+        }
+    }
+
+    nvme_misc_cb(req, ret);
+}
+
+static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
+                                    NvmeRequest *req, NvmeLmWhy *why)
+{
+    uint16_t status;
+
+    if (target->lm->run == NVME_LM_SUSPENDED) {
+        return nvme_lm_vendor_save_suspended(n, target, req, why);
+    }
+
+    status = nvme_lm_suspend(n, target, req, NVME_CMD_SEQ_ERROR);
+    if (status) {
+        return status;
+    }
+
+    status = nvme_lm_vendor_save_suspended(n, target, req, why);
+    if (status) {
+        nvme_lm_vendor_save_failed(target);
+    }
+
+    return status;
 }
 
 /*
@@ -126,13 +204,13 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
     if (!nvme_lm_parse_header(buf, size, max, true, true, &total, why)) {
         return NVME_INVALID_FIELD;
     }
-    if (size != total) {
+    if (size < total || !buffer_is_zero(buf + total, size - total)) {
         *why = (NvmeLmWhy) { "load: size is not that of the state", size,
                              total };
         return NVME_INVALID_FIELD;
     }
 
-    status = nvme_lm_commit(target, buf, size, true, why);
+    status = nvme_lm_commit(target, buf, total, true, why);
     if (status) {
         return status;
     }

@@ -855,6 +855,7 @@ void nvme_lm_target_reset(NvmeCtrl *n, bool function)
     nvme_lm_load_drop(lm);
     lm->load_begun = false;
     lm->save_disabled = false;
+    lm->size_told = 0;
     nvme_lm_scrub(n, function);
     nvme_lm_track_target_reset(n);
     nvme_lm_end_run(n);

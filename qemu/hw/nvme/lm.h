@@ -278,6 +278,7 @@ struct NvmeLm {
     bool irq_owed;                          /* resumed with MSI-X disabled */
     bool wc_off;                            /* this controller's choice */
     bool save_disabled;                     /* by the vendor set's SAVE */
+    uint32_t size_told;                     /* by QUERY_DATA_SIZE */
 };
 
 extern const PropertyInfo nvme_lm_prop_mode;
@@ -336,6 +337,7 @@ void nvme_lm_disable(NvmeCtrl *n);
 
 /* lm-vendor.c */
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
+void nvme_lm_vendor_drained(void *opaque, int ret);
 
 /* lm-track.c */
 bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);

@@ -713,8 +713,8 @@ uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
 
 /*
  * Volatile write cache. The block layer has one switch per namespace, which
- * all controllers share: it is off while at least one of them wants it off,
- * and each controller reads back what it chose itself.
+ * all controllers share: it is off if it was configured so, and while at least
+ * one of them wants it off. Each controller reads back what it chose itself.
  */
 static bool nvme_lm_wc_off_wanted(NvmeSubsystem *subsys, uint32_t nsid)
 {
@@ -733,7 +733,6 @@ static bool nvme_lm_wc_off_wanted(NvmeSubsystem *subsys, uint32_t nsid)
 
 void nvme_lm_wc_choose(NvmeCtrl *n, bool off)
 {
-    bool was_off = n->lm->wc_off;
     NvmeNamespace *ns;
     int i;
 
@@ -741,13 +740,9 @@ void nvme_lm_wc_choose(NvmeCtrl *n, bool off)
 
     for (i = 1; i <= NVME_MAX_NAMESPACES; i++) {
         ns = nvme_ns(n, i);
-        if (!ns) {
-            continue;
-        }
-        if (nvme_lm_wc_off_wanted(n->subsys, i)) {
-            blk_set_enable_write_cache(ns->blkconf.blk, false);
-        } else if (was_off) {
-            blk_set_enable_write_cache(ns->blkconf.blk, true);
+        if (ns) {
+            blk_set_enable_write_cache(ns->blkconf.blk, ns->wce &&
+                                       !nvme_lm_wc_off_wanted(n->subsys, i));
         }
     }
 }
@@ -760,9 +755,10 @@ bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled)
         return enabled && !n->lm->wc_off;
     }
 
-    /* off, but not by this controller */
+    /* off, but neither by this controller nor by the configuration */
     for (i = 1; i <= NVME_MAX_NAMESPACES; i++) {
-        if (nvme_ns(n, i) && nvme_lm_wc_off_wanted(n->subsys, i)) {
+        if (nvme_ns(n, i) && nvme_ns(n, i)->wce &&
+            nvme_lm_wc_off_wanted(n->subsys, i)) {
             return true;
         }
     }

@@ -58,14 +58,16 @@ static uint32_t nvme_lm_crc(const void *data, size_t len)
     return crc32c(0xffffffff, data, len);
 }
 
-static void nvme_lm_describe_ns(NvmeNamespace *ns, NvmeLmVsNs *d)
+static void nvme_lm_describe_ns(NvmeCtrl *n, NvmeNamespace *ns, NvmeLmVsNs *d)
 {
+    uint32_t nsid = ns->params.nsid;
+
     *d = (NvmeLmVsNs) {
-        .nsid = cpu_to_le32(ns->params.nsid),
+        .nsid = cpu_to_le32(nsid),
         .csi = ns->csi,
         .nsze = ns->id_ns.nsze,
         .eui64 = cpu_to_le64(ns->params.eui64),
-        .err_rec = cpu_to_le32(ns->features.err_rec),
+        .err_rec = cpu_to_le32(n->features.err_rec[nsid]),
         .id_crc = cpu_to_le32(nvme_lm_crc(&ns->id_ns, sizeof(ns->id_ns)) ^
                               nvme_lm_crc(&ns->id_ns_nvm,
                                           sizeof(ns->id_ns_nvm))),
@@ -246,7 +248,7 @@ static unsigned nvme_lm_build_ns(NvmeCtrl *n, GByteArray *out)
 
     for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
         if (nvme_lm_has_ns(n, nsid, enabled)) {
-            nvme_lm_describe_ns(nvme_subsys_ns(n->subsys, nsid), &d);
+            nvme_lm_describe_ns(n, nvme_subsys_ns(n->subsys, nsid), &d);
             nvme_lm_append(out, &d, sizeof(d));
             count++;
         }
@@ -835,7 +837,7 @@ static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
 
     CHECK(nvme_lm_has_ns(n, nsid, false), why, "namespace missing", 0, nsid);
 
-    nvme_lm_describe_ns(ns, &own);
+    nvme_lm_describe_ns(n, ns, &own);
     CHECK(own.csi == want->csi && own.csi == NVME_CSI_NVM, why,
           "namespace: command set", want->csi, own.csi);
     CHECK(!memcmp(own.uuid, want->uuid, sizeof(own.uuid)), why,
@@ -851,8 +853,6 @@ static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
           own.flbas);
     CHECK(own.nmic == want->nmic, why, "namespace: sharing", want->nmic,
           own.nmic);
-    CHECK(own.err_rec == want->err_rec, why, "namespace: error recovery",
-          le32_to_cpu(want->err_rec), le32_to_cpu(own.err_rec));
     CHECK(own.id_crc == want->id_crc, why, "namespace: Identify data",
           le32_to_cpu(want->id_crc), le32_to_cpu(own.id_crc));
     return true;
@@ -1151,6 +1151,17 @@ static void nvme_lm_apply_namespaces(NvmeCtrl *n, const NvmeLmImage *img)
     nvme_update_dsm_limits(n, NULL);
 }
 
+static void nvme_lm_apply_err_rec(NvmeCtrl *n, const NvmeLmImage *img)
+{
+    unsigned i;
+
+    memset(n->features.err_rec, 0, sizeof(n->features.err_rec));
+    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
+        n->features.err_rec[le32_to_cpu(img->ns[i].nsid)] =
+            le32_to_cpu(img->ns[i].err_rec);
+    }
+}
+
 static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
 {
     const NvmeLmVs *vs = img->vs;
@@ -1167,6 +1178,7 @@ static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
         }
         nvme_lm_apply_registers(n, vs);
         nvme_lm_apply_features(n, vs);
+        nvme_lm_apply_err_rec(n, img);
     }
 
     nvme_lm_apply_io_queues(n, img);

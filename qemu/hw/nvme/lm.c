@@ -824,6 +824,7 @@ static void nvme_lm_scrub(NvmeCtrl *n, bool function)
     n->features.temp_thresh_low = 0;
     n->features.async_config = 0;
     memset(&n->features.hbs, 0, sizeof(n->features.hbs));
+    memset(n->features.err_rec, 0, sizeof(n->features.err_rec));
     bitmap_zero(n->changed_nsids, NVME_CHANGED_NSID_SIZE);
     n->irq_status = 0;
     n->cq_pending = 0;

@@ -555,6 +555,9 @@ static bool nvme_lm_parse_enabled(const NvmeLmVs *vs, const NvmeLmImage *img,
         return nvme_lm_parse_admin(vs, why);
     }
 
+    CHECK(buffer_is_zero(&vs->sq_addr, offsetof(NvmeLmVs, dbbuf_dbs) -
+                         offsetof(NvmeLmVs, sq_addr)), why,
+          "admin queues without their flag", flags, NVME_LM_VS_ADMIN);
     CHECK(!NVME_CSTS_RDY(csts), why, "CSTS.RDY without admin queues", csts, 0);
     CHECK(NVME_CC_EN(cc) == NVME_CSTS_CFS(csts), why,
           NVME_CC_EN(cc) ? "CC.EN without admin queues"

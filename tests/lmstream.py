@@ -102,7 +102,7 @@ FIXED_FIELDS = {
     "magic": (0, "8s"), "revision": (8, "<H"), "fixed_len": (10, "<H"), "len": (12, "<I"), "flags": (16, "<I"),
     "nr_ns": (20, "<H"), "nr_aer": (22, "<H"), "nr_event": (24, "<H"), "rsvd26": (26, "<H"), "nr_held": (28, "<I"),
     "cap": (32, "<Q"), "bar_size": (40, "<Q"), "vs": (48, "<I"), "effects_crc": (52, "<I"), "queue_pairs": (56, "<H"),
-    "vectors": (58, "<H"), "events_max": (60, "<I"), "vsl": (64, "B"), "zasl": (65, "B"), "rsvd66": (66, "6s"),
+    "vectors": (58, "<H"), "events_max": (60, "<I"), "vsl": (64, "B"), "zasl": (65, "B"), "logs": (66, "B"), "rsvd67": (67, "5s"),
     "cc": (72, "<I"), "csts": (76, "<I"), "aqa": (80, "<I"), "intms": (84, "<I"), "asq": (88, "<Q"), "acq": (96, "<Q"),
     "cmbmsc": (104, "<Q"), "sq_addr": (112, "<Q"), "cq_addr": (120, "<Q"), "sq_size": (128, "<H"), "sq_head": (130, "<H"),
     "sq_tail": (132, "<H"), "page_shift": (134, "<H"), "cq_size": (136, "<H"), "cq_head": (138, "<H"), "cq_tail": (140, "<H"),
@@ -112,6 +112,7 @@ FIXED_FIELDS = {
     "host_behavior": (256, "512s"), "identify": (768, "4096s"),
 }
 FIXED_LEN = 4864
+REVISION = 2
 
 
 def identify(**values):
@@ -119,8 +120,8 @@ def identify(**values):
                    "subnqn": (768, "256s")}, 4096, values)
 
 
-def namespace(nsid, nsze, uid=bytes(16), nguid=bytes(16), eui64=0, err_rec=0, crc=0, flbas=0, dps=0, nmic=0, pif=0):
-    return struct.pack("<IB3xQ16s16sQIIBBBBI", nsid, 0, nsze, uid, nguid, eui64, err_rec, crc, flbas, dps, nmic, pif, 0)
+def namespace(nsid, nsze, uid=bytes(16), nguid=bytes(16), eui64=0, err_rec=0, crc=0, flbas=0, dps=0, nmic=0, pif=0, attr=0, ind_crc=0):
+    return struct.pack("<IBB2xQ16s16sQIIBBBBI", nsid, 0, attr, nsze, uid, nguid, eui64, err_rec, crc, flbas, dps, nmic, pif, ind_crc)
 
 
 def held(sqid, cid, status, dw0, dw1):
@@ -128,13 +129,16 @@ def held(sqid, cid, status, dw0, dw1):
 
 
 def emulated(values, namespaces=(), aers=(), events=(), helds=()):
-    """The vendor specific part of the emulated device."""
+    """The vendor specific part of the emulated device; "appended" are bytes that a later revision has in its fixed part."""
+    values = dict(values)
+    appended = values.pop("appended", b"")
     arrays = b"".join(namespaces) + b"".join(struct.pack("<H", a) for a in aers) + bytes(len(aers) % 2 * 2)
     arrays += b"".join(bytes([*e, 0]) for e in events) + b"".join(helds)
     counts = {"nr_ns": len(namespaces), "nr_aer": len(aers), "nr_event": len(events), "nr_held": len(helds)}
-    fixed = packed(FIXED_FIELDS, FIXED_LEN, {"magic": b"NVMEVFST", "revision": 1, "fixed_len": FIXED_LEN,
-                                             "len": FIXED_LEN + len(arrays)} | counts | values)
-    return fixed + arrays
+    fixed_len = FIXED_LEN + len(appended)
+    fixed = packed(FIXED_FIELDS, FIXED_LEN, {"magic": b"NVMEVFST", "revision": REVISION, "fixed_len": fixed_len,
+                                             "len": fixed_len + len(arrays)} | counts | values)
+    return fixed + appended + arrays
 
 
 class Wrong(Exception):
@@ -171,11 +175,14 @@ def check_nvme(part):
 
 def check_emulated(part, suspended, sqids, queues):
     f = {name: struct.unpack_from(form, part, at)[0] for name, (at, form) in FIXED_FIELDS.items()}
-    want(f["magic"] == b"NVMEVFST" and f["revision"] == 1 and f["fixed_len"] == FIXED_LEN and f["len"] == len(part), "layout")
-    size = FIXED_LEN + 72 * f["nr_ns"] + (2 * f["nr_aer"] + 3) // 4 * 4 + 4 * f["nr_event"] + 16 * f["nr_held"]
+    first, fixed_len = f["revision"] == 1, f["fixed_len"]
+    want(f["magic"] == b"NVMEVFST" and 0 < f["revision"] <= REVISION and f["len"] == len(part), "layout")
+    want(fixed_len == FIXED_LEN or not first and fixed_len > FIXED_LEN and fixed_len % 4 == 0, "length of the fixed part")
+    size = fixed_len + 72 * f["nr_ns"] + (2 * f["nr_aer"] + 3) // 4 * 4 + 4 * f["nr_event"] + 16 * f["nr_held"]
     want(size == len(part), "counts")
     want(not f["flags"] & ~0xff and f["flags"] & 1 == suspended, "flags")
-    want(not f["rsvd26"] and not any(f["rsvd66"] + f["rsvd184"] + f["rsvd232"] + f["identify"][78:80]), "reserved")
+    want(not f["rsvd26"] and not any(f["rsvd67"] + f["rsvd184"] + f["rsvd232"]), "reserved")
+    want(f["logs"] <= (not first) and struct.unpack_from("<H", f["identify"], 78)[0] <= (0 if first else 0xffef), "revision")
     want(f["flags"] & 8 or not f["doorbells"] | f["eventidx"], "shadow doorbells")
     want(f["flags"] & 2 or not queues, "queues without admin queues")
     if f["flags"] & 2:
@@ -184,14 +191,17 @@ def check_emulated(part, suspended, sqids, queues):
             want(2 <= f[q + "_size"] <= 4096 and max(f[q + "_head"], f[q + "_tail"]) < f[q + "_size"], q)
         addresses = f["sq_addr"] | f["cq_addr"] | f["doorbells"] | f["eventidx"]
         want(addresses % (1 << f["page_shift"]) == 0, "addresses")
-    check_arrays(f, part[FIXED_LEN:], sqids)
+    else:
+        want(not any(part[112:143]), "admin queues without their flag")
+    check_arrays(f, part[fixed_len:], sqids)
 
 
 def check_arrays(f, data, sqids):
     nsids = []
     for i in range(f["nr_ns"]):
         ns = data[72 * i:72 * i + 72]
-        want(not any(ns[4:8] + ns[68:]), "namespace")
+        want(not any(ns[4:5] + ns[6:8]) and ns[5] <= (f["revision"] > 1), "namespace")
+        want(f["revision"] > 1 or not any(ns[68:]), "namespace of revision 1")
         nsids.append(struct.unpack_from("<I", ns)[0])
     want(nsids == sorted(set(nsids) - {0}), "NSIDs")
     data = data[72 * f["nr_ns"] + 2 * f["nr_aer"]:]

@@ -58,6 +58,7 @@ static void print_limits(struct print *p, const struct emulated_fixed *f)
 	print_number(p, "events_max", le32_to_cpu(f->events_max));
 	print_number(p, "vsl", f->vsl);
 	print_number(p, "zasl", f->zasl);
+	print_hex(p, "log_pages", f->logs, 2);
 	print_close(p);
 }
 
@@ -124,6 +125,7 @@ static void print_identify(struct print *p, const u8 *id)
 	print_chars(p, "sn", (const char *)id + EMULATED_ID_SN, 20);
 	print_chars(p, "mn", (const char *)id + EMULATED_ID_MN, 40);
 	print_chars(p, "fr", (const char *)id + EMULATED_ID_FR, 8);
+	print_number(p, "cntlid", get_le16(id + EMULATED_ID_CNTLID));
 	print_chars(p, "subnqn", (const char *)id + EMULATED_ID_SUBNQN, 256);
 	print_close(p);
 }
@@ -144,7 +146,8 @@ static u64 wanted_len(const struct emulated_fixed *f)
 {
 	u64 aers = le16_to_cpu(f->nr_aers);
 
-	return sizeof(*f) + le16_to_cpu(f->nr_namespaces) * sizeof(struct emulated_namespace) +
+	return le16_to_cpu(f->fixed_len) +
+	       le16_to_cpu(f->nr_namespaces) * sizeof(struct emulated_namespace) +
 	       (aers + aers % 2) * sizeof(__le16) +
 	       le16_to_cpu(f->nr_events) * sizeof(struct emulated_event) +
 	       (u64)le32_to_cpu(f->nr_held) * sizeof(struct emulated_held);
@@ -153,13 +156,26 @@ static u64 wanted_len(const struct emulated_fixed *f)
 static void check_fixed_reserved(struct dump *d, u64 at, const struct emulated_fixed *f)
 {
 	check_reserved(d, AT(at, rsvd26), f->rsvd26, sizeof(f->rsvd26), WHAT);
-	check_reserved(d, AT(at, rsvd66), f->rsvd66, sizeof(f->rsvd66), WHAT);
+	check_reserved(d, AT(at, rsvd67), f->rsvd67, sizeof(f->rsvd67), WHAT);
 	check_reserved(d, AT(at, rsvd184), f->rsvd184, sizeof(f->rsvd184), WHAT);
 	check_reserved(d, AT(at, rsvd232), f->rsvd232, sizeof(f->rsvd232), WHAT);
-	if (get_le16(f->identify + EMULATED_ID_CNTLID))
+}
+
+/* What revision 1 does not have is 0 there */
+static void check_revision(struct dump *d, u64 at, const struct emulated_fixed *f)
+{
+	bool first = le16_to_cpu(f->revision) == 1;
+	u16 cntlid = get_le16(f->identify + EMULATED_ID_CNTLID);
+	u16 cntlid_max = first ? 0 : EMULATED_CNTLID_MAX;
+	u8 logs = first ? 0 : EMULATED_LOG_C0;
+
+	if (f->logs & ~logs)
+		damage_in_state(d, AT(at, logs), "log pages: found %#x, expected %u at most",
+				f->logs, logs);
+	if (cntlid > cntlid_max)
 		damage_in_state(d, AT(at, identify) + EMULATED_ID_CNTLID,
-				"CNTLID in Identify Controller: found %u, expected 0",
-				get_le16(f->identify + EMULATED_ID_CNTLID));
+				"CNTLID in Identify Controller: found %u, expected %u at most",
+				cntlid, cntlid_max);
 }
 
 /* Both parts are captured at once, and what is captured is the VF of HELLO */
@@ -261,70 +277,95 @@ static void check_fixed(struct dump *d, u64 at, const struct emulated_fixed *f, 
 				"addresses of shadow doorbells: found them without their flag");
 	if (flags & EMULATED_ADMIN_QUEUES)
 		check_admin_queues(d, at, f);
+	else if (!is_zero(&f->sq_addr, offsetof(struct emulated_fixed, events_masked) -
+			  offsetof(struct emulated_fixed, sq_addr)))
+		damage_in_state(d, AT(at, sq_addr), "admin queues: found them without their flag");
 	check_fixed_reserved(d, at, f);
+	check_revision(d, at, f);
 }
 
 /* Whether the fields are where they are expected */
 static bool check_layout(struct dump *d, u64 at, const struct emulated_fixed *f)
 {
+	u16 revision = le16_to_cpu(f->revision), len = le16_to_cpu(f->fixed_len);
+
 	if (!emulated_is_magic(f->magic, sizeof(f->magic)))
 		damage_in_state(d, at, "magic of " WHAT ": found another one, expected "
 				EMULATED_MAGIC);
-	else if (le16_to_cpu(f->revision) != EMULATED_REVISION)
-		damage_in_state(d, AT(at, revision), "revision of " WHAT ": found %u, expected %u",
-				le16_to_cpu(f->revision), EMULATED_REVISION);
-	else if (le16_to_cpu(f->fixed_len) != sizeof(*f))
+	else if (!revision || revision > EMULATED_REVISION)
+		damage_in_state(d, AT(at, revision),
+				"revision of " WHAT ": found %u, expected 1 to %u", revision,
+				EMULATED_REVISION);
+	else if (len < sizeof(*f) || len % sizeof(__le32) || (revision == 1 && len > sizeof(*f)))
 		damage_in_state(d, AT(at, fixed_len),
-				"length of the fixed part: found %u, expected %zu",
-				le16_to_cpu(f->fixed_len), sizeof(*f));
+				"length of the fixed part: found %u, expected %zu%s", len,
+				sizeof(*f), revision == 1 ? "" : " or more dwords");
 	else
 		return true;
 	return false;
 }
 
-static bool take_namespaces(struct dump *d, u32 nr)
+static void print_namespace(struct print *p, const struct emulated_namespace *ns)
 {
-	struct print *p = &d->print;
+	print_open(p, NULL, PRINT_GROUP);
+	print_number(p, "nsid", le32_to_cpu(ns->nsid));
+	print_number(p, "nsze", le64_to_cpu(ns->nsze));
+	print_uuid(p, "uuid", ns->uuid);
+	print_uuid(p, "nguid", ns->nguid);
+	print_hex(p, "eui64", le64_to_cpu(ns->eui64), 16);
+	print_hex(p, "error_recovery", le32_to_cpu(ns->error_recovery), 8);
+	print_hex(p, "identify_crc", le32_to_cpu(ns->identify_crc), 8);
+	print_hex(p, "independent_crc", le32_to_cpu(ns->independent_crc), 8);
+	print_hex(p, "flbas", ns->flbas, 2);
+	print_hex(p, "dps", ns->dps, 2);
+	print_hex(p, "nmic", ns->nmic, 2);
+	print_number(p, "pif", ns->pif);
+	print_flag(p, "write_cache_off", ns->attributes & EMULATED_NS_CACHE_OFF);
+	print_close(p);
+}
+
+#define NS_AT(base, field)	((base) + offsetof(struct emulated_namespace, field))
+
+static void check_namespace(struct dump *d, u64 at, const struct emulated_namespace *ns, u32 last,
+			    bool first_revision)
+{
+	u8 attributes = first_revision ? 0 : EMULATED_NS_CACHE_OFF;
+	u32 nsid = le32_to_cpu(ns->nsid);
+
+	if (nsid <= last)
+		damage_in_state(d, at, "namespace, NSID: found %u, expected more than %u", nsid,
+				last);
+	if (ns->csi)
+		damage_in_state(d, NS_AT(at, csi),
+				"namespace %u, command set: found %u, expected 0", nsid, ns->csi);
+	if (ns->attributes & ~attributes)
+		damage_in_state(d, NS_AT(at, attributes),
+				"namespace %u, attributes: found %#x, expected %u at most", nsid,
+				ns->attributes, attributes);
+	check_reserved(d, NS_AT(at, rsvd6), ns->rsvd6, sizeof(ns->rsvd6), "namespace");
+	if (first_revision)
+		check_reserved(d, NS_AT(at, independent_crc), &ns->independent_crc,
+			       sizeof(ns->independent_crc), "namespace");
+}
+
+static bool take_namespaces(struct dump *d, const struct emulated_fixed *f)
+{
+	u32 i, last = 0, nr = le16_to_cpu(f->nr_namespaces);
 	struct emulated_namespace ns;
-	u32 i, nsid, last = 0;
 	bool ok = true;
 
-	print_open(p, "namespaces", PRINT_LIST);
+	print_open(&d->print, "namespaces", PRINT_LIST);
 	for (i = 0; i < nr; i++) {
 		u64 at = d->state_offset;
 
 		ok = state_read(d, &ns, sizeof(ns), "a namespace");
 		if (!ok)
 			break;
-		nsid = le32_to_cpu(ns.nsid);
-		print_open(p, NULL, PRINT_GROUP);
-		print_number(p, "nsid", nsid);
-		print_number(p, "nsze", le64_to_cpu(ns.nsze));
-		print_uuid(p, "uuid", ns.uuid);
-		print_uuid(p, "nguid", ns.nguid);
-		print_hex(p, "eui64", le64_to_cpu(ns.eui64), 16);
-		print_hex(p, "error_recovery", le32_to_cpu(ns.error_recovery), 8);
-		print_hex(p, "identify_crc", le32_to_cpu(ns.identify_crc), 8);
-		print_hex(p, "flbas", ns.flbas, 2);
-		print_hex(p, "dps", ns.dps, 2);
-		print_hex(p, "nmic", ns.nmic, 2);
-		print_number(p, "pif", ns.pif);
-		print_close(p);
-
-		if (nsid <= last)
-			damage_in_state(d, at, "namespace, NSID: found %u, expected more than %u",
-					nsid, last);
-		if (ns.csi)
-			damage_in_state(d, at + offsetof(struct emulated_namespace, csi),
-					"namespace %u, command set: found %u, expected 0", nsid,
-					ns.csi);
-		check_reserved(d, at + offsetof(struct emulated_namespace, rsvd5), ns.rsvd5,
-			       sizeof(ns.rsvd5), "namespace");
-		check_reserved(d, at + offsetof(struct emulated_namespace, rsvd68), ns.rsvd68,
-			       sizeof(ns.rsvd68), "namespace");
-		last = nsid;
+		print_namespace(&d->print, &ns);
+		check_namespace(d, at, &ns, last, le16_to_cpu(f->revision) == 1);
+		last = le32_to_cpu(ns.nsid);
 	}
-	print_close(p);
+	print_close(&d->print);
 	return ok;
 }
 
@@ -418,7 +459,8 @@ static bool take_held(struct dump *d, u32 nr, const struct queues *queues)
 static bool take_arrays(struct dump *d, const struct emulated_fixed *f,
 			const struct queues *queues)
 {
-	return take_namespaces(d, le16_to_cpu(f->nr_namespaces)) &&
+	return state_skip(d, le16_to_cpu(f->fixed_len) - sizeof(*f), WHAT) &&
+	       take_namespaces(d, f) &&
 	       take_aers(d, le16_to_cpu(f->nr_aers)) &&
 	       take_events(d, le16_to_cpu(f->nr_events)) &&
 	       take_held(d, le32_to_cpu(f->nr_held), queues);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The vendor specific part of the emulated device's controller state, revision
- * 1, as Documentation/device-state.rst has it. Everything is little-endian.
+ * The vendor specific part of the emulated device's controller state, revisions
+ * 1 and 2, as Documentation/device-state.rst has it. Everything is little-endian.
  */
 
 #ifndef TOOLS_EMULATED_H
@@ -19,7 +19,7 @@
 			  0x92, 0xdd, 0x51, 0x23, 0x13, 0xb6, 0x6b, 0x83 }
 
 #define EMULATED_MAGIC		"NVMEVFST"
-#define EMULATED_REVISION	1
+#define EMULATED_REVISION	2
 
 #define EMULATED_SUSPENDED	BIT(0)
 #define EMULATED_ADMIN_QUEUES	BIT(1)
@@ -30,6 +30,13 @@
 #define EMULATED_DN		BIT(6)
 #define EMULATED_CACHE_OFF	BIT(7)
 #define EMULATED_FLAGS		0xff
+
+#define EMULATED_LOG_C0		BIT(0)
+
+#define EMULATED_NS_CACHE_OFF	BIT(0)
+
+/* Controller ids from here on are reserved */
+#define EMULATED_CNTLID_MAX	0xffef
 
 /* Where fields are in the Identify Controller data */
 #define EMULATED_ID_VID		0
@@ -44,7 +51,7 @@
  * struct emulated_fixed - what it begins with
  * @magic: EMULATED_MAGIC
  * @revision: EMULATED_REVISION
- * @fixed_len: bytes of this structure
+ * @fixed_len: bytes of this structure and of what later revisions have appended
  * @len: bytes of the vendor specific part
  * @flags: EMULATED_*
  * @nr_namespaces: number of struct emulated_namespace that follow
@@ -56,12 +63,13 @@
  * @bar_size: size of BAR0
  * @vs: Version
  * @effects_crc: CRC-32C of the supported commands and their effects
- * @queue_pairs: number of I/O queue pairs that there may be
+ * @queue_pairs: number of I/O queue pairs that the guest was told; revision 1: that there may be
  * @vectors: number of interrupt vectors
  * @events_max: number of events that are kept
  * @vsl: Verify Size Limit
  * @zasl: Zone Append Size Limit
- * @rsvd66: reserved
+ * @logs: EMULATED_LOG_*; revision 1: reserved
+ * @rsvd67: reserved
  * @cc: Controller Configuration
  * @csts: Controller Status
  * @aqa: Admin Queue Attributes
@@ -91,7 +99,7 @@
  * @changed: Changed Namespace List, bit n % 8 of byte n / 8
  * @rsvd232: reserved
  * @host_behavior: Host Behavior Support
- * @identify: Identify Controller, CNTLID cleared
+ * @identify: Identify Controller; revision 1: CNTLID cleared
  */
 struct emulated_fixed {
 	char magic[8];
@@ -113,7 +121,8 @@ struct emulated_fixed {
 	__le32 events_max;
 	__u8 vsl;
 	__u8 zasl;
-	__u8 rsvd66[6];
+	__u8 logs;
+	__u8 rsvd67[5];
 	__le32 cc;
 	__le32 csts;
 	__le32 aqa;
@@ -150,7 +159,8 @@ struct emulated_fixed {
  * struct emulated_namespace - a namespace
  * @nsid: its identifier
  * @csi: command set identifier, 0
- * @rsvd5: reserved
+ * @attributes: EMULATED_NS_*; revision 1: reserved
+ * @rsvd6: reserved
  * @nsze: Namespace Size
  * @uuid: its UUID
  * @nguid: its NGUID
@@ -161,12 +171,13 @@ struct emulated_fixed {
  * @dps: End-to-end Data Protection Type Settings
  * @nmic: Namespace Multi-path I/O and Namespace Sharing Capabilities
  * @pif: protection information format
- * @rsvd68: reserved
+ * @independent_crc: CRC-32C of its Identify data of CNS 08h; revision 1: reserved
  */
 struct emulated_namespace {
 	__le32 nsid;
 	__u8 csi;
-	__u8 rsvd5[3];
+	__u8 attributes;
+	__u8 rsvd6[2];
 	__le64 nsze;
 	__u8 uuid[16];
 	__u8 nguid[16];
@@ -177,7 +188,7 @@ struct emulated_namespace {
 	__u8 dps;
 	__u8 nmic;
 	__u8 pif;
-	__u8 rsvd68[4];
+	__le32 independent_crc;
 };
 
 /**

@@ -75,12 +75,21 @@ static void nvme_lm_describe_ns(NvmeCtrl *n, NvmeNamespace *ns, NvmeLmVsNs *d)
         .dps = ns->id_ns.dps,
         .nmic = ns->id_ns.nmic,
         .pif = ns->pif,
+        .attr = ns->wce ? 0 : NVME_LM_VS_NS_WC_OFF,
+        .ind_crc = cpu_to_le32(nvme_lm_crc(&ns->id_ns_ind,
+                                           sizeof(ns->id_ns_ind))),
     };
     memcpy(d->uuid, ns->params.uuid.data, sizeof(d->uuid));
     memcpy(d->nguid, ns->params.nguid.data, sizeof(d->nguid));
 }
 
 /* Building */
+
+/* Of the vendor part that is written; every one up to the newest is read. */
+static uint8_t nvme_lm_state_revision(NvmeCtrl *n)
+{
+    return n->params.lm.state_revision;
+}
 
 static bool nvme_lm_admin_queues(NvmeCtrl *n)
 {
@@ -156,19 +165,32 @@ static uint32_t nvme_lm_effects_crc(NvmeCtrl *n)
     return nvme_lm_crc(&n->cse, sizeof(n->cse));
 }
 
-/* What has to be equal at the other side: filled the same way to compare */
+/* What the other side has to have: filled the same way to compare */
 static void nvme_lm_build_limits(NvmeCtrl *n, NvmeLmVs *vs)
 {
     vs->cap = n->bar.cap;
     vs->bar_size = cpu_to_le64(memory_region_size(&n->bar0));
     vs->vs = n->bar.vs;
     vs->effects_crc = cpu_to_le32(nvme_lm_effects_crc(n));
-    vs->ioqpairs = cpu_to_le16(n->conf_ioqpairs);
     vs->vectors = cpu_to_le16(n->conf_msix_qsize);
     vs->aer_max_queued = cpu_to_le32(n->params.aer_max_queued);
     vs->vsl = n->params.vsl;
     vs->zasl = n->params.zasl;
+}
+
+/* What the guest was told, which can be that of another controller */
+static void nvme_lm_build_told(NvmeCtrl *n, NvmeLmVs *vs)
+{
+    vs->ioqpairs = n->lm->pairs_told ? cpu_to_le16(n->conf_ioqpairs) : 0;
+    vs->logs = n->params.ocp ? NVME_LM_VS_LOG_C0 : 0;
     memcpy(vs->id_ctrl, &n->id_ctrl, sizeof(vs->id_ctrl));
+}
+
+/* Revision 1 has the resources of the controller and no CNTLID. */
+static void nvme_lm_reduce_to_1(NvmeCtrl *n, NvmeLmVs *vs)
+{
+    vs->ioqpairs = cpu_to_le16(n->conf_ioqpairs);
+    vs->logs = 0;
     memset(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid), 0, sizeof(uint16_t));
 }
 
@@ -197,9 +219,13 @@ static void nvme_lm_build_fixed(NvmeCtrl *n, NvmeLmVs *vs)
     unsigned i;
 
     memcpy(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic));
-    vs->revision = cpu_to_le16(NVME_LM_VS_REVISION);
+    vs->revision = cpu_to_le16(nvme_lm_state_revision(n));
     vs->fixed_len = cpu_to_le16(sizeof(*vs));
     nvme_lm_build_limits(n, vs);
+    nvme_lm_build_told(n, vs);
+    if (nvme_lm_state_revision(n) == 1) {
+        nvme_lm_reduce_to_1(n, vs);
+    }
 
     vs->cc = n->bar.cc;
     vs->csts = n->bar.csts;
@@ -249,6 +275,10 @@ static unsigned nvme_lm_build_ns(NvmeCtrl *n, GByteArray *out)
     for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
         if (nvme_lm_has_ns(n, nsid, enabled)) {
             nvme_lm_describe_ns(n, nvme_subsys_ns(n->subsys, nsid), &d);
+            if (nvme_lm_state_revision(n) == 1) {
+                d.attr = 0;
+                d.ind_crc = 0;
+            }
             nvme_lm_append(out, &d, sizeof(d));
             count++;
         }
@@ -384,12 +414,13 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
 uint64_t nvme_lm_max_state(NvmeCtrl *n)
 {
     uint64_t mqes = NVME_CAP_MQES(ldq_le_p(&n->bar.cap)) + 1;
-    uint64_t pairs = n->conf_ioqpairs;
+    uint64_t pairs = nvme_lm_own_pairs(n);
     uint64_t slots = 4096 + pairs * mqes;
 
     return sizeof(NvmeLmHeader) + sizeof(NvmeLmV0) +
            pairs * (sizeof(NvmeLmV0Sq) + sizeof(NvmeLmV0Cq)) +
-           sizeof(NvmeLmVs) + NVME_MAX_NAMESPACES * sizeof(NvmeLmVsNs) +
+           sizeof(NvmeLmVs) + NVME_LM_VS_GROWTH +
+           NVME_MAX_NAMESPACES * sizeof(NvmeLmVsNs) +
            2 * (n->params.aerl + 2) + 4ULL * n->params.aer_max_queued +
            slots * sizeof(NvmeLmVsHeld);
 }
@@ -583,8 +614,12 @@ static bool nvme_lm_parse_ns(const NvmeLmImage *img, NvmeLmWhy *why)
 
         CHECK(nsid > last && nsid <= NVME_MAX_NAMESPACES, why,
               "namespace id", nsid, last);
-        CHECK(buffer_is_zero(ns->rsvd5, sizeof(ns->rsvd5)) && !ns->rsvd68,
-              why, "namespace: reserved field", nsid, 0);
+        CHECK(!(ns->attr & ~NVME_LM_VS_NS_WC_OFF) &&
+              buffer_is_zero(ns->rsvd6, sizeof(ns->rsvd6)), why,
+              "namespace: reserved field", nsid, 0);
+        CHECK(le16_to_cpu(img->vs->revision) > 1 ||
+              (!ns->attr && !ns->ind_crc), why,
+              "namespace: field of another revision", nsid, 0);
         last = nsid;
     }
 
@@ -637,25 +672,34 @@ static bool nvme_lm_parse_held(const NvmeLmImage *img, NvmeLmWhy *why)
     return true;
 }
 
+#define NVME_LM_CNTLID_RSVD     0xfff0
+
+static uint16_t nvme_lm_cntlid(const NvmeLmVs *vs)
+{
+    return lduw_le_p(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid));
+}
+
 static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
                              NvmeLmWhy *why)
 {
     const NvmeLmVs *vs = (const NvmeLmVs *)buf;
+    uint16_t revision, fixed_len;
     uint32_t flags;
     uint64_t want;
     unsigned i;
 
     CHECK(len >= sizeof(*vs), why, "vendor data too short", len, sizeof(*vs));
+    revision = le16_to_cpu(vs->revision);
+    fixed_len = le16_to_cpu(vs->fixed_len);
     CHECK(!memcmp(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic)), why,
           "vendor data: magic", ldq_le_p(vs->magic), 0);
-    CHECK(le16_to_cpu(vs->revision) == NVME_LM_VS_REVISION, why,
-          "vendor data: revision", le16_to_cpu(vs->revision),
-          NVME_LM_VS_REVISION);
-    CHECK(le16_to_cpu(vs->fixed_len) == sizeof(*vs), why,
-          "vendor data: length of the fixed part", le16_to_cpu(vs->fixed_len),
-          sizeof(*vs));
+    CHECK(revision && revision <= NVME_LM_VS_REVISION, why,
+          "vendor data: revision", revision, NVME_LM_VS_REVISION);
+    CHECK(fixed_len == sizeof(*vs) || (revision > 1 && !(fixed_len & 3) &&
+                                       fixed_len > sizeof(*vs)), why,
+          "vendor data: length of the fixed part", fixed_len, sizeof(*vs));
 
-    want = sizeof(*vs) + le16_to_cpu(vs->nr_ns) * sizeof(NvmeLmVsNs) +
+    want = fixed_len + le16_to_cpu(vs->nr_ns) * sizeof(NvmeLmVsNs) +
            ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4) +
            4 * le16_to_cpu(vs->nr_event) +
            (uint64_t)le32_to_cpu(vs->nr_held) * sizeof(NvmeLmVsHeld);
@@ -667,10 +711,14 @@ static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
           NVME_LM_VS_FLAGS);
     CHECK(flags & NVME_LM_VS_CONSISTENT, why,
           "captured from a controller that was not suspended", flags, 1);
-    CHECK(!vs->rsvd26 && buffer_is_zero(vs->rsvd66, sizeof(vs->rsvd66)) &&
+    CHECK(!vs->rsvd26 && buffer_is_zero(vs->rsvd67, sizeof(vs->rsvd67)) &&
           buffer_is_zero(vs->rsvd184, sizeof(vs->rsvd184)) &&
           buffer_is_zero(vs->rsvd232, sizeof(vs->rsvd232)), why,
           "vendor data: reserved field", 1, 0);
+    CHECK(revision > 1 || (!vs->logs && !nvme_lm_cntlid(vs)), why,
+          "vendor data: field of another revision", revision, 2);
+    CHECK(nvme_lm_cntlid(vs) < NVME_LM_CNTLID_RSVD, why, "CNTLID",
+          nvme_lm_cntlid(vs), NVME_LM_CNTLID_RSVD);
     CHECK(flags & NVME_LM_VS_DBBUF || !(vs->dbbuf_dbs || vs->dbbuf_eis), why,
           "shadow doorbell address without its flag",
           le64_to_cpu(vs->dbbuf_dbs), 0);
@@ -683,7 +731,8 @@ static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
           why, "changed namespaces", vs->changed_ns[0], 0);
 
     img->vs = vs;
-    img->ns = (const NvmeLmVsNs *)(vs + 1);
+    /* a later firmware may have appended what need not be understood */
+    img->ns = (const NvmeLmVsNs *)(buf + fixed_len);
     img->aer = (const uint8_t *)(img->ns + le16_to_cpu(vs->nr_ns));
     img->event = img->aer + ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4);
     img->held = (const NvmeLmVsHeld *)(img->event +
@@ -751,19 +800,31 @@ static bool nvme_lm_check_queues(NvmeCtrl *n, const NvmeLmImage *img,
     return true;
 }
 
+/*
+ * What the guest was told by Number of Queues, 0 if it has not asked. Who has
+ * no admin queues can have created nothing and has to ask again.
+ */
+static unsigned nvme_lm_pairs(const NvmeLmVs *vs)
+{
+    return le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN ?
+           le16_to_cpu(vs->ioqpairs) : 0;
+}
+
 static bool nvme_lm_check_resources(NvmeCtrl *n, const NvmeLmImage *img,
                                     NvmeLmWhy *why)
 {
     bool offline = nvme_lm_offline(n);
     unsigned pairs = offline ? 0 : n->conf_ioqpairs;
-    unsigned i;
+    unsigned told, i;
 
     CHECK(!offline || !img->vs, why,
           "an offline controller has no resources", 0, 1);
 
     if (img->vs) {
-        CHECK(le16_to_cpu(img->vs->ioqpairs) <= pairs, why, "too few queues",
-              pairs, le16_to_cpu(img->vs->ioqpairs));
+        told = nvme_lm_pairs(img->vs);
+        pairs = nvme_lm_own_pairs(n);
+        CHECK(told <= pairs, why, "too few queues", pairs, told);
+        pairs = told ? told : pairs;
         CHECK(le16_to_cpu(img->vs->vectors) <= n->conf_msix_qsize, why,
               "too few vectors", n->conf_msix_qsize,
               le16_to_cpu(img->vs->vectors));
@@ -783,6 +844,95 @@ static bool nvme_lm_check_resources(NvmeCtrl *n, const NvmeLmImage *img,
     return true;
 }
 
+/*
+ * Identify Controller. A guest that read it may rely on every byte that is not
+ * named here; device-state.rst has the reasons for those that are.
+ */
+enum NvmeLmIdRule {
+    NVME_LM_ID_IGNORED,
+    NVME_LM_ID_AT_LEAST,
+    NVME_LM_ID_LIMIT,       /* the same, and 0 is no limit */
+};
+
+typedef struct NvmeLmIdField {
+    uint16_t offset;
+    uint8_t len;
+    enum NvmeLmIdRule rule;
+} NvmeLmIdField;
+
+static const NvmeLmIdField nvme_lm_id_fields[] = {
+    { offsetof(NvmeIdCtrl, fr), 8, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, rab), 1, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, mdts), 1, NVME_LM_ID_LIMIT },
+    { offsetof(NvmeIdCtrl, cntlid), 2, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, rtd3r), 4, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, rtd3e), 4, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, acl), 1, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, aerl), 1, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, elpe), 1, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, wctemp), 2, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, cctemp), 2, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, mtfa), 2, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, tnvmcap), 16, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, unvmcap), 16, NVME_LM_ID_IGNORED },
+    { offsetof(NvmeIdCtrl, nn), 4, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, awun), 2, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, awupf), 2, NVME_LM_ID_AT_LEAST },
+    { offsetof(NvmeIdCtrl, acwu), 2, NVME_LM_ID_AT_LEAST },
+};
+
+static uint32_t nvme_lm_id_value(const uint8_t *id, const NvmeLmIdField *f)
+{
+    return ldn_le_p(id + f->offset, f->len);
+}
+
+static bool nvme_lm_check_id_field(const NvmeLmIdField *f, const uint8_t *id,
+                                   const uint8_t *own, NvmeLmWhy *why)
+{
+    uint32_t got, has;
+
+    if (f->rule == NVME_LM_ID_IGNORED) {
+        return true;
+    }
+
+    got = nvme_lm_id_value(id, f);
+    has = nvme_lm_id_value(own, f);
+    if (f->rule == NVME_LM_ID_LIMIT) {
+        /* no limit becomes the highest one */
+        CHECK(got - 1 <= has - 1, why,
+              "Identify Controller: more than here (byte, own value)",
+              f->offset, has);
+        return true;
+    }
+    CHECK(got <= has, why,
+          "Identify Controller: more than here (byte, own value)", f->offset,
+          has);
+    return true;
+}
+
+static bool nvme_lm_check_id(const uint8_t *id, const uint8_t *own,
+                             NvmeLmWhy *why)
+{
+    const NvmeLmIdField *f = nvme_lm_id_fields;
+    const NvmeLmIdField *end = f + ARRAY_SIZE(nvme_lm_id_fields);
+    unsigned i = 0;
+
+    while (i < sizeof(NvmeIdCtrl)) {
+        if (f < end && i == f->offset) {
+            if (!nvme_lm_check_id_field(f, id, own, why)) {
+                return false;
+            }
+            i += f++->len;
+            continue;
+        }
+        CHECK(id[i] == own[i], why,
+              "Identify Controller differs (byte, own byte)", i, own[i]);
+        i++;
+    }
+
+    return true;
+}
+
 static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
                                  NvmeLmWhy *why)
 {
@@ -790,14 +940,11 @@ static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
     g_autofree NvmeLmVs *own = g_new0(NvmeLmVs, 1);
     uint32_t bits = le16_to_cpu(vs->page_bits);
     uint64_t cap = ldq_le_p(&n->bar.cap);
-    unsigned i;
 
     nvme_lm_build_limits(n, own);
 
-    for (i = 0; i < sizeof(own->id_ctrl); i++) {
-        CHECK(vs->id_ctrl[i] == own->id_ctrl[i], why,
-              "Identify Controller differs (byte, own byte)", i,
-              own->id_ctrl[i]);
+    if (!nvme_lm_check_id(vs->id_ctrl, (uint8_t *)&n->lm->own_id, why)) {
+        return false;
     }
     CHECK(vs->cap == own->cap, why, "CAP", le64_to_cpu(vs->cap),
           le64_to_cpu(own->cap));
@@ -810,11 +957,9 @@ static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
           le32_to_cpu(own->effects_crc));
     CHECK(vs->vectors == own->vectors, why, "number of vectors",
           le16_to_cpu(vs->vectors), le16_to_cpu(own->vectors));
-    CHECK(vs->aer_max_queued == own->aer_max_queued, why,
-          "number of events kept", le32_to_cpu(vs->aer_max_queued),
-          le32_to_cpu(own->aer_max_queued));
     CHECK(vs->vsl == own->vsl, why, "VSL", vs->vsl, own->vsl);
-    CHECK(vs->zasl == own->zasl, why, "ZASL", vs->zasl, own->zasl);
+    CHECK(!(vs->logs & ~(n->lm->own_ocp ? NVME_LM_VS_LOG_C0 : 0)), why,
+          "log pages", vs->logs, n->lm->own_ocp);
 
     CHECK(le16_to_cpu(vs->nr_aer) <= n->params.aerl + 1, why,
           "outstanding AERs", le16_to_cpu(vs->nr_aer), n->params.aerl + 1);
@@ -832,7 +977,7 @@ static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
 }
 
 static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
-                             NvmeLmWhy *why)
+                             uint16_t revision, NvmeLmWhy *why)
 {
     uint32_t nsid = le32_to_cpu(want->nsid);
     NvmeNamespace *ns = nvme_subsys_ns(n->subsys, nsid);
@@ -858,6 +1003,13 @@ static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
           own.nmic);
     CHECK(own.id_crc == want->id_crc, why, "namespace: Identify data",
           le32_to_cpu(want->id_crc), le32_to_cpu(own.id_crc));
+    if (revision > 1) {
+        CHECK(own.ind_crc == want->ind_crc, why,
+              "namespace: data independent of the command set",
+              le32_to_cpu(want->ind_crc), le32_to_cpu(own.ind_crc));
+        CHECK(own.attr == want->attr, why, "namespace: write cache",
+              want->attr, own.attr);
+    }
     return true;
 }
 
@@ -887,7 +1039,8 @@ static bool nvme_lm_check_namespaces(NvmeCtrl *n, const NvmeLmImage *img,
     unsigned i, nsid;
 
     for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
-        if (!nvme_lm_check_ns(n, &img->ns[i], why)) {
+        if (!nvme_lm_check_ns(n, &img->ns[i], le16_to_cpu(img->vs->revision),
+                              why)) {
             return false;
         }
     }
@@ -1007,6 +1160,38 @@ static void nvme_lm_apply_registers(NvmeCtrl *n, const NvmeLmVs *vs)
     n->bar.cmbmsc = vs->cmbmsc;
 }
 
+/*
+ * The guest goes on to see what it was told: limits until the controller is
+ * reset, the controller id until the function is.
+ */
+static void nvme_lm_apply_told(NvmeCtrl *n, const NvmeLmVs *vs)
+{
+    uint8_t *id = (uint8_t *)&n->id_ctrl;
+    unsigned pairs = nvme_lm_pairs(vs);
+    unsigned i;
+
+    n->id_ctrl = n->lm->own_id;
+    n->params.ocp = n->lm->own_ocp;
+    n->conf_ioqpairs = pairs ? pairs : nvme_lm_own_pairs(n);
+    n->lm->pairs_told = pairs;
+    n->lm->pairs_lowered = pairs && pairs < nvme_lm_own_pairs(n);
+
+    if (le16_to_cpu(vs->revision) > 1) {
+        n->id_ctrl.cntlid = cpu_to_le16(nvme_lm_cntlid(vs));
+        n->params.ocp = vs->logs & NVME_LM_VS_LOG_C0;
+    }
+    if (!(le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN)) {
+        return;
+    }
+    for (i = 0; i < ARRAY_SIZE(nvme_lm_id_fields); i++) {
+        const NvmeLmIdField *f = &nvme_lm_id_fields[i];
+
+        if (f->rule != NVME_LM_ID_IGNORED) {
+            memcpy(id + f->offset, vs->id_ctrl + f->offset, f->len);
+        }
+    }
+}
+
 static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
 {
     uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
@@ -1023,6 +1208,7 @@ static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
     n->lm->frozen_ms = now;
     n->host_timestamp = le64_to_cpu(vs->timestamp);
     n->timestamp_set_qemu_clock_ms = now - le64_to_cpu(vs->timestamp_age_ms);
+    n->lm->clock_stopped = true;
     n->features.temp_thresh_hi = le16_to_cpu(vs->temp_thresh_hi);
     n->features.temp_thresh_low = le16_to_cpu(vs->temp_thresh_low);
     n->features.async_config = le32_to_cpu(vs->async_config);
@@ -1180,6 +1366,7 @@ static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
             nvme_lm_apply_namespaces(n, img);
         }
         nvme_lm_apply_registers(n, vs);
+        nvme_lm_apply_told(n, vs);
         nvme_lm_apply_features(n, vs);
         nvme_lm_apply_err_rec(n, img);
     }

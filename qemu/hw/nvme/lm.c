@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
@@ -132,6 +133,12 @@ bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
         return false;
     }
 
+    if (!n->params.lm.state_revision ||
+        n->params.lm.state_revision > NVME_LM_VS_REVISION) {
+        error_setg(errp, "lm-state-revision is not known");
+        return false;
+    }
+
     if (n->params.lm.mode == NVME_LM_VENDOR) {
         n->params.use_intel_id = true;
         return true;
@@ -178,6 +185,12 @@ void nvme_lm_init(NvmeCtrl *n)
     QEMU_BUILD_BUG_ON(offsetof(NvmeIdCtrl, oacs) != 256);
     QEMU_BUILD_BUG_ON(offsetof(NvmeIdCtrl, vs) != 3072);
     n->id_ctrl.oacs = cpu_to_le16(oacs);
+    if (n->params.lm.firmware_revision) {
+        strpadcpy((char *)n->id_ctrl.fr, sizeof(n->id_ctrl.fr),
+                  n->params.lm.firmware_revision, ' ');
+    }
+    n->lm->own_id = n->id_ctrl;
+    n->lm->own_ocp = n->params.ocp;
 }
 
 void nvme_lm_exit(NvmeCtrl *n)
@@ -289,6 +302,14 @@ bool nvme_lm_has_io_queues(NvmeCtrl *n)
     }
 
     return false;
+}
+
+/* I/O queue pairs that the PF assigned, whatever the guest was told */
+unsigned nvme_lm_own_pairs(NvmeCtrl *n)
+{
+    uint16_t nvq = le16_to_cpu(nvme_sctrl(n)->nvq);
+
+    return nvq ? nvq - 1 : 0;
 }
 
 void nvme_lm_image_drop(NvmeLm *lm)
@@ -829,6 +850,7 @@ static void nvme_lm_scrub(NvmeCtrl *n, bool function)
     n->irq_status = 0;
     n->cq_pending = 0;
     n->host_timestamp = 0;
+    n->lm->clock_stopped = false;
     nvme_lm_wc_choose(n, false);
     nvme_set_write_atomicity(n, n->dn);
 
@@ -838,6 +860,29 @@ static void nvme_lm_scrub(NvmeCtrl *n, bool function)
         n->bar.acq = 0;
         n->bar.cmbmsc = 0;
     }
+}
+
+/*
+ * The guest is going to ask again, so it is told about this controller. Its id
+ * is an exception: a guest whose drivers reset their controllers one by one
+ * must not find an id twice.
+ */
+static void nvme_lm_show_own(NvmeCtrl *n, bool function)
+{
+    uint16_t cntlid = n->id_ctrl.cntlid;
+    NvmeLm *lm = n->lm;
+
+    n->params.ocp = lm->own_ocp;
+    n->id_ctrl = lm->own_id;
+    if (!function) {
+        n->id_ctrl.cntlid = cntlid;
+    }
+
+    if (lm->pairs_lowered) {
+        n->conf_ioqpairs = nvme_lm_own_pairs(n);
+    }
+    lm->pairs_lowered = false;
+    lm->pairs_told = false;
 }
 
 void nvme_lm_target_reset(NvmeCtrl *n, bool function)
@@ -853,6 +898,7 @@ void nvme_lm_target_reset(NvmeCtrl *n, bool function)
     lm->load_begun = false;
     lm->save_disabled = false;
     lm->size_told = 0;
+    nvme_lm_show_own(n, function);
     nvme_lm_scrub(n, function);
     nvme_lm_track_target_reset(n);
     nvme_lm_end_run(n);

@@ -105,7 +105,8 @@ typedef struct QEMU_PACKED NvmeLmV0Cq {
 
 /* Vendor part; Documentation/device-state.rst describes it */
 #define NVME_LM_VS_MAGIC        "NVMEVFST"
-#define NVME_LM_VS_REVISION     1
+#define NVME_LM_VS_REVISION     2
+#define NVME_LM_VS_GROWTH       4096    /* of the fixed part, in the future */
 
 enum NvmeLmVsFlags {
     NVME_LM_VS_CONSISTENT   = 1 << 0,
@@ -119,6 +120,9 @@ enum NvmeLmVsFlags {
     NVME_LM_VS_FLAGS        = (1 << 8) - 1,
 };
 
+#define NVME_LM_VS_LOG_C0       0x1
+#define NVME_LM_VS_NS_WC_OFF    0x1
+
 typedef struct QEMU_PACKED NvmeLmVs {
     char     magic[8];
     uint16_t revision;
@@ -131,7 +135,7 @@ typedef struct QEMU_PACKED NvmeLmVs {
     uint16_t rsvd26;
     uint32_t nr_held;
 
-    /* what has to be equal at the other side */
+    /* what the other side has to have as well */
     uint64_t cap;
     uint64_t bar_size;
     uint32_t vs;
@@ -141,7 +145,8 @@ typedef struct QEMU_PACKED NvmeLmVs {
     uint32_t aer_max_queued;
     uint8_t  vsl;
     uint8_t  zasl;
-    uint8_t  rsvd66[6];
+    uint8_t  logs;
+    uint8_t  rsvd67[5];
 
     /* registers */
     uint32_t cc;
@@ -178,14 +183,15 @@ typedef struct QEMU_PACKED NvmeLmVs {
     uint8_t  rsvd232[24];
     uint8_t  hbs[512];
 
-    /* Identify Controller with CNTLID cleared */
+    /* Identify Controller as the guest sees it */
     uint8_t  id_ctrl[4096];
 } NvmeLmVs;
 
 typedef struct QEMU_PACKED NvmeLmVsNs {
     uint32_t nsid;
     uint8_t  csi;
-    uint8_t  rsvd5[3];
+    uint8_t  attr;
+    uint8_t  rsvd6[2];
     uint64_t nsze;
     uint8_t  uuid[16];
     uint8_t  nguid[16];
@@ -196,7 +202,7 @@ typedef struct QEMU_PACKED NvmeLmVsNs {
     uint8_t  dps;
     uint8_t  nmic;
     uint8_t  pif;
-    uint32_t rsvd68;
+    uint32_t ind_crc;
 } NvmeLmVsNs;
 
 typedef struct QEMU_PACKED NvmeLmVsHeld {
@@ -279,6 +285,13 @@ struct NvmeLm {
     bool wc_off;                            /* this controller's choice */
     bool save_disabled;                     /* by the vendor set's SAVE */
     uint32_t size_told;                     /* by QUERY_DATA_SIZE */
+
+    /* what the guest knows of this controller, or of the one it came from */
+    NvmeIdCtrl own_id;                      /* id_ctrl may be the other one's */
+    bool own_ocp;                           /* so may params.ocp */
+    bool pairs_told;                        /* conf_ioqpairs */
+    bool pairs_lowered;
+    bool clock_stopped;                     /* since the timestamp was set */
 };
 
 extern const PropertyInfo nvme_lm_prop_mode;
@@ -299,6 +312,7 @@ NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
 bool nvme_lm_enabled(NvmeCtrl *n);
 bool nvme_lm_offline(NvmeCtrl *n);
 bool nvme_lm_has_io_queues(NvmeCtrl *n);
+unsigned nvme_lm_own_pairs(NvmeCtrl *n);
 void nvme_lm_image_drop(NvmeLm *lm);
 void nvme_lm_load_drop(NvmeLm *lm);
 void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
@@ -462,6 +476,26 @@ static inline void nvme_lm_write_cache_set(NvmeCtrl *n, bool on)
     if (n->lm) {
         nvme_lm_wc_choose(n, !on);
     }
+}
+
+/* Number of Queues was answered with conf_ioqpairs. */
+static inline void nvme_lm_pairs_told(NvmeCtrl *n)
+{
+    if (n->lm) {
+        n->lm->pairs_told = true;
+    }
+}
+
+static inline void nvme_lm_clock_set(NvmeCtrl *n)
+{
+    if (n->lm) {
+        n->lm->clock_stopped = false;
+    }
+}
+
+static inline bool nvme_lm_clock_stopped(const NvmeCtrl *n)
+{
+    return n->lm && n->lm->clock_stopped;
 }
 
 static inline void nvme_lm_reset_begin(NvmeCtrl *n, NvmeResetType rst)

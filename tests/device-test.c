@@ -369,6 +369,7 @@ int main(int argc, char **argv)
 	n = add(all, n, rules_tests, nr_rules_tests);
 	n = add(all, n, suspend_tests, nr_suspend_tests);
 	n = add(all, n, move_tests, nr_move_tests);
+	n = add(all, n, state_tests, nr_state_tests);
 	n = add(all, n, reset_tests, nr_reset_tests);
 	n = add(all, n, draining_tests, nr_draining_tests);
 	n = add(all, n, track_tests, nr_track_tests);

@@ -96,10 +96,10 @@ bool pf_reset(int nr);
 bool pf_flr(int nr);
 
 extern const struct tap_test identify_tests[], rules_tests[], suspend_tests[], reset_tests[],
-	draining_tests[], variant_tests[], move_tests[], fuzz_tests[], cli_tests[], faults_tests[],
-	track_tests[], changes_tests[];
+	draining_tests[], variant_tests[], state_tests[], move_tests[], fuzz_tests[], cli_tests[],
+	faults_tests[], track_tests[], changes_tests[];
 extern const size_t nr_identify_tests, nr_rules_tests, nr_suspend_tests, nr_reset_tests,
-	nr_draining_tests, nr_variant_tests, nr_move_tests, nr_fuzz_tests, nr_cli_tests,
-	nr_faults_tests, nr_track_tests, nr_changes_tests;
+	nr_draining_tests, nr_variant_tests, nr_state_tests, nr_move_tests, nr_fuzz_tests,
+	nr_cli_tests, nr_faults_tests, nr_track_tests, nr_changes_tests;
 
 #endif /* TESTS_DEVICE_H */

@@ -1115,6 +1115,33 @@ static void test_save_waits(void)
 	unvme_check_idle(&d->u, 0);
 }
 
+/* SUSPEND and SAVE_DATA wait for one drain. What SUSPEND promised holds if nothing is saved. */
+static void test_save_refused(void)
+{
+	struct dut *d = &dut_a;
+	struct lm_async a, b;
+	unsigned int n = 0;
+	u32 told;
+
+	if (!dut_start(d, SAVE_WAITS, 1, 0))
+		return;
+	told = query(d);
+	if (!fill_cq(d, &n))
+		return;
+	EXPECT_EQ(lm_async_start(&a, d->pf, lm_vs_cmd(LM_OP_VS_SUSPEND, 1, NULL, 0)), 0,
+		  "SUSPEND");
+	EXPECT_EQ(lm_async_start(&b, d->pf, save_cmd(d, told)), 0, "SAVE_DATA");
+	EXPECT(lm_async_pending(&a) && lm_async_pending(&b), "one of them did not wait");
+	while (lm_async_pending(&b))
+		unvme_wait(&d->u, 10);
+	EXPECT_EQ(lm_async_wait(&a, UNVME_TIMEOUT_MS), LM_SC_OK, "SUSPEND");
+	EXPECT_EQ(lm_async_wait(&b, UNVME_TIMEOUT_MS), LM_SC_NOT_ENOUGH, "SAVE_DATA");
+	dut_resume(d);
+	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
+	EXPECT_EQ(n, 10, "commands");
+	EXPECT(lmt_resume(&d->t) > 0, "resumed twice");
+}
+
 /* A reset ends a SAVE_DATA that waits, without data. */
 static void test_save_reset(void)
 {
@@ -1162,6 +1189,7 @@ const struct tap_test state_tests[] = {
 	{ "variant: firmware that writes the first revision", test_first_revision },
 	{ "variant: log page that one of two has", test_log_page },
 	{ "variant: SAVE waits, then disables", test_save_waits },
+	{ "variant: SAVE is refused after a wait, SUSPEND is not", test_save_refused },
 	{ "variant: SAVE waits, and a reset", test_save_reset },
 };
 

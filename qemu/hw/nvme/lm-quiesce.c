@@ -227,6 +227,7 @@ uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
     NvmeLm *lm = target->lm;
 
     trace_pci_nvme_lm_suspend(target->cntlid, nvme_lm_outstanding(target));
+    lm->suspend_asked |= req->cmd.opcode != NVME_LM_VS_SAVE_DATA;
 
     if (lm->run == NVME_LM_SUSPENDED) {
         return NVME_SUCCESS;
@@ -296,6 +297,7 @@ void nvme_lm_release(NvmeCtrl *n)
     nvme_lm_image_drop(lm);
     lm->run = NVME_LM_RUNNING;
     lm->mmc = NULL;
+    lm->suspend_asked = false;
     lm->irq_owed = !msix_enabled(PCI_DEVICE(n));
     nvme_lm_write_shadows(n);
     nvme_lm_kick(n);
@@ -360,6 +362,7 @@ void nvme_lm_end_run(NvmeCtrl *n)
 
     lm->run = NVME_LM_RUNNING;
     lm->mmc = NULL;
+    lm->suspend_asked = false;
     lm->sq0_db = false;
     lm->cq0_db = false;
     lm->irq_owed = false;

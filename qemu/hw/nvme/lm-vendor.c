@@ -116,11 +116,13 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
     return NVME_SUCCESS;
 }
 
-/* A VF that SAVE_DATA itself suspended runs again if nothing was saved. */
+/* A VF that only SAVE_DATA suspended runs again if nothing was saved. */
 static void nvme_lm_vendor_save_failed(NvmeCtrl *target)
 {
-    if (target->lm->run == NVME_LM_SUSPENDED &&
-        QTAILQ_EMPTY(&target->lm->waiters)) {
+    NvmeLm *lm = target->lm;
+
+    if (lm->run == NVME_LM_SUSPENDED && !lm->suspend_asked &&
+        QTAILQ_EMPTY(&lm->waiters)) {
         nvme_lm_release(target);
     }
 }

@@ -285,6 +285,7 @@ struct NvmeLm {
     bool wc_off;                            /* this controller's choice */
     bool save_disabled;                     /* by the vendor set's SAVE */
     uint32_t size_told;                     /* by QUERY_DATA_SIZE */
+    bool suspend_asked;                     /* by more than a SAVE_DATA */
 
     /* what the guest knows of this controller, or of the one it came from */
     NvmeIdCtrl own_id;                      /* id_ctrl may be the other one's */

@@ -462,7 +462,10 @@ out:
 	unbind_both();
 }
 
-/* Detected and shown, and no more: the VF is migrated as ever. */
+/*
+ * Detected and shown, and no more: the VF is migrated as ever. What a VF of the emulated device
+ * says of itself cannot be changed; hello_test.c has one that looks exported.
+ */
 static void test_exports(void)
 {
 	static const char *const what[] = {

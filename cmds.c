@@ -511,6 +511,9 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 {
 	struct nvme_command cmd = nvmevf_encode_vs(opcode, nvmevf_vfn(lm), cdw11);
 
+	/* nothing but a command that was cut off says that a reset of the PF let the VF run */
+	if (lm->suspended)
+		flags &= ~NVMEVF_EXEC_AGAIN;
 	return nvmevf_cmd(lm, what, &cmd, buf, len, dw0, timeout_ms, flags);
 }
 

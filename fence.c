@@ -71,7 +71,6 @@ void nvmevf_fence_drop(struct nvmevf_device *vf)
 	spin_unlock(&vf->fence_lock);
 }
 
-
 /* Where in a buffer the byte with the bit is that a config access covers, or -1 */
 static ssize_t nvmevf_command_at(loff_t pos, size_t count)
 {

@@ -53,8 +53,8 @@ static bool harmless(const struct scene *sc, int err)
 }
 
 /*
- * The PF may never have got the command: what does no harm is sent a second time. The vendor set has
- * no other sign of a reset of the PF while a VF is suspended.
+ * The PF may never have got the command: what does no harm is sent a second time. The vendor set
+ * has no other sign of a reset of the PF while a VF is suspended.
  */
 static bool is_repeated(const struct scene *sc)
 {

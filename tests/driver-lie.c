@@ -648,26 +648,35 @@ static void test_size(void)
 	end(v);
 }
 
+/* In STOP_COPY, with a state that is a little longer or shorter than told. */
+static bool save_wrong_size(struct vf *v, struct stream *s, int more)
+{
+	struct st_view view;
+	u64 size = 0;
+
+	if (!start(v))
+		return false;
+	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "size");
+	size -= 2 * REC_HEAD + REC_HELLO_LEN + REC_HEAD + REC_PIECE + REC_END_LEN;
+	if (!lie_size(size + more) || !vf_save(v, s) || !fault_clear(tap_arg()))
+		return false;
+	EXPECT(!st_parse(s, &view), "parse");
+	EXPECT_EQ(view.state_len, size + more, "bytes of state");
+	st_view_free(&view);
+	return true;
+}
+
 /*
- * A state that is a little longer or shorter than told: the device, which alone can know, refuses
- * it. The rest of a longer one has nowhere to go but where the driver gave it room.
+ * The device, which alone can know, refuses it. The rest of a longer one has nowhere to go but
+ * where the driver gave it room.
  */
 static void check_wrong_size(int more)
 {
 	struct vf *v = &vf_a;
 	struct stream s;
-	struct st_view view;
-	u64 size = 0;
 
-	if (!start(v))
+	if (!save_wrong_size(v, &s, more))
 		return;
-	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "size");
-	size -= 2 * REC_HEAD + REC_HELLO_LEN + REC_HEAD + REC_PIECE + REC_END_LEN;
-	if (!lie_size(size + more) || !vf_save(v, &s) || !fault_clear(tap_arg()))
-		return;
-	EXPECT(!st_parse(&s, &view), "parse");
-	EXPECT_EQ(view.state_len, size + more, "bytes of state");
-	st_view_free(&view);
 	klog_mark();
 	go(v, ST_STOP);
 	refuse_set(v, ST_P2P, EINVAL);
@@ -684,10 +693,31 @@ static void check_wrong_size(int more)
 		end(v);
 }
 
+/* Zeros behind a state do no harm. */
+static void check_padded(void)
+{
+	struct vf *v = &vf_a;
+	struct stream s;
+
+	if (!save_wrong_size(v, &s, 4))
+		return;
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write, loaded back");
+	if (scene_again(v) && vf_load(v, &s))
+		go(v, ST_RUNNING);
+	stream_free(&s);
+	if (scene_again(v) && vf_up(v, &opts))
+		end(v);
+}
+
 static void test_wrong_size(void)
 {
-	static const int more[] = { 1, 4, -1, -64 };
+	static const int more[] = { 1, -1, -64 };
 	unsigned int i;
+
+	check_padded();
+	vf_close(&vf_a);
 
 	for (i = 0; i < ARRAY_SIZE(more) && !tap_failed(); i++) {
 		check_wrong_size(more[i]);

@@ -231,6 +231,16 @@ unsigned int klog_count_any(const char *text)
 	return count_lines("", text);
 }
 
+bool klog_wait_any(const char *text)
+{
+	struct pollfd pfd = { .fd = mark_fd, .events = POLLIN };
+
+	while (!klog_count_any(text))
+		if (poll(&pfd, 1, UNVME_TIMEOUT_MS) != 1)
+			return EXPECT(0, "no line with '%s'", text);
+	return true;
+}
+
 void klog_show(void)
 {
 	const char *p;

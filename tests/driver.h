@@ -166,6 +166,7 @@ void klog_show(void);
 
 /* Wait until klog_count() is not 0. */
 bool klog_wait(const char *bdf, const char *text);
+bool klog_wait_any(const char *text);
 
 /* ---- VFs ---- */
 

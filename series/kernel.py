@@ -107,8 +107,21 @@ DOCUMENT_RULES = {
 }
 
 
+# pf_test.c puts stubs in place of nvme_pf.c, which in a tree is in another module
+STUBBED = ("nvme_pf.c", "pf.c")
+
+
+def without_stubs(text):
+    """A source that pf_test.c tests, for a tree without it."""
+    text = re.sub(r"(?m)^#include <kunit/.*>\n|^EXPORT_SYMBOL_IF_KUNIT\(.*\n", "", text)
+    text = re.sub(r"\n\tKUNIT_STATIC_STUB_REDIRECT\(.*\n", "", text)
+    return text.replace("VISIBLE_IF_KUNIT ", "static ")
+
+
 def without_compat(name, text):
     """A source of the driver as it stands in a tree."""
+    if name in STUBBED:
+        text = without_stubs(text)
     text = re.sub(r'(?m)^#include "compat\.h"\n', "", text)
     text = replace(text, *IN_TREE.get(name, []))
     if found := re.search(r"NVMEVF_(VFIO_OPS|HAS_|END_IO|MATCH_DATA)\w*|nvmevf_(precopy_info_v2|ctrl_resets|layout|same_nvme)\w*", text):
@@ -174,7 +187,7 @@ class Posting(Series):
     def helper(self):
         self.step("nvme-pf")
         header = project("nvme_pf.h")
-        self.add(f"{HOST}/pf.c", exported(replace(project("nvme_pf.c"), *IN_NVME), header))
+        self.add(f"{HOST}/pf.c", exported(replace(without_stubs(project("nvme_pf.c")), *IN_NVME), header))
         self.add("include/linux/nvme-pf.h", re.sub(r"\bNVME_PF_H\b", "_LINUX_NVME_PF_H", header))
         self.edit(f"{HOST}/Kconfig", ("config NVME_CORE\n\ttristate\n", "config NVME_CORE\n\ttristate\n\nconfig NVME_PF\n\tbool\n"))
         self.edit(f"{HOST}/Makefile", (re.compile(r"(nvme-core-\$\(CONFIG_NVME_HOST_AUTH\)\s*\+= auth\.o\n)"),
@@ -242,7 +255,7 @@ F:	{DRIVER}/
 
         self.step("main")
         self.put(f"{DRIVER}/wire.c", without_compat("wire.c", project("wire.c")))
-        self.sources("migf.c", "main.c")
+        self.sources("fence.c", "migf.c", "main.c")
         self.edit(f"{DRIVER}/main.c",
                   (re.compile(r"/\* Returns what the log is told of it \*/\nstatic const char \*nvmevf_enable_logging\(.*?\n}\n\n", re.S), ""),
                   (re.compile(r'controller %u%s%s%s\\n", lm->ops->name,\n(\s*)lm->cntlid, only, nvmevf_enable_logging\(vf\), lm->exports\);'),
@@ -255,7 +268,7 @@ F:	{DRIVER}/
 
     def check_complete(self):
         """No file of the driver is forgotten."""
-        left_out = {"compat.h", "layout.c", "nvme_pf.c", "nvme_pf.h"}
+        left_out = {"compat.h", "layout.c", "nvme_pf.c", "nvme_pf.h", "pf_test.c"}
         for path in glob.glob(os.path.join(TOP, "*.[ch]")):
             name = os.path.basename(path)
             if name not in left_out and f"{DRIVER}/{name}" not in self.now:

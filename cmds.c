@@ -166,7 +166,7 @@ static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
 
 	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
-			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
+			  flags | NVMEVF_EXEC_SUSPEND);
 }
 
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
@@ -520,8 +520,7 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
 	return nvmevf_vs_cmd(lm, "SUSPEND", NVME_LM_VS_SUSPEND, 0, NULL, 0, NULL,
-			     suspend_timeout_ms,
-			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
+			     suspend_timeout_ms, flags | NVMEVF_EXEC_SUSPEND);
 }
 
 /* A VF that is not suspended has no status of its own in this set */

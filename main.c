@@ -166,24 +166,37 @@ static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)
 	return true;
 }
 
+/* One that a reset of the PF cut off did no harm, and is sent again */
+static int nvmevf_send_suspend_locked(struct nvmevf_device *vf)
+{
+	struct nvmevf_lm *lm = vf->lm;
+	int ret, i;
+
+	for (i = 0; i < 2; i++) {
+		/* taken first: a reset during the command counts as one after it */
+		nvmevf_pf_live(lm->pf, &vf->pf_resets);
+
+		ret = lm->ops->suspend(lm, NVMEVF_EXEC_KILLABLE);
+		if (ret != -ENOTCONN)
+			break;
+	}
+
+	return ret;
+}
+
 static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 {
 	struct nvmevf_lm *lm = vf->lm;
-	long resets;
 	int ret;
 
 	nvmevf_dirty_suspending_locked(vf);
 
-	/* taken first: a reset during the command counts as one after it */
-	nvmevf_pf_live(lm->pf, &resets);
-
-	ret = lm->ops->suspend(lm, NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_send_suspend_locked(vf);
 	if (ret && !nvmevf_is_idle(vf, ret, enabled))
 		return ret;
 
 	lm->suspended = !ret;
 	lm->loaded = false;
-	vf->pf_resets = resets;
 	nvmevf_dirty_suspended_locked(vf);
 	return 0;
 }

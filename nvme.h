@@ -528,7 +528,8 @@ struct nvmevf_dirty {
  *		 no user memory and no BAR of the VF is touched under it.
  * @mig_state: changes in SET and in a reset only
  * @session: the open save or resume session, or NULL
- * @pf_resets: nvmevf_pf_live()'s number when the VF was last known to be suspended
+ * @pf_resets: nvmevf_pf_live()'s number before the Suspend, or when the VF was last
+ *	       known to be suspended
  * @unverified: the VF was reset while it was suspended: see whether that worked
  * @state_len: bytes of controller state last known
  * @data_size: size of its stream, never 0

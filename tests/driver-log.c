@@ -686,9 +686,9 @@ static void test_not_suspended_nor_tracked(void)
 {
 	struct vf *v = &vf_a;
 
-	if (!start(v) || !go(v, ST_STOP) || !log_on(v))
+	if (!start(v) || !go(v, ST_P2P) || !log_on(v))
 		return;
-	expect_all(v, "started in STOP");
+	expect_all(v, "started in RUNNING_P2P");
 	expect_some(v, "again");
 	EXPECT_EQ(reported(), 0, "pages");
 	if (!EXPECT_EQ(lm_resume(pf_get(tap_arg()), lm_cntlid(pf_get(tap_arg()), 1)), 0, "Resume"))

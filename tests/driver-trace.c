@@ -254,6 +254,13 @@ void expect_glance(const char *bdf, const char *key, const char *want)
 	EXPECT(!strcmp(value, want), "%s: '%s', not '%s'", key, value, want);
 }
 
+void expect_glance_begin(const char *bdf, const char *key, const char *want)
+{
+	const char *value = glance(bdf, key);
+
+	EXPECT(!strncmp(value, want, strlen(want)), "%s: '%s', not '%s...'", key, value, want);
+}
+
 static long long glance_number(const char *bdf, const char *key)
 {
 	return strtoll(glance(bdf, key), NULL, 10);

@@ -147,6 +147,9 @@ bool trace_switch(const char *events, bool on);
 /* The VF's file in debugfs has this behind "KEY: ". */
 void expect_glance(const char *bdf, const char *key, const char *want);
 
+/* The same where only the beginning is known. */
+void expect_glance_begin(const char *bdf, const char *key, const char *want);
+
 /* ---- the kernel log ---- */
 
 /* Count lines from here on. */

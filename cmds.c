@@ -46,6 +46,7 @@ static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 	int ret;
 
 	nvmevf_note_command(lm, cmd->common.opcode, start);
+	nvmevf_pf_live(lm->pf, &lm->sent_resets);
 	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, result, timeout_ms, flags);
 	nvmevf_note_command(lm, 0, 0);
 
@@ -166,7 +167,7 @@ static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
 
 	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
-			  flags | NVMEVF_EXEC_SUSPEND);
+			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
@@ -520,7 +521,8 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
 	return nvmevf_vs_cmd(lm, "SUSPEND", NVME_LM_VS_SUSPEND, 0, NULL, 0, NULL,
-			     suspend_timeout_ms, flags | NVMEVF_EXEC_SUSPEND);
+			     suspend_timeout_ms,
+			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 /* A VF that is not suspended has no status of its own in this set */

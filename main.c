@@ -166,24 +166,6 @@ static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)
 	return true;
 }
 
-/* One that a reset of the PF cut off did no harm, and is sent again */
-static int nvmevf_send_suspend_locked(struct nvmevf_device *vf)
-{
-	struct nvmevf_lm *lm = vf->lm;
-	int ret, i;
-
-	for (i = 0; i < 2; i++) {
-		/* taken first: a reset during the command counts as one after it */
-		nvmevf_pf_live(lm->pf, &vf->pf_resets);
-
-		ret = lm->ops->suspend(lm, NVMEVF_EXEC_KILLABLE);
-		if (ret != -ENOTCONN)
-			break;
-	}
-
-	return ret;
-}
-
 static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 {
 	struct nvmevf_lm *lm = vf->lm;
@@ -191,12 +173,14 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 
 	nvmevf_dirty_suspending_locked(vf);
 
-	ret = nvmevf_send_suspend_locked(vf);
+	ret = lm->ops->suspend(lm, NVMEVF_EXEC_KILLABLE);
 	if (ret && !nvmevf_is_idle(vf, ret, enabled))
 		return ret;
 
 	lm->suspended = !ret;
 	lm->loaded = false;
+	/* not what it is now: a reset during the command counts as one after it */
+	vf->pf_resets = lm->sent_resets;
 	nvmevf_dirty_suspended_locked(vf);
 	return 0;
 }

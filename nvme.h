@@ -249,6 +249,7 @@ struct nvmevf_lm_ops {
  * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
  *	       may be in a state that asks for that without it
  * @loaded: a state was loaded since the VF left RUNNING
+ * @sent_resets: nvmevf_pf_live()'s number when the last command was sent
  * @csup: this device reports CSUP, so its absence means something
  * @csvi: index of the NVMe Controller State version, 0: none
  * @csuuidi: index of the UUID to save with, 0: none
@@ -277,6 +278,7 @@ struct nvmevf_lm {
 	bool lost;
 	bool suspended;
 	bool loaded;
+	long sent_resets;
 	bool csup;
 	u8 csvi;
 	u8 csuuidi;

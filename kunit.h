@@ -7,7 +7,6 @@
 #define NVMEVF_KUNIT_H
 
 #include <kunit/test.h>
-#include <linux/workqueue.h>
 
 #include "nvme.h"
 
@@ -15,11 +14,6 @@
 
 /* Bits of HELLO's payload, counted from the first byte's bit 0 */
 #define HELLO_BITS	(HELLO_LEN * 8)
-
-#if IS_ENABLED(CONFIG_KUNIT)
-/* Where commands that were given up are cleaned up */
-extern struct workqueue_struct *nvmevf_wq;
-#endif
 
 void nvmevf_test_put_hello(u8 *bytes, u64 state_len);
 struct nvmevf_lm *nvmevf_test_lm(struct kunit *test);

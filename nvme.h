@@ -84,6 +84,10 @@ struct nvmevf_orphan {
  */
 typedef void (*nvmevf_late_fn)(void *priv, unsigned int flags, bool reset_since);
 
+#if IS_ENABLED(CONFIG_KUNIT)
+extern struct workqueue_struct *nvmevf_wq;
+#endif
+
 int nvmevf_pf_init(void);
 void nvmevf_pf_exit(void);
 struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf);

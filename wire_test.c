@@ -638,20 +638,21 @@ static void test_formats(struct kunit *test)
 {
 	const struct formats_case *c = test->param_value;
 	u8 *raw = new_formats(test, c);
-	struct nvmevf_lm lm = {};
+	struct nvmevf_lm *lm = kunit_kzalloc(test, sizeof(*lm), GFP_KERNEL);
 
-	KUNIT_EXPECT_EQ(test, nvmevf_parse_formats(&lm, (const void *)raw), c->err);
-	KUNIT_EXPECT_EQ(test, lm.csvi, c->csvi);
-	KUNIT_EXPECT_EQ(test, lm.csuuidi, c->csuuidi);
+	KUNIT_ASSERT_NOT_NULL(test, lm);
+	KUNIT_EXPECT_EQ(test, nvmevf_parse_formats(lm, (const void *)raw), c->err);
+	KUNIT_EXPECT_EQ(test, lm->csvi, c->csvi);
+	KUNIT_EXPECT_EQ(test, lm->csuuidi, c->csuuidi);
 
 	if (c->err || !c->nuuid) {
-		KUNIT_EXPECT_EQ(test, lm.nuuid, 0);
-		KUNIT_EXPECT_NULL(test, lm.uuids);
+		KUNIT_EXPECT_EQ(test, lm->nuuid, 0);
+		KUNIT_EXPECT_NULL(test, lm->uuids);
 	} else {
-		KUNIT_EXPECT_EQ(test, lm.nuuid, c->nuuid);
-		KUNIT_EXPECT_MEMEQ(test, lm.uuids, raw + 2 + 2 * c->nv, 16 * c->nuuid);
+		KUNIT_EXPECT_EQ(test, lm->nuuid, c->nuuid);
+		KUNIT_EXPECT_MEMEQ(test, lm->uuids, raw + 2 + 2 * c->nv, 16 * c->nuuid);
 	}
-	kfree(lm.uuids);
+	kfree(lm->uuids);
 }
 
 /* Secondary Controller List, Fig 331 and 332 */

@@ -108,13 +108,14 @@ DOCUMENT_RULES = {
 
 
 # pf_test.c puts stubs in place of nvme_pf.c, which in a tree is in another module
-STUBBED = ("nvme_pf.c", "pf.c")
+STUBBED = ("nvme_pf.c", "pf.c", "nvme.h")
 
 
 def without_stubs(text):
     """A source that pf_test.c tests, for a tree without it."""
     text = re.sub(r"(?m)^#include <kunit/.*>\n|^EXPORT_SYMBOL_IF_KUNIT\(.*\n", "", text)
     text = re.sub(r"\n\tKUNIT_STATIC_STUB_REDIRECT\(.*\n", "", text)
+    text = re.sub(r"(?ms)^#if IS_ENABLED\(CONFIG_KUNIT\)\n.*?^#endif\n\n", "", text)
     return text.replace("VISIBLE_IF_KUNIT ", "static ")
 
 

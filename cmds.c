@@ -986,21 +986,6 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 }
 
 /**
- * nvmevf_io_queues_only - whether the state of a VF lacks its admin queue
- * @lm: the VF
- *
- * A VMM that keeps the admin queue to itself enables the VF before it begins to
- * load, and the device itself refuses a state with I/O queues over others.
- *
- * Context: Any.
- * Return: true if the device has no vendor specific format of the state.
- */
-bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
-{
-	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
-}
-
-/**
  * nvmevf_lm_free - undo nvmevf_lm_probe()
  * @lm: the migration data or NULL
  *

@@ -508,6 +508,21 @@ int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_format
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_parse_formats);
 
 /**
+ * nvmevf_io_queues_only - whether the state of a VF lacks its admin queue
+ * @lm: the VF
+ *
+ * A VMM that keeps the admin queue to itself enables the VF before it begins to
+ * load, and the device itself refuses a state with I/O queues over others.
+ *
+ * Context: Any.
+ * Return: true if the device has no vendor specific format of the state.
+ */
+bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
+{
+	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
+}
+
+/**
  * nvmevf_find_secondary - find a VF in a Secondary Controller List: Fig 331
  * @list: one page of the list
  * @vfn: number of the VF, counted from 1

@@ -153,6 +153,16 @@ def document(name):
     return text
 
 
+# For the step before it is there
+REFUSE = "__printf(3, 4) int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...);\n"
+REFUSE_STUB = """static inline __printf(3, 4)
+int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...)
+{
+	return err;
+}
+"""
+
+
 class Makefile:
     """Objects of the driver and of its tests, as they become more."""
 
@@ -214,9 +224,11 @@ class Posting(Series):
         self.put("drivers/vfio/pci/Makefile", self.get("drivers/vfio/pci/Makefile") + "\nobj-$(CONFIG_NVME_VFIO_PCI) += nvme/\n")
         self.maintainers()
         self.stub_logging()
+        self.edit(f"{DRIVER}/nvme.h", (REFUSE, REFUSE_STUB))
         self.module_lines(f"{DRIVER}/wire.c")
 
         self.step("stream")
+        self.edit(f"{DRIVER}/nvme.h", (REFUSE_STUB, REFUSE))
         self.sources("stream.c", "hello.c", "kunit.h", "stream_test.c", "hello_test.c")
         self.step("track")
         self.sources("track.c", "log.c", "track_test.c", "log_test.c")

@@ -596,8 +596,6 @@ static void nvmevf_reset_prepare(struct pci_dev *pdev)
 	nvmevf_pf_abort_begin(vf->lm->pf);
 	mutex_lock(&vf->state_mutex);
 	nvmevf_pf_reset_begin(vf->lm->pf);
-	/* the PCI core saves and restores what the command register says now */
-	nvmevf_fence_lower(vf);
 }
 
 static void nvmevf_reset_done(struct pci_dev *pdev)
@@ -607,6 +605,8 @@ static void nvmevf_reset_done(struct pci_dev *pdev)
 	if (!vf->lm)
 		return;
 
+	/* not before: until it is reset the VF might go on with what was moved */
+	nvmevf_fence_lower(vf);
 	nvmevf_reset_locked(vf);
 	vf->stale = false;
 	nvmevf_pf_abort_end(vf->lm->pf, true);

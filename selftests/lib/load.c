@@ -447,10 +447,35 @@ static u64 peek_eventfd(int fd)
 	return count;
 }
 
+/*
+ * An interrupt may have reached its CPU and not yet its eventfd. A CPU that runs this thread has
+ * taken all it had.
+ */
+static int take_interrupts(void)
+{
+	cpu_set_t old, one;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(old), &old))
+		return -errno;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		/* a CPU that does not exist or is offline has none */
+		if (sched_setaffinity(0, sizeof(one), &one) && errno != EINVAL)
+			return -errno;
+	}
+	return sched_setaffinity(0, sizeof(old), &old) ? -errno : 0;
+}
+
 int quiet_start(struct quiet *q, struct unvme *u)
 {
 	unsigned int i;
+	int err;
 
+	err = take_interrupts();
+	if (err)
+		return err;
 	q->u = u;
 	q->copy = malloc(u->arena->used);
 	if (!q->copy)

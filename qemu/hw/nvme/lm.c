@@ -863,8 +863,8 @@ static void nvme_lm_scrub(NvmeCtrl *n, bool function)
 }
 
 /*
- * The guest is going to ask again, so it is told about this controller. Its id
- * is an exception: a guest whose drivers reset their controllers one by one
+ * The guest is going to ask again, and gets the values of this controller. Its
+ * id is an exception: a guest whose drivers reset their controllers one by one
  * must not find an id twice.
  */
 static void nvme_lm_show_own(NvmeCtrl *n, bool function)

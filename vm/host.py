@@ -520,7 +520,7 @@ class Host:
 
     def _copy_modules(self):
         kernel = self.spec.kernel
-        if self.spec.boot or modules_part(kernel) not in paths():
+        if self.spec.boot and kernel not in OWN_KERNELS or modules_part(kernel) not in paths():
             return
         kver = path(f"kver-{kernel}")
         source, target = os.path.join(path(modules_part(kernel)), kver), os.path.join(self.share, "modules", kver)

@@ -2,6 +2,7 @@
 /*
  * Data with a stamp, a load of reads and writes kept in flight, and the watch for silence.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>

@@ -109,7 +109,8 @@ static void test_invalid(void)
 		EXPECT_EQ(lm_fault_arm(pf, 0, &bad[i]), LM_SC_INVALID_FIELD, "fault %u", i);
 	for (i = 0; i < 32; i++)
 		EXPECT_EQ(lm_fault_resets(pf, (1u << i) | LM_KEEPS_VFS),
-			  (1u << i) & (LM_KEEPS_VFS | LM_IGNORES_FLR) ? 0 : LM_SC_INVALID_FIELD, "bit %u of resets", i);
+			  (1u << i) & (LM_KEEPS_VFS | LM_IGNORES_FLR) ? 0 : LM_SC_INVALID_FIELD,
+			  "bit %u of resets", i);
 	EXPECT_EQ(lm_fault_resets(pf, 0), 0, "resets");
 	EXPECT_EQ(lm_fault_arm(pf, LM_FAULT_SLOTS - 1, &good), 0, "last slot");
 	EXPECT_ST(pf, lm_fault_arm_cmd(LM_FAULT_SLOTS - 1, &good), LM_SC_INVALID_FIELD, "twice");

@@ -56,12 +56,13 @@ NVME_SRC ?=
 
 NVME_HEADER := $(CURDIR)/.nvme
 
-.PHONY: help modules private-header tools clean demo bench check check-debug vm setup static htmldocs series check-series
+.PHONY: help modules private-header tools clean demo bench check check-debug check-all vm setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
 	@echo 'make check         the whole test suite, on the stock kernels'
 	@echo 'make check-debug   tests of the driver on a debug kernel, with coverage'
+	@echo 'make check-all     all of that, static checks, the Debian package and the series: what CI runs'
 	@echo 'make bench         what migrations cost with tracking by the device and without (debug kernel)'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
@@ -105,6 +106,9 @@ check: setup
 
 check-debug: setup
 	@tests/run --debug
+
+check-all: setup
+	@tests/run --all
 
 bench: setup
 	@tests/run --build --debug

@@ -15,6 +15,7 @@
 #include "lm.h"
 #include "trace.h"
 
+#define NVME_LM_FAULT_POINT 0xe0    /* opcode */
 #define NVME_LM_FAULT_SLOTS 16
 
 enum NvmeLmFaultOp {

@@ -436,6 +436,7 @@ bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
 
     CHECK(len >= sizeof(*hdr), why, "shorter than a header", len,
           sizeof(*hdr));
+    /* nothing this model can hold needs the upper half of a size */
     nvmecss = le64_to_cpu(hdr->nvmecss[0]);
     vss = le64_to_cpu(hdr->vss[0]);
 

@@ -15,68 +15,8 @@
 #include "lm.h"
 #include "trace.h"
 
-enum NvmeLmTrackSel {
-    NVME_LM_TRACK_USER_DATA = 0x0,
-    NVME_LM_TRACK_MEMORY    = 0x1,
-};
-
-enum NvmeLmTrattr {
-    NVME_LM_TRATTR_THMCS    = 1 << 0,
-    NVME_LM_TRATTR_MRTLL    = 1 << 2,
-};
-
-enum NvmeLmChangedAttr {
-    NVME_LM_CHANGED_MTR     = 1 << 0,
-    NVME_LM_CHANGED_SUSP    = 1 << 1,
-};
-
-/* Offsets in Identify Controller that block/nvme.h knows as reserved */
-#define NVME_LM_ID_CMMRTD   570
-#define NVME_LM_ID_NMMRTD   572
-#define NVME_LM_ID_MINMRTG  574
-#define NVME_LM_ID_MAXMRTG  575
-#define NVME_LM_ID_TRATTR   576
-
-/* Granularities count from 4 KiB. The largest one here is 4 GiB. */
-#define NVME_LM_UNIT_BITS   12
+/* The largest granularity here is 4 GiB. */
 #define NVME_LM_MAX_MRTG    20
-
-/* What Not Enough Resources reports where no granularity is possible */
-#define NVME_LM_NO_MRTG     0xffff
-
-/* Track Memory Changes */
-typedef struct QEMU_PACKED NvmeLmTrackHeader {
-    uint8_t  ver;
-    uint8_t  rsvd1[2];
-    uint8_t  rmrtg;
-    uint32_t rnmrtd;
-} NvmeLmTrackHeader;
-
-typedef struct QEMU_PACKED NvmeLmTrackDesc {
-    uint64_t saddr;
-    uint32_t len;
-} NvmeLmTrackDesc;
-
-/* Tracked Memory Change */
-typedef struct QEMU_PACKED NvmeLmChangedHeader {
-    uint8_t  ver;
-    uint8_t  attrb;
-    uint16_t cntlid;
-    uint32_t ntmcd;
-    uint16_t rpmpg;
-    uint8_t  rsvd10[6];
-} NvmeLmChangedHeader;
-
-typedef struct QEMU_PACKED NvmeLmChangedDesc {
-    uint64_t saddr;
-    uint32_t len;
-    uint32_t rsvd12;
-} NvmeLmChangedDesc;
-
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmTrackHeader) != 8);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmTrackDesc) != 12);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmChangedHeader) != 16);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmChangedDesc) != 16);
 
 /* Addresses from start to last; unit is the number of the first unit. */
 typedef struct NvmeLmRange {

@@ -25,21 +25,6 @@ static const uint8_t nvme_lm_uuid[16] = {
     0x92, 0xdd, 0x51, 0x23, 0x13, 0xb6, 0x6b, 0x83,
 };
 
-enum NvmeLmSendSel {
-    NVME_LM_SEND_SUSPEND    = 0x0,
-    NVME_LM_SEND_RESUME     = 0x1,
-    NVME_LM_SEND_SET        = 0x2,
-};
-
-enum NvmeLmStype {
-    NVME_LM_STYPE_NOTIFY    = 0x0,
-    NVME_LM_STYPE_SUSPEND   = 0x1,
-};
-
-#define NVME_LM_SEQ_FIRST   0x1
-#define NVME_LM_SEQ_LAST    0x2
-#define NVME_LM_SEQ_ONLY    (NVME_LM_SEQ_FIRST | NVME_LM_SEQ_LAST)
-
 /*
  * A state has a record for each completion that a full queue holds back, and
  * it is collected in memory: that is 1 GiB for so many entries of all queues.

@@ -17,6 +17,7 @@
 #define HW_NVME_LM_H
 
 #include "nvme.h"
+#include "lm-spec.h"
 
 enum NvmeLmMode {
     NVME_LM_OFF,
@@ -24,86 +25,10 @@ enum NvmeLmMode {
     NVME_LM_VENDOR,
 };
 
-/* Opcodes */
-enum NvmeLmOpcode {
-    NVME_LM_TRACK_SEND          = 0x3d,
-    NVME_LM_TRACK_RECV          = 0x3e,
-    NVME_LM_MIGRATION_SEND      = 0x41,
-    NVME_LM_MIGRATION_RECV      = 0x42,
-
-    NVME_LM_VS_QUERY_DATA_SIZE  = 0xc4,
-    NVME_LM_VS_SUSPEND          = 0xc8,
-    NVME_LM_VS_RESUME           = 0xcc,
-    NVME_LM_VS_SAVE_DATA        = 0xd2,
-    NVME_LM_VS_LOAD_DATA        = 0xd5,
-
-    NVME_LM_FAULT_POINT         = 0xe0,
-};
-
-#define NVME_LM_CNS_STATE_FORMATS   0x20
 #define NVME_LM_NV                  1
 #define NVME_LM_NUUID               1
-#define NVME_LM_OACS_HMLMS          (1 << 11)
-#define NVME_LM_VF_DEVICE_ID        0x1457
 
-/* Status codes that block/nvme.h lacks */
-enum NvmeLmStatus {
-    NVME_LM_NOT_ENOUGH_RESOURCES    = 0x0138,
-    NVME_LM_CTRL_SUSPENDED          = 0x0139,
-    NVME_LM_CTRL_NOT_SUSPENDED      = 0x013a,
-};
-
-/*
- * Container of a controller state. The two sizes are 128-bit counts of dwords;
- * nothing this model can hold needs the upper half.
- */
-typedef struct QEMU_PACKED NvmeLmHeader {
-    uint16_t ver;
-    uint8_t  csattr;
-    uint8_t  rsvd3[13];
-    uint64_t nvmecss[2];
-    uint64_t vss[2];
-} NvmeLmHeader;
-
-#define NVME_LM_CSATTR_SUSPENDED    0x1
-
-/* NVMe controller state, version 0 */
-typedef struct QEMU_PACKED NvmeLmV0 {
-    uint16_t ver;
-    uint16_t niosq;
-    uint16_t niocq;
-    uint16_t rsvd6;
-} NvmeLmV0;
-
-typedef struct QEMU_PACKED NvmeLmV0Sq {
-    uint64_t prp1;
-    uint16_t qsize;
-    uint16_t qid;
-    uint16_t cqid;
-    uint16_t attr;
-    uint16_t head;
-    uint16_t tail;
-    uint32_t rsvd20;
-} NvmeLmV0Sq;
-
-typedef struct QEMU_PACKED NvmeLmV0Cq {
-    uint64_t prp1;
-    uint16_t qsize;
-    uint16_t qid;
-    uint16_t head;
-    uint16_t tail;
-    uint16_t attr;
-    uint16_t iv;
-    uint32_t rsvd20;
-} NvmeLmV0Cq;
-
-#define NVME_LM_Q_PC            0x1
-#define NVME_LM_SQ_ATTR_MASK    0x7
-#define NVME_LM_CQ_IEN          0x2
-#define NVME_LM_CQ_S0PT         0x4
-#define NVME_LM_CQ_ATTR_MASK    0x7
-
-/* Vendor part; Documentation/device-state.rst describes it */
+/* Vendor part of a state; Documentation/device-state.rst describes it */
 #define NVME_LM_VS_MAGIC        "NVMEVFST"
 #define NVME_LM_VS_REVISION     2
 #define NVME_LM_VS_GROWTH       4096    /* of the fixed part, in the future */
@@ -214,10 +139,6 @@ typedef struct QEMU_PACKED NvmeLmVsHeld {
     uint32_t dw1;
 } NvmeLmVsHeld;
 
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmHeader) != 48);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0) != 8);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0Sq) != 24);
-QEMU_BUILD_BUG_ON(sizeof(NvmeLmV0Cq) != 24);
 QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, cc) != 72);
 QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, hbs) != 256);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVs) != 4864);

@@ -152,13 +152,11 @@ static const AIOCBInfo nvme_lm_waiter_info = {
 };
 
 static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         uint16_t reset_status)
+                         BlockCompletionFunc *cb, uint16_t reset_status)
 {
     NvmeLmWaiter *w;
 
-    w = qemu_aio_get(&nvme_lm_waiter_info, NULL,
-                     req->cmd.opcode == NVME_LM_VS_SAVE_DATA ?
-                     nvme_lm_vendor_drained : nvme_misc_cb, req);
+    w = qemu_aio_get(&nvme_lm_waiter_info, NULL, cb, req);
     w->req = req;
     w->mmc = mmc;
     w->target = target;
@@ -221,8 +219,12 @@ void nvme_lm_look_again(NvmeCtrl *pf)
     }
 }
 
+/*
+ * Suspend the target, or return NVME_NO_COMPLETE and call @cb when it is
+ * suspended. A reset of the target ends the command with @reset_status.
+ */
 uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         uint16_t reset_status)
+                         BlockCompletionFunc *cb, uint16_t reset_status)
 {
     NvmeLm *lm = target->lm;
 
@@ -243,7 +245,7 @@ uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
         }
     }
 
-    nvme_lm_wait(mmc, target, req, reset_status);
+    nvme_lm_wait(mmc, target, req, cb, reset_status);
     return NVME_NO_COMPLETE;
 }
 

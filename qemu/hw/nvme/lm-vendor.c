@@ -128,7 +128,7 @@ static void nvme_lm_vendor_save_failed(NvmeCtrl *target)
 }
 
 /* The end of a SAVE_DATA that waited for its VF to drain */
-void nvme_lm_vendor_drained(void *opaque, int ret)
+static void nvme_lm_vendor_drained(void *opaque, int ret)
 {
     NvmeRequest *req = opaque;
     NvmeCtrl *n = nvme_ctrl(req);
@@ -158,7 +158,8 @@ static uint16_t nvme_lm_vendor_save(NvmeCtrl *n, NvmeCtrl *target,
         return nvme_lm_vendor_save_suspended(n, target, req, why);
     }
 
-    status = nvme_lm_suspend(n, target, req, NVME_CMD_SEQ_ERROR);
+    status = nvme_lm_suspend(n, target, req, nvme_lm_vendor_drained,
+                             NVME_CMD_SEQ_ERROR);
     if (status) {
         return status;
     }
@@ -260,7 +261,8 @@ uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req)
         status = nvme_lm_vendor_query(target, req, &why);
         break;
     case NVME_LM_VS_SUSPEND:
-        status = nvme_lm_suspend(n, target, req, NVME_CMD_SEQ_ERROR);
+        status = nvme_lm_suspend(n, target, req, nvme_misc_cb,
+                                 NVME_CMD_SEQ_ERROR);
         break;
     case NVME_LM_VS_SAVE_DATA:
         status = nvme_lm_vendor_save(n, target, req, &why);

@@ -649,7 +649,8 @@ static uint16_t nvme_lm_send_suspend(NvmeCtrl *n, NvmeCtrl *target,
             *why = (NvmeLmWhy) { "suspend: target is not enabled", 0, 1 };
             return NVME_INVALID_CTRL_ID;
         }
-        return nvme_lm_suspend(n, target, req, NVME_LM_CTRL_NOT_SUSPENDED);
+        return nvme_lm_suspend(n, target, req, nvme_misc_cb,
+                               NVME_LM_CTRL_NOT_SUSPENDED);
     default:
         *why = (NvmeLmWhy) { "suspend: STYPE", stype, NVME_LM_STYPE_SUSPEND };
         return NVME_INVALID_FIELD;

@@ -245,7 +245,7 @@ bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled);
 
 /* lm-quiesce.c */
 uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         uint16_t reset_status);
+                         BlockCompletionFunc *cb, uint16_t reset_status);
 uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
                         uint16_t not_suspended);
 void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
@@ -273,7 +273,6 @@ void nvme_lm_disable(NvmeCtrl *n);
 
 /* lm-vendor.c */
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
-void nvme_lm_vendor_drained(void *opaque, int ret);
 
 /* lm-track.c */
 bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);

@@ -52,7 +52,7 @@ class Posting(Series):
         self.step("structures")
         for patch in hooks:
             self.patch(f"qemu/patches/{patch}", [f"{NVME}/nvme.h", f"{NVME}/trace-events"])
-        self.sources("lm-spec.h", "lm.h")
+        self.sources("lm-spec.h", "lm.h", "lm-ctrl.c")
         for message, name in (("state", "lm-state.c"), ("quiesce", "lm-quiesce.c"), ("track", "lm-track.c"), ("fault", "lm-fault.c")):
             self.step(message)
             self.sources(name)

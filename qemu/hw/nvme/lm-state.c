@@ -1098,18 +1098,6 @@ static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
 
 /* Changing the controller: cannot fail, touches no memory of the host */
 
-void nvme_lm_drop_sg(NvmeSg *sg)
-{
-    if (sg->flags & NVME_SG_ALLOC) {
-        if (sg->flags & NVME_SG_DMA) {
-            qemu_sglist_destroy(&sg->qsg);
-        } else {
-            qemu_iovec_destroy(&sg->iov);
-        }
-    }
-    memset(sg, 0, sizeof(*sg));
-}
-
 /*
  * Remove all queues. The controller is quiesced or disabled: what its queues
  * still have are AERs and completions that were held back.

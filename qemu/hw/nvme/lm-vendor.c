@@ -229,8 +229,7 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
 
 static bool nvme_lm_vendor_usable(NvmeCtrl *target)
 {
-    return nvme_lm_pf(target)->params.lm.suspend_disabled ||
-           nvme_lm_enabled(target) || target->lm->save_disabled;
+    return nvme_lm_usable(target) || target->lm->save_disabled;
 }
 
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req)

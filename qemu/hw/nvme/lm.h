@@ -226,20 +226,24 @@ void nvme_lm_exit(NvmeCtrl *n);
 uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req);
 uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
-uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
-                        const NvmeLmWhy *why);
-uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
+void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
+void nvme_lm_mmc_reset_end(NvmeCtrl *n);
+void nvme_lm_target_reset(NvmeCtrl *n, bool function);
+
+/* lm-ctrl.c */
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
-NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
 bool nvme_lm_enabled(NvmeCtrl *n);
 bool nvme_lm_offline(NvmeCtrl *n);
 bool nvme_lm_has_io_queues(NvmeCtrl *n);
 unsigned nvme_lm_own_pairs(NvmeCtrl *n);
+NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
+bool nvme_lm_usable(NvmeCtrl *target);
+uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
+uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
+                        const NvmeLmWhy *why);
 void nvme_lm_image_drop(NvmeLm *lm);
 void nvme_lm_load_drop(NvmeLm *lm);
-void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
-void nvme_lm_mmc_reset_end(NvmeCtrl *n);
-void nvme_lm_target_reset(NvmeCtrl *n, bool function);
+void nvme_lm_drop_sg(NvmeSg *sg);
 void nvme_lm_wc_choose(NvmeCtrl *n, bool off);
 bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled);
 
@@ -258,7 +262,6 @@ void nvme_lm_kick(NvmeCtrl *n);
 void nvme_lm_raise_owed(NvmeCtrl *n);
 
 /* lm-state.c */
-void nvme_lm_drop_sg(NvmeSg *sg);
 uint64_t nvme_lm_max_state(NvmeCtrl *n);
 uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
                               NvmeLmWhy *why);

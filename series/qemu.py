@@ -58,7 +58,7 @@ class Posting(Series):
             self.sources(name)
 
         self.step("commands")
-        self.sources("lm.c", "lm-vendor.c")
+        self.sources("lm.c", "lm-reset.c", "lm-vendor.c")
         for patch in hooks:
             self.patch(f"qemu/patches/{patch}", [f"{NVME}/ctrl.c", f"{NVME}/subsys.c"])
         names = sorted(os.path.basename(p) for p in self.now if re.fullmatch(rf"{NVME}/lm.*\.c", p))

@@ -1102,7 +1102,7 @@ static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
  * Remove all queues. The controller is quiesced or disabled: what its queues
  * still have are AERs and completions that were held back.
  */
-static void nvme_lm_remove_queues(NvmeCtrl *n)
+void nvme_lm_remove_queues(NvmeCtrl *n)
 {
     NvmeRequest *req;
     unsigned i;
@@ -1395,24 +1395,4 @@ uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
     }
 
     return NVME_SUCCESS;
-}
-
-/*
- * Disable a suspended controller, as clearing CC.EN does. A reset proper would
- * poll, and this runs inside a command of the PF.
- */
-void nvme_lm_disable(NvmeCtrl *n)
-{
-    nvme_lm_remove_queues(n);
-    n->aer_mask = 0;
-    n->qs_created = false;
-    n->dn = n->params.atomic_dn;
-    n->dbbuf_enabled = false;
-    n->dbbuf_dbs = 0;
-    n->dbbuf_eis = 0;
-    n->bar.csts = 0;
-    n->bar.intms = 0;
-    n->bar.intmc = 0;
-    n->bar.cc = 0;
-    nvme_lm_target_reset(n, false);
 }

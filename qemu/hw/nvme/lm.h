@@ -226,9 +226,6 @@ void nvme_lm_exit(NvmeCtrl *n);
 uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req);
 uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
-void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
-void nvme_lm_mmc_reset_end(NvmeCtrl *n);
-void nvme_lm_target_reset(NvmeCtrl *n, bool function);
 
 /* lm-ctrl.c */
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
@@ -272,6 +269,12 @@ bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
                    NvmeLmWhy *why);
 uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
                         bool replace, NvmeLmWhy *why);
+void nvme_lm_remove_queues(NvmeCtrl *n);
+
+/* lm-reset.c */
+void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
+void nvme_lm_mmc_reset_end(NvmeCtrl *n);
+void nvme_lm_target_reset(NvmeCtrl *n, bool function);
 void nvme_lm_disable(NvmeCtrl *n);
 
 /* lm-vendor.c */

@@ -32,6 +32,19 @@
         } \
     } while (0)
 
+/* A parsed image; the pointers lead into the bytes it was parsed from. */
+typedef struct NvmeLmImage {
+    unsigned niosq;
+    unsigned niocq;
+    const NvmeLmV0Sq *sq;
+    const NvmeLmV0Cq *cq;
+    const NvmeLmVs *vs;
+    const NvmeLmVsNs *ns;
+    const uint8_t *aer;
+    const uint8_t *event;
+    const NvmeLmVsHeld *held;
+} NvmeLmImage;
+
 /* Namespaces */
 
 /* Whether enabling the controller would attach the namespace by itself */
@@ -748,8 +761,8 @@ static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
            nvme_lm_parse_held(img, why);
 }
 
-bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
-                   NvmeLmWhy *why)
+static bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                          NvmeLmWhy *why)
 {
     const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
     uint64_t total, v0_len, vs_len;

@@ -145,19 +145,6 @@ QEMU_BUILD_BUG_ON(sizeof(NvmeLmVs) != 4864);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsNs) != 72);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsHeld) != 16);
 
-/* A parsed image; the pointers lead into the bytes it was parsed from. */
-typedef struct NvmeLmImage {
-    unsigned niosq;
-    unsigned niocq;
-    const NvmeLmV0Sq *sq;
-    const NvmeLmV0Cq *cq;
-    const NvmeLmVs *vs;
-    const NvmeLmVsNs *ns;
-    const uint8_t *aer;
-    const uint8_t *event;
-    const NvmeLmVsHeld *held;
-} NvmeLmImage;
-
 /* Why an image or a command was refused */
 typedef struct NvmeLmWhy {
     const char *what;
@@ -265,8 +252,6 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
 bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
                           bool v0, bool vendor, uint64_t *total,
                           NvmeLmWhy *why);
-bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
-                   NvmeLmWhy *why);
 uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
                         bool replace, NvmeLmWhy *why);
 void nvme_lm_remove_queues(NvmeCtrl *n);

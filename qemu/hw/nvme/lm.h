@@ -11,6 +11,21 @@
  * Everything here runs in the main loop with the BQL held. Code of these files
  * never polls, so it cannot be entered twice on the same stack; it can be
  * entered from a poll that ctrl.c does (resets, flushes).
+ *
+ * The files are layers. Each calls ctrl.c and those below it, and none above:
+ *
+ *   hooks below    where ctrl.c calls any of the files
+ *   lm.c           properties, Identify, dispatch, Migration Send and Receive
+ *   lm-vendor.c    commands of the vendor specific set
+ *   lm-reset.c     resets of an MMC and of a target
+ *   lm-state.c     image of a controller: building, parsing, loading
+ *   lm-quiesce.c   suspend and resume
+ *   lm-track.c     log of the memory that a controller writes, its commands
+ *   lm-ctrl.c      a controller as all of them see it
+ *   lm-spec.h      numbers and structures of the command sets
+ *
+ * lm-fault.c stands beside them. It calls only ctrl.c, and only the hooks and
+ * lm.c call it.
  */
 
 #ifndef HW_NVME_LM_H
@@ -206,6 +221,8 @@ struct NvmeLm {
 extern const PropertyInfo nvme_lm_prop_mode;
 extern const PropertyInfo nvme_lm_prop_live_bool;
 
+/* What the files offer, from the highest layer to the lowest */
+
 /* lm.c */
 bool nvme_lm_check_params(NvmeCtrl *n, Error **errp);
 void nvme_lm_init(NvmeCtrl *n);
@@ -213,6 +230,53 @@ void nvme_lm_exit(NvmeCtrl *n);
 uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req);
 uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
+
+/* lm-vendor.c */
+uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
+
+/* lm-reset.c */
+void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
+void nvme_lm_mmc_reset_end(NvmeCtrl *n);
+void nvme_lm_target_reset(NvmeCtrl *n, bool function);
+void nvme_lm_disable(NvmeCtrl *n);
+
+/* lm-state.c */
+uint64_t nvme_lm_max_state(NvmeCtrl *n);
+uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
+                              NvmeLmWhy *why);
+bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
+                          bool v0, bool vendor, uint64_t *total,
+                          NvmeLmWhy *why);
+uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
+                        bool replace, NvmeLmWhy *why);
+void nvme_lm_remove_queues(NvmeCtrl *n);
+
+/* lm-quiesce.c */
+uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
+                         BlockCompletionFunc *cb, uint16_t reset_status);
+uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
+                        uint16_t not_suspended);
+void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
+void nvme_lm_drained(NvmeCtrl *n);
+void nvme_lm_look_again(NvmeCtrl *pf);
+void nvme_lm_release(NvmeCtrl *n);
+void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target);
+void nvme_lm_end_run(NvmeCtrl *n);
+void nvme_lm_kick(NvmeCtrl *n);
+void nvme_lm_raise_owed(NvmeCtrl *n);
+
+/* lm-track.c */
+bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);
+void nvme_lm_track_init(NvmeCtrl *n);
+void nvme_lm_track_drop(NvmeCtrl *n);
+void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target);
+void nvme_lm_track_target_reset(NvmeCtrl *n);
+uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req);
+uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req);
+void nvme_lm_track_mark(NvmeCtrl *n, uint64_t addr, uint64_t len);
+void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len);
+void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len);
+void nvme_lm_read_done(void *opaque, int ret);
 
 /* lm-ctrl.c */
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
@@ -231,54 +295,7 @@ void nvme_lm_drop_sg(NvmeSg *sg);
 void nvme_lm_wc_choose(NvmeCtrl *n, bool off);
 bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled);
 
-/* lm-quiesce.c */
-uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         BlockCompletionFunc *cb, uint16_t reset_status);
-uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
-                        uint16_t not_suspended);
-void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
-void nvme_lm_drained(NvmeCtrl *n);
-void nvme_lm_look_again(NvmeCtrl *pf);
-void nvme_lm_release(NvmeCtrl *n);
-void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target);
-void nvme_lm_end_run(NvmeCtrl *n);
-void nvme_lm_kick(NvmeCtrl *n);
-void nvme_lm_raise_owed(NvmeCtrl *n);
-
-/* lm-state.c */
-uint64_t nvme_lm_max_state(NvmeCtrl *n);
-uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
-                              NvmeLmWhy *why);
-bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
-                          bool v0, bool vendor, uint64_t *total,
-                          NvmeLmWhy *why);
-uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
-                        bool replace, NvmeLmWhy *why);
-void nvme_lm_remove_queues(NvmeCtrl *n);
-
-/* lm-reset.c */
-void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
-void nvme_lm_mmc_reset_end(NvmeCtrl *n);
-void nvme_lm_target_reset(NvmeCtrl *n, bool function);
-void nvme_lm_disable(NvmeCtrl *n);
-
-/* lm-vendor.c */
-uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
-
-/* lm-track.c */
-bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);
-void nvme_lm_track_init(NvmeCtrl *n);
-void nvme_lm_track_drop(NvmeCtrl *n);
-void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target);
-void nvme_lm_track_target_reset(NvmeCtrl *n);
-uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req);
-uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req);
-void nvme_lm_track_mark(NvmeCtrl *n, uint64_t addr, uint64_t len);
-void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len);
-void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len);
-void nvme_lm_read_done(void *opaque, int ret);
-
-/* lm-fault.c */
+/* lm-fault.c, beside the layers */
 void nvme_lm_fault_init(NvmeCtrl *n);
 void nvme_lm_fault_exit(NvmeCtrl *n);
 uint16_t nvme_lm_fault_cmd(NvmeCtrl *n, NvmeRequest *req);

@@ -19,18 +19,9 @@
 #include "lm.h"
 #include "trace.h"
 
-#define REFUSE(why_, what_, got_, want_) \
-    do { \
-        *(why_) = (NvmeLmWhy) { (what_), (got_), (want_) }; \
-        return false; \
-    } while (0)
-
+/* A refusal by a function that says whether the image is good */
 #define CHECK(cond_, why_, what_, got_, want_) \
-    do { \
-        if (!(cond_)) { \
-            REFUSE(why_, what_, got_, want_); \
-        } \
-    } while (0)
+    NVME_LM_CHECK(cond_, false, why_, what_, got_, want_)
 
 /* A parsed image; the pointers lead into the bytes it was parsed from. */
 typedef struct NvmeLmImage {
@@ -401,10 +392,8 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
 
     g_clear_pointer(&n->lm->image[csvi][csuuidi], g_bytes_unref);
 
-    if (csuuidi && nvme_lm_zoned(n)) {
-        *why = (NvmeLmWhy) { "get: zoned namespaces cannot move", 1, 0 };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!csuuidi || !nvme_lm_zoned(n), NVME_INVALID_FIELD, why,
+                  "get: zoned namespaces cannot move", 1, 0);
 
     out = g_byte_array_new();
     nvme_lm_append(out, &hdr, sizeof(hdr));
@@ -466,6 +455,19 @@ bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
     return true;
 }
 
+static bool nvme_lm_image_has_cq(const NvmeLmImage *img, uint16_t qid)
+{
+    unsigned i;
+
+    for (i = 0; i < img->niocq; i++) {
+        if (le16_to_cpu(img->cq[i].qid) == qid) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
 static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
                              NvmeLmWhy *why)
 {
@@ -474,7 +476,6 @@ static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
     uint16_t qsize = le16_to_cpu(sq->qsize);
     uint16_t attr = le16_to_cpu(sq->attr);
     uint16_t head = le16_to_cpu(sq->head), tail = le16_to_cpu(sq->tail);
-    unsigned j;
 
     CHECK(qid, why, "SQ: QID", qid, 1);
     CHECK(!i || qid > le16_to_cpu(img->sq[i - 1].qid), why,
@@ -485,13 +486,9 @@ static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
           "SQ: reserved field", attr, le32_to_cpu(sq->rsvd20));
     CHECK(head <= qsize, why, "SQ: head", head, qsize);
     CHECK(tail <= qsize, why, "SQ: tail", tail, qsize);
-
-    for (j = 0; j < img->niocq; j++) {
-        if (img->cq[j].qid == sq->cqid) {
-            return true;
-        }
-    }
-    REFUSE(why, "SQ: its CQ is not in the state", le16_to_cpu(sq->cqid), qid);
+    CHECK(nvme_lm_image_has_cq(img, le16_to_cpu(sq->cqid)), why,
+          "SQ: its CQ is not in the state", le16_to_cpu(sq->cqid), qid);
+    return true;
 }
 
 static bool nvme_lm_parse_cq(const NvmeLmImage *img, unsigned i,
@@ -1080,24 +1077,17 @@ static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
     if (!nvme_lm_check_resources(n, img, why)) {
         return NVME_LM_NOT_ENOUGH_RESOURCES;
     }
-    if (!replace && queues && nvme_lm_has_io_queues(n)) {
-        *why = (NvmeLmWhy) { "target has I/O queues", 1, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (!replace && img->vs && n->lm->run != NVME_LM_SUSPENDED) {
-        *why = (NvmeLmWhy) { "vendor data for a controller that runs", 0, 1 };
-        return NVME_LM_CTRL_NOT_SUSPENDED;
-    }
-    if (!replace && img->vs && nvme_lm_has_io_queues(n)) {
-        *why = (NvmeLmWhy) { "vendor data for a controller with I/O queues",
-                             1, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (!img->vs && queues && !nvme_lm_admin_queues(n)) {
-        *why = (NvmeLmWhy) { "I/O queues for a controller that is not enabled",
-                             0, 1 };
-        return NVME_CMD_SEQ_ERROR;
-    }
+    NVME_LM_CHECK(replace || !queues || !nvme_lm_has_io_queues(n),
+                  NVME_INVALID_FIELD, why, "target has I/O queues", 1, 0);
+    NVME_LM_CHECK(replace || !img->vs || n->lm->run == NVME_LM_SUSPENDED,
+                  NVME_LM_CTRL_NOT_SUSPENDED, why,
+                  "vendor data for a controller that runs", 0, 1);
+    NVME_LM_CHECK(replace || !img->vs || !nvme_lm_has_io_queues(n),
+                  NVME_INVALID_FIELD, why,
+                  "vendor data for a controller with I/O queues", 1, 0);
+    NVME_LM_CHECK(img->vs || !queues || nvme_lm_admin_queues(n),
+                  NVME_CMD_SEQ_ERROR, why,
+                  "I/O queues for a controller that is not enabled", 0, 1);
     if (img->vs && (!nvme_lm_check_limits(n, img, why) ||
                     !nvme_lm_check_namespaces(n, img, why))) {
         return NVME_INVALID_FIELD;

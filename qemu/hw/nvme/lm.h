@@ -167,6 +167,15 @@ typedef struct NvmeLmWhy {
     uint64_t want;
 } NvmeLmWhy;
 
+/* Refuse unless @cond_ holds: say why, and return @ret_ from the function. */
+#define NVME_LM_CHECK(cond_, ret_, why_, what_, got_, want_) \
+    do { \
+        if (!(cond_)) { \
+            *(why_) = (NvmeLmWhy) { (what_), (got_), (want_) }; \
+            return (ret_); \
+        } \
+    } while (0)
+
 typedef enum NvmeLmRun {
     NVME_LM_RUNNING,
     NVME_LM_DRAINING,   /* fetches nothing, still posts */

@@ -90,11 +90,13 @@ static bool nvme_lm_transient(uint16_t status)
     }
 }
 
-uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
-                        const NvmeLmWhy *why)
+/* The status to complete a refused command with */
+uint16_t nvme_lm_refused(NvmeRequest *req, uint16_t status,
+                         const NvmeLmWhy *why)
 {
-    trace_pci_nvme_lm_refused(target ? target->cntlid : 0xffff, opcode, status,
-                              why->what, why->got, why->want);
+    trace_pci_nvme_lm_refused(why->target ? why->target->cntlid : 0xffff,
+                              req->cmd.opcode, status, why->what, why->got,
+                              why->want);
     return nvme_lm_transient(status) ? status : status | NVME_DNR;
 }
 

@@ -322,21 +322,15 @@ void nvme_lm_raise_owed(NvmeCtrl *n)
     }
 }
 
-uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
-                        uint16_t not_suspended)
+uint16_t nvme_lm_resume(NvmeCtrl *target, uint16_t not_suspended,
+                        NvmeLmWhy *why)
 {
     NvmeLm *lm = target->lm;
-    NvmeLmWhy why = {};
 
-    if (lm->run != NVME_LM_SUSPENDED) {
-        why.what = "resume: not suspended";
-        return nvme_lm_refuse(target, opcode, not_suspended, &why);
-    }
-
-    if (lm->load_begun) {
-        why.what = "resume: a state was begun and not committed";
-        return nvme_lm_refuse(target, opcode, NVME_CMD_SEQ_ERROR, &why);
-    }
+    NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED, not_suspended, why,
+                  "resume: not suspended", 0, 0);
+    NVME_LM_CHECK(!lm->load_begun, NVME_CMD_SEQ_ERROR, why,
+                  "resume: a state was begun and not committed", 0, 0);
 
     trace_pci_nvme_lm_resume(target->cntlid);
     nvme_lm_release(target);

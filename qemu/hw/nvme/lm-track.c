@@ -314,8 +314,8 @@ static uint16_t nvme_lm_track_resources(NvmeCtrl *n, NvmeRequest *req,
 
     req->cqe.result = cpu_to_le32(mrtg <= max ? mrtg : NVME_LM_NO_MRTG);
     req->cqe.dw1 = cpu_to_le32(fit);
-    *why = (NvmeLmWhy) { "track: descriptors that fit", fit, list->nr };
-    return NVME_LM_NOT_ENOUGH_RESOURCES;
+    NVME_LM_REFUSE(NVME_LM_NOT_ENOUGH_RESOURCES, why,
+                   "track: descriptors that fit", fit, list->nr);
 }
 
 static uint16_t nvme_lm_track_parse_desc(NvmeCtrl *n, const uint8_t *buf,
@@ -327,22 +327,14 @@ static uint16_t nvme_lm_track_parse_desc(NvmeCtrl *n, const uint8_t *buf,
     uint64_t start = le64_to_cpu(d->saddr);
     uint64_t bytes = (uint64_t)le32_to_cpu(d->len) << shift;
 
-    if (start & ((1ULL << shift) - 1)) {
-        *why = (NvmeLmWhy) { "track: SADDR not aligned", start, 1ULL << shift };
-        return NVME_INVALID_FIELD;
-    }
-    if (!bytes) {
-        *why = (NvmeLmWhy) { "track: LEN is 0", 0, 1 };
-        return NVME_INVALID_FIELD;
-    }
-    if (bytes - 1 > UINT64_MAX - start) {
-        *why = (NvmeLmWhy) { "track: range beyond 64 bits", start, bytes };
-        return NVME_INVALID_FIELD;
-    }
-    if (n->params.lm.track.pow2 && !is_power_of_2(bytes)) {
-        *why = (NvmeLmWhy) { "track: length is no power of two", bytes, 0 };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!(start & ((1ULL << shift) - 1)), NVME_INVALID_FIELD, why,
+                  "track: SADDR not aligned", start, 1ULL << shift);
+    NVME_LM_CHECK(bytes, NVME_INVALID_FIELD, why, "track: LEN is 0", 0, 1);
+    NVME_LM_CHECK(bytes - 1 <= UINT64_MAX - start, NVME_INVALID_FIELD, why,
+                  "track: range beyond 64 bits", start, bytes);
+    NVME_LM_CHECK(!n->params.lm.track.pow2 || is_power_of_2(bytes),
+                  NVME_INVALID_FIELD, why, "track: length is no power of two",
+                  bytes, 0);
 
     *r = (NvmeLmRange) { .start = start, .last = start + bytes - 1 };
     return NVME_SUCCESS;
@@ -357,29 +349,18 @@ static uint16_t nvme_lm_track_parse_header(NvmeCtrl *n,
     uint64_t mine = nvme_lm_track_descriptors(n, false);
     uint64_t all = nvme_lm_track_descriptors(n, true);
 
-    if (hdr->ver) {
-        *why = (NvmeLmWhy) { "track: VER", hdr->ver, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (hdr->rmrtg < p->min_granularity || hdr->rmrtg > p->max_granularity) {
-        *why = (NvmeLmWhy) { "track: RMRTG", hdr->rmrtg,
-                             p->max_granularity << 8 | p->min_granularity };
-        return NVME_INVALID_FIELD;
-    }
-    if (!nr) {
-        *why = (NvmeLmWhy) { "track: RNMRTD is 0", 0, 1 };
-        return NVME_INVALID_FIELD;
-    }
-    if (nr + mine > p->descriptors) {
-        *why = (NvmeLmWhy) { "track: descriptors above CMMRTD", nr + mine,
-                             p->descriptors };
-        return NVME_INVALID_FIELD;
-    }
-    if (nr + all > p->descriptors_total) {
-        *why = (NvmeLmWhy) { "track: descriptors above NMMRTD", nr + all,
-                             p->descriptors_total };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!hdr->ver, NVME_INVALID_FIELD, why, "track: VER", hdr->ver,
+                  0);
+    NVME_LM_CHECK(hdr->rmrtg >= p->min_granularity &&
+                  hdr->rmrtg <= p->max_granularity, NVME_INVALID_FIELD, why,
+                  "track: RMRTG", hdr->rmrtg,
+                  p->max_granularity << 8 | p->min_granularity);
+    NVME_LM_CHECK(nr, NVME_INVALID_FIELD, why, "track: RNMRTD is 0", 0, 1);
+    NVME_LM_CHECK(nr + mine <= p->descriptors, NVME_INVALID_FIELD, why,
+                  "track: descriptors above CMMRTD", nr + mine, p->descriptors);
+    NVME_LM_CHECK(nr + all <= p->descriptors_total, NVME_INVALID_FIELD, why,
+                  "track: descriptors above NMMRTD", nr + all,
+                  p->descriptors_total);
 
     return NVME_SUCCESS;
 }
@@ -406,17 +387,14 @@ static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
     uint64_t len;
     uint16_t status;
 
-    if (!nvme_lm_track_header_reachable(n, room)) {
-        *why = (NvmeLmWhy) { "track: header crosses a page", prp1, 0 };
-        return NVME_INVALID_PRP_OFFSET;
-    }
+    NVME_LM_CHECK(nvme_lm_track_header_reachable(n, room),
+                  NVME_INVALID_PRP_OFFSET, why, "track: header crosses a page",
+                  prp1, 0);
 
     status = nvme_h2c(n, hdr, sizeof(*hdr), req);
     nvme_lm_drop_sg(&req->sg);
-    if (status) {
-        *why = (NvmeLmWhy) { "track: transfer of the header", prp1, 0 };
-        return status;
-    }
+    NVME_LM_CHECK(!status, status, why, "track: transfer of the header", prp1,
+                  0);
 
     status = nvme_lm_track_parse_header(n, hdr, why);
     if (status) {
@@ -425,19 +403,14 @@ static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
 
     len = sizeof(*hdr) +
           (uint64_t)le32_to_cpu(hdr->rnmrtd) * sizeof(NvmeLmTrackDesc);
-    if (len > nvme_lm_max_transfer(n)) {
-        *why = (NvmeLmWhy) { "track: longer than MDTS allows", len,
-                             nvme_lm_max_transfer(n) };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
+                  "track: longer than MDTS allows", len,
+                  nvme_lm_max_transfer(n));
 
     *buf = g_malloc(len);
     status = nvme_h2c(n, *buf, len, req);
-    if (status) {
-        *why = (NvmeLmWhy) { "track: data transfer", len, 0 };
-    }
-
-    return status;
+    NVME_LM_CHECK(!status, status, why, "track: data transfer", len, 0);
+    return NVME_SUCCESS;
 }
 
 static int nvme_lm_range_cmp(const void *a, const void *b)
@@ -456,11 +429,8 @@ static uint16_t nvme_lm_track_merge(NvmeLmRange *r, uint32_t *nr,
     qsort(r, *nr, sizeof(*r), nvme_lm_range_cmp);
 
     for (i = 1; i < *nr; i++) {
-        if (r[i].start <= r[to].last) {
-            *why = (NvmeLmWhy) { "track: ranges overlap", r[i].start,
-                                 r[to].last };
-            return NVME_INVALID_FIELD;
-        }
+        NVME_LM_CHECK(r[i].start > r[to].last, NVME_INVALID_FIELD, why,
+                      "track: ranges overlap", r[i].start, r[to].last);
         if (r[i].start == r[to].last + 1) {
             r[to].last = r[i].last;
         } else {
@@ -548,10 +518,9 @@ static uint16_t nvme_lm_track_start(NvmeCtrl *n, NvmeCtrl *target,
 static uint16_t nvme_lm_track_stop(NvmeCtrl *n, NvmeCtrl *target,
                                    NvmeLmWhy *why)
 {
-    if (!target->lm_track || target->lm_track->mmc != n) {
-        *why = (NvmeLmWhy) { "track: target is not tracked", 0, 1 };
-        return NVME_INVALID_CTRL_ID;
-    }
+    NVME_LM_CHECK(target->lm_track && target->lm_track->mmc == n,
+                  NVME_INVALID_CTRL_ID, why, "track: target is not tracked", 0,
+                  1);
 
     trace_pci_nvme_lm_track_stop(target->cntlid, "by command");
     nvme_lm_track_drop(target);
@@ -563,53 +532,35 @@ static uint16_t nvme_lm_track_memory(NvmeCtrl *n, NvmeCtrl *target,
 {
     bool start = extract32(le32_to_cpu(req->cmd.cdw10), 16, 1);
 
-    if (target->lm->run == NVME_LM_SUSPENDED &&
-        (start || !n->params.lm.track.stop_suspended)) {
-        *why = (NvmeLmWhy) { "track: target is suspended", start, 0 };
-        return NVME_LM_CTRL_SUSPENDED;
-    }
+    NVME_LM_CHECK(target->lm->run != NVME_LM_SUSPENDED ||
+                  (!start && n->params.lm.track.stop_suspended),
+                  NVME_LM_CTRL_SUSPENDED, why, "track: target is suspended",
+                  start, 0);
 
     if (!start) {
         return nvme_lm_track_stop(n, target, why);
     }
 
-    if (target->lm_track) {
-        *why = (NvmeLmWhy) { "track: target is tracked",
-                             target->lm_track->mmc->cntlid, 0 };
-        return NVME_INVALID_CTRL_ID;
-    }
+    NVME_LM_CHECK(!target->lm_track, NVME_INVALID_CTRL_ID, why,
+                  "track: target is tracked", target->lm_track->mmc->cntlid, 0);
 
     return nvme_lm_track_start(n, target, req, why);
 }
 
-uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req)
+uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
     uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
-    uint8_t opcode = req->cmd.opcode;
-    NvmeLmWhy why = {};
-    NvmeCtrl *target;
-    uint16_t status;
+    NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
     /* no user data tracking (TUDCS) */
-    if (sel != NVME_LM_TRACK_MEMORY) {
-        why = (NvmeLmWhy) { "track: SEL", sel, NVME_LM_TRACK_MEMORY };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
-    }
+    NVME_LM_CHECK(sel == NVME_LM_TRACK_MEMORY, NVME_INVALID_FIELD, why,
+                  "track: SEL", sel, NVME_LM_TRACK_MEMORY);
+    NVME_LM_CHECK(target, NVME_INVALID_CTRL_ID, why,
+                  "track: CNTLID names no migratable controller", cntlid, 0);
 
-    target = nvme_lm_target(n, cntlid);
-    if (!target) {
-        why = (NvmeLmWhy) { "track: CNTLID names no migratable controller",
-                            cntlid, 0 };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
-    }
-
-    status = nvme_lm_track_memory(n, target, req, &why);
-    if (status) {
-        return nvme_lm_refuse(target, opcode, status, &why);
-    }
-
-    return NVME_SUCCESS;
+    why->target = target;
+    return nvme_lm_track_memory(n, target, req, why);
 }
 
 /* Track Receive */
@@ -770,46 +721,31 @@ static uint16_t nvme_lm_track_read(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
     status = nvme_c2h(n, buf, len, req);
     if (status) {
         nvme_lm_track_undo(target, desc, nr, rpmpg);
-        *why = (NvmeLmWhy) { "tracked: data transfer", len, 0 };
-        return status;
+        NVME_LM_REFUSE(status, why, "tracked: data transfer", len, 0);
     }
 
     trace_pci_nvme_lm_track_read(target->cntlid, nr, hdr->attrb);
     return NVME_SUCCESS;
 }
 
-uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req)
+uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
     uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
     uint64_t len = ((uint64_t)le32_to_cpu(req->cmd.cdw12) + 1) << 2;
     uint64_t min = sizeof(NvmeLmChangedHeader) + sizeof(NvmeLmChangedDesc);
-    uint8_t opcode = req->cmd.opcode;
-    NvmeLmWhy why = {};
-    NvmeCtrl *target;
-    uint16_t status;
+    NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
-    if (sel) {
-        why = (NvmeLmWhy) { "tracked: SEL", sel, 0 };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
-    }
-
-    target = nvme_lm_target(n, cntlid);
-    if (!target || !target->lm_track || target->lm_track->mmc != n) {
-        why = (NvmeLmWhy) { "tracked: CNTLID is not tracked", cntlid, 0 };
-        return nvme_lm_refuse(target, opcode, NVME_INVALID_CTRL_ID, &why);
-    }
+    NVME_LM_CHECK(!sel, NVME_INVALID_FIELD, why, "tracked: SEL", sel, 0);
+    why->target = target;
+    NVME_LM_CHECK(target && target->lm_track && target->lm_track->mmc == n,
+                  NVME_INVALID_CTRL_ID, why, "tracked: CNTLID is not tracked",
+                  cntlid, 0);
 
     /* without a descriptor MTR has to be 0, which would mean the end */
-    if (len < min || len > nvme_lm_max_transfer(n)) {
-        why = (NvmeLmWhy) { "tracked: length", len, nvme_lm_max_transfer(n) };
-        return nvme_lm_refuse(target, opcode, NVME_INVALID_FIELD, &why);
-    }
+    NVME_LM_CHECK(len >= min && len <= nvme_lm_max_transfer(n),
+                  NVME_INVALID_FIELD, why, "tracked: length", len,
+                  nvme_lm_max_transfer(n));
 
-    status = nvme_lm_track_read(n, target, len, req, &why);
-    if (status) {
-        return nvme_lm_refuse(target, opcode, status, &why);
-    }
-
-    return NVME_SUCCESS;
+    return nvme_lm_track_read(n, target, len, req, why);
 }

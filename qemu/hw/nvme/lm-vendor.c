@@ -86,25 +86,19 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
     }
 
     size = g_bytes_get_size(image);
-    if (size > lm->size_told) {
-        *why = (NvmeLmWhy) { "save: state is larger than the host was told",
-                             size, lm->size_told };
-        return NVME_LM_NOT_ENOUGH_RESOURCES;
-    }
-    if (lm->size_told > nvme_lm_max_transfer(n)) {
-        *why = (NvmeLmWhy) { "save: state is longer than MDTS allows",
-                             lm->size_told, nvme_lm_max_transfer(n) };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(size <= lm->size_told, NVME_LM_NOT_ENOUGH_RESOURCES, why,
+                  "save: state is larger than the host was told", size,
+                  lm->size_told);
+    NVME_LM_CHECK(lm->size_told <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD,
+                  why, "save: state is longer than MDTS allows", lm->size_told,
+                  nvme_lm_max_transfer(n));
 
     /* the PRPs are those of the size that was told, not of a smaller one */
     buf = g_malloc0(lm->size_told);
     memcpy(buf, g_bytes_get_data(image, NULL), size);
     status = nvme_c2h(n, buf, lm->size_told, req);
-    if (status) {
-        *why = (NvmeLmWhy) { "save: data transfer", lm->size_told, 0 };
-        return status;
-    }
+    NVME_LM_CHECK(!status, status, why, "save: data transfer", lm->size_told,
+                  0);
 
     trace_pci_nvme_lm_vendor_save(target->cntlid, size,
                                   n->params.lm.save_disables);
@@ -138,10 +132,10 @@ static void nvme_lm_vendor_drained(void *opaque, int ret)
 
     if (!ret) {
         target = nvme_lm_vendor_target(n, le32_to_cpu(req->cmd.cdw10));
+        why.target = target;
         status = nvme_lm_vendor_save_suspended(n, target, req, &why);
         if (status) {
-            req->status = nvme_lm_refuse(target, req->cmd.opcode, status,
-                                         &why);
+            req->status = nvme_lm_refused(req, status, &why);
             nvme_lm_vendor_save_failed(target);
         }
     }
@@ -186,32 +180,24 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
     uint64_t total;
     uint16_t status;
 
-    if (lm->run != NVME_LM_SUSPENDED &&
-        (lm->run != NVME_LM_RUNNING || nvme_lm_enabled(target))) {
-        *why = (NvmeLmWhy) { "load: neither suspended nor disabled", 0, 0 };
-        return NVME_CMD_SEQ_ERROR;
-    }
-    if (!size || (size & 3) || size > max) {
-        *why = (NvmeLmWhy) { "load: size", size, max };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED ||
+                  (lm->run == NVME_LM_RUNNING && !nvme_lm_enabled(target)),
+                  NVME_CMD_SEQ_ERROR, why,
+                  "load: neither suspended nor disabled", 0, 0);
+    NVME_LM_CHECK(size && !(size & 3) && size <= max, NVME_INVALID_FIELD, why,
+                  "load: size", size, max);
 
     buf = g_malloc(size);
     status = nvme_h2c(n, buf, size, req);
-    if (status) {
-        *why = (NvmeLmWhy) { "load: data transfer", size, 0 };
-        return status;
-    }
+    NVME_LM_CHECK(!status, status, why, "load: data transfer", size, 0);
 
     lm->load_begun = true;
     if (!nvme_lm_parse_header(buf, size, max, true, true, &total, why)) {
         return NVME_INVALID_FIELD;
     }
-    if (size < total || !buffer_is_zero(buf + total, size - total)) {
-        *why = (NvmeLmWhy) { "load: size is not that of the state", size,
-                             total };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(size >= total && buffer_is_zero(buf + total, size - total),
+                  NVME_INVALID_FIELD, why,
+                  "load: size is not that of the state", size, total);
 
     status = nvme_lm_commit(target, buf, total, true, why);
     if (status) {
@@ -232,48 +218,33 @@ static bool nvme_lm_vendor_usable(NvmeCtrl *target)
     return nvme_lm_usable(target) || target->lm->save_disabled;
 }
 
-uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req)
+uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint16_t index = le32_to_cpu(req->cmd.cdw10) & 0xffff;
     uint8_t opcode = req->cmd.opcode;
     NvmeCtrl *target = nvme_lm_vendor_target(n, index);
-    NvmeLmWhy why = {};
-    uint16_t status;
 
-    if (!target) {
-        why = (NvmeLmWhy) { "vendor: no VF of this index", index,
-                            pcie_sriov_num_vfs(PCI_DEVICE(n)) };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
-    }
+    NVME_LM_CHECK(target, NVME_INVALID_FIELD, why,
+                  "vendor: no VF of this index", index,
+                  pcie_sriov_num_vfs(PCI_DEVICE(n)));
+    why->target = target;
 
     if (opcode == NVME_LM_VS_RESUME) {
-        return nvme_lm_resume(target, opcode, NVME_CMD_SEQ_ERROR);
+        return nvme_lm_resume(target, NVME_CMD_SEQ_ERROR, why);
     }
 
-    if (!nvme_lm_vendor_usable(target)) {
-        why = (NvmeLmWhy) { "vendor: VF is not enabled", 0, 1 };
-        return nvme_lm_refuse(target, opcode, NVME_CMD_SEQ_ERROR, &why);
-    }
+    NVME_LM_CHECK(nvme_lm_vendor_usable(target), NVME_CMD_SEQ_ERROR, why,
+                  "vendor: VF is not enabled", 0, 1);
 
     switch (opcode) {
     case NVME_LM_VS_QUERY_DATA_SIZE:
-        status = nvme_lm_vendor_query(target, req, &why);
-        break;
+        return nvme_lm_vendor_query(target, req, why);
     case NVME_LM_VS_SUSPEND:
-        status = nvme_lm_suspend(n, target, req, nvme_misc_cb,
-                                 NVME_CMD_SEQ_ERROR);
-        break;
+        return nvme_lm_suspend(n, target, req, nvme_misc_cb,
+                               NVME_CMD_SEQ_ERROR);
     case NVME_LM_VS_SAVE_DATA:
-        status = nvme_lm_vendor_save(n, target, req, &why);
-        break;
+        return nvme_lm_vendor_save(n, target, req, why);
     default:
-        status = nvme_lm_vendor_load(n, target, req, &why);
-        break;
+        return nvme_lm_vendor_load(n, target, req, why);
     }
-
-    if (status && status != NVME_NO_COMPLETE) {
-        return nvme_lm_refuse(target, opcode, status, &why);
-    }
-
-    return status;
 }

@@ -248,23 +248,14 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
     uint16_t status;
     size_t size;
 
-    if (off & 3) {
-        *why = (NvmeLmWhy) { "get: offset not dword aligned", off, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (len > nvme_lm_max_transfer(n)) {
-        *why = (NvmeLmWhy) { "get: longer than MDTS allows", len,
-                             nvme_lm_max_transfer(n) };
-        return NVME_INVALID_FIELD;
-    }
-    if (csvi > NVME_LM_NV) {
-        *why = (NvmeLmWhy) { "get: CSVI", csvi, NVME_LM_NV };
-        return NVME_INVALID_FIELD;
-    }
-    if (csuuidi > nuuid) {
-        *why = (NvmeLmWhy) { "get: CSUUIDI", csuuidi, nuuid };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!(off & 3), NVME_INVALID_FIELD, why,
+                  "get: offset not dword aligned", off, 0);
+    NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
+                  "get: longer than MDTS allows", len, nvme_lm_max_transfer(n));
+    NVME_LM_CHECK(csvi <= NVME_LM_NV, NVME_INVALID_FIELD, why, "get: CSVI",
+                  csvi, NVME_LM_NV);
+    NVME_LM_CHECK(csuuidi <= nuuid, NVME_INVALID_FIELD, why, "get: CSUUIDI",
+                  csuuidi, nuuid);
 
     if (!off || !lm->image[csvi][csuuidi]) {
         status = nvme_lm_freeze_image(target, csvi, csuuidi, why);
@@ -275,20 +266,15 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
 
     image = g_bytes_ref(lm->image[csvi][csuuidi]);
     size = g_bytes_get_size(image);
-    if (off > size) {
-        *why = (NvmeLmWhy) { "get: offset beyond the state", off, size };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(off <= size, NVME_INVALID_FIELD, why,
+                  "get: offset beyond the state", off, size);
 
     buf = g_malloc0(len);
     memcpy(buf, (const uint8_t *)g_bytes_get_data(image, NULL) + off,
            MIN(len, size - off));
 
     status = nvme_c2h(n, buf, len, req);
-    if (status) {
-        *why = (NvmeLmWhy) { "get: data transfer", len, 0 };
-        return status;
-    }
+    NVME_LM_CHECK(!status, status, why, "get: data transfer", len, 0);
 
     /* the transfer itself may have hit a register of the target */
     suspended = suspended && lm->run == NVME_LM_SUSPENDED;
@@ -298,38 +284,19 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
     return NVME_SUCCESS;
 }
 
-static uint16_t nvme_lm_receive(NvmeCtrl *n, NvmeRequest *req)
+static uint16_t nvme_lm_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
     uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
-    uint8_t opcode = req->cmd.opcode;
-    NvmeCtrl *target;
-    NvmeLmWhy why = {};
-    uint16_t status;
+    NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
-    if (sel) {
-        why = (NvmeLmWhy) { "receive: SEL", sel, 0 };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
-    }
-
-    target = nvme_lm_target(n, cntlid);
-    if (!target) {
-        why = (NvmeLmWhy) { "get: CNTLID names no migratable controller",
-                            cntlid, 0 };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
-    }
-
-    if (!nvme_lm_usable(target)) {
-        why = (NvmeLmWhy) { "get: target is not enabled", 0, 1 };
-        return nvme_lm_refuse(target, opcode, NVME_INVALID_CTRL_ID, &why);
-    }
-
-    status = nvme_lm_get(n, target, req, &why);
-    if (status) {
-        return nvme_lm_refuse(target, opcode, status, &why);
-    }
-
-    return NVME_SUCCESS;
+    NVME_LM_CHECK(!sel, NVME_INVALID_FIELD, why, "receive: SEL", sel, 0);
+    NVME_LM_CHECK(target, NVME_INVALID_CTRL_ID, why,
+                  "get: CNTLID names no migratable controller", cntlid, 0);
+    why->target = target;
+    NVME_LM_CHECK(nvme_lm_usable(target), NVME_INVALID_CTRL_ID, why,
+                  "get: target is not enabled", 0, 1);
+    return nvme_lm_get(n, target, req, why);
 }
 
 /* Migration Send, Set Controller State */
@@ -342,10 +309,8 @@ static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
 
     if (seq & NVME_LM_SEQ_FIRST) {
         nvme_lm_load_drop(lm);
-        if (off) {
-            *why = (NvmeLmWhy) { "set: first piece not at offset 0", off, 0 };
-            return NVME_INVALID_FIELD;
-        }
+        NVME_LM_CHECK(!off, NVME_INVALID_FIELD, why,
+                      "set: first piece not at offset 0", off, 0);
         lm->load = g_byte_array_new();
         lm->load_mmc = n;
         lm->load_csvi = csvi;
@@ -353,21 +318,15 @@ static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
         return NVME_SUCCESS;
     }
 
-    if (lm->load_mmc != n) {
-        *why = (NvmeLmWhy) { "set: no sequence is open", seq, 0 };
-        return NVME_CMD_SEQ_ERROR;
-    }
-    if (csvi != lm->load_csvi || csuuidi != lm->load_csuuidi) {
-        *why = (NvmeLmWhy) { "set: formats changed within a sequence",
-                             csuuidi << 8 | csvi,
-                             lm->load_csuuidi << 8 | lm->load_csvi };
-        return NVME_INVALID_FIELD;
-    }
-    if (off != lm->load->len) {
-        *why = (NvmeLmWhy) { "set: piece does not follow the last one", off,
-                             lm->load->len };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(lm->load_mmc == n, NVME_CMD_SEQ_ERROR, why,
+                  "set: no sequence is open", seq, 0);
+    NVME_LM_CHECK(csvi == lm->load_csvi && csuuidi == lm->load_csuuidi,
+                  NVME_INVALID_FIELD, why,
+                  "set: formats changed within a sequence", csuuidi << 8 | csvi,
+                  lm->load_csuuidi << 8 | lm->load_csvi);
+    NVME_LM_CHECK(off == lm->load->len, NVME_INVALID_FIELD, why,
+                  "set: piece does not follow the last one", off,
+                  lm->load->len);
 
     return NVME_SUCCESS;
 }
@@ -380,23 +339,16 @@ static uint16_t nvme_lm_set_fetch(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
     g_autofree uint8_t *buf = NULL;
     uint16_t status;
 
-    if (lm->load->len + len > max) {
-        *why = (NvmeLmWhy) { "set: larger than any state of this controller",
-                             lm->load->len + len, max };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(lm->load->len + len <= max, NVME_INVALID_FIELD, why,
+                  "set: larger than any state of this controller",
+                  lm->load->len + len, max);
 
     if (len) {
         buf = g_malloc(len);
         status = nvme_h2c(n, buf, len, req);
-        if (status) {
-            *why = (NvmeLmWhy) { "set: data transfer", len, 0 };
-            return status;
-        }
-        if (lm->load_mmc != n) {
-            *why = (NvmeLmWhy) { "set: target reset meanwhile", 0, 0 };
-            return NVME_CMD_SEQ_ERROR;
-        }
+        NVME_LM_CHECK(!status, status, why, "set: data transfer", len, 0);
+        NVME_LM_CHECK(lm->load_mmc == n, NVME_CMD_SEQ_ERROR, why,
+                      "set: target reset meanwhile", 0, 0);
         g_byte_array_append(lm->load, buf, len);
     }
 
@@ -412,11 +364,9 @@ static uint16_t nvme_lm_set_check(NvmeCtrl *target, bool last, NvmeLmWhy *why)
     uint64_t total;
 
     if (lm->load->len < sizeof(*hdr)) {
-        if (last) {
-            *why = (NvmeLmWhy) { "set: shorter than a header", lm->load->len,
-                                 sizeof(*hdr) };
-            return NVME_INVALID_FIELD;
-        }
+        NVME_LM_CHECK(!last, NVME_INVALID_FIELD, why,
+                      "set: shorter than a header", lm->load->len,
+                      sizeof(*hdr));
         return NVME_SUCCESS;
     }
 
@@ -425,20 +375,12 @@ static uint16_t nvme_lm_set_check(NvmeCtrl *target, bool last, NvmeLmWhy *why)
                               lm->load_csuuidi, &total, why)) {
         return NVME_INVALID_FIELD;
     }
-    if (hdr->nvmecss[0] && nvme_lm_has_io_queues(target)) {
-        *why = (NvmeLmWhy) { "set: target has I/O queues", 1, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (lm->load->len > total) {
-        *why = (NvmeLmWhy) { "set: data beyond the state", lm->load->len,
-                             total };
-        return NVME_INVALID_FIELD;
-    }
-    if (last && lm->load->len < total) {
-        *why = (NvmeLmWhy) { "set: state is not complete", lm->load->len,
-                             total };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!hdr->nvmecss[0] || !nvme_lm_has_io_queues(target),
+                  NVME_INVALID_FIELD, why, "set: target has I/O queues", 1, 0);
+    NVME_LM_CHECK(lm->load->len <= total, NVME_INVALID_FIELD, why,
+                  "set: data beyond the state", lm->load->len, total);
+    NVME_LM_CHECK(!last || lm->load->len >= total, NVME_INVALID_FIELD, why,
+                  "set: state is not complete", lm->load->len, total);
 
     return NVME_SUCCESS;
 }
@@ -459,31 +401,18 @@ static uint16_t nvme_lm_set_piece(NvmeCtrl *n, NvmeCtrl *target,
 
     trace_pci_nvme_lm_set(target->cntlid, seq, csvi, csuuidi, off, len);
 
-    if (off & 3) {
-        *why = (NvmeLmWhy) { "set: offset not dword aligned", off, 0 };
-        return NVME_INVALID_FIELD;
-    }
-    if (!len && seq != NVME_LM_SEQ_LAST) {
-        *why = (NvmeLmWhy) { "set: NUMD is 0 before the last piece", 0, 1 };
-        return NVME_INVALID_FIELD;
-    }
-    if (len > nvme_lm_max_transfer(n)) {
-        *why = (NvmeLmWhy) { "set: longer than MDTS allows", len,
-                             nvme_lm_max_transfer(n) };
-        return NVME_INVALID_FIELD;
-    }
-    if (csvi > NVME_LM_NV) {
-        *why = (NvmeLmWhy) { "set: CSVI", csvi, NVME_LM_NV };
-        return NVME_INVALID_FIELD;
-    }
-    if (csuuidi > nuuid) {
-        *why = (NvmeLmWhy) { "set: CSUUIDI", csuuidi, nuuid };
-        return NVME_INVALID_FIELD;
-    }
-    if (!csvi && !csuuidi) {
-        *why = (NvmeLmWhy) { "set: CSVI and CSUUIDI are both 0", 0, 1 };
-        return NVME_INVALID_FIELD;
-    }
+    NVME_LM_CHECK(!(off & 3), NVME_INVALID_FIELD, why,
+                  "set: offset not dword aligned", off, 0);
+    NVME_LM_CHECK(len || seq == NVME_LM_SEQ_LAST, NVME_INVALID_FIELD, why,
+                  "set: NUMD is 0 before the last piece", 0, 1);
+    NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
+                  "set: longer than MDTS allows", len, nvme_lm_max_transfer(n));
+    NVME_LM_CHECK(csvi <= NVME_LM_NV, NVME_INVALID_FIELD, why, "set: CSVI",
+                  csvi, NVME_LM_NV);
+    NVME_LM_CHECK(csuuidi <= nuuid, NVME_INVALID_FIELD, why, "set: CSUUIDI",
+                  csuuidi, nuuid);
+    NVME_LM_CHECK(csvi || csuuidi, NVME_INVALID_FIELD, why,
+                  "set: CSVI and CSUUIDI are both 0", 0, 1);
 
     status = nvme_lm_set_open(n, target, seq, off, csvi, csuuidi, why);
     if (status) {
@@ -514,12 +443,9 @@ static uint16_t nvme_lm_set(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
     NvmeLm *lm = target->lm;
     uint16_t status;
 
-    if (lm->run != NVME_LM_SUSPENDED && !nvme_lm_enabled(target) &&
-        !nvme_lm_offline(target)) {
-        *why = (NvmeLmWhy) { "set: neither suspended nor enabled nor offline",
-                             0, 0 };
-        return NVME_INVALID_CTRL_ID;
-    }
+    NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED || nvme_lm_enabled(target) ||
+                  nvme_lm_offline(target), NVME_INVALID_CTRL_ID, why,
+                  "set: neither suspended nor enabled nor offline", 0, 0);
 
     status = nvme_lm_set_piece(n, target, req, why);
     if (status && lm->load_mmc == n) {
@@ -540,75 +466,65 @@ static uint16_t nvme_lm_send_suspend(NvmeCtrl *n, NvmeCtrl *target,
     case NVME_LM_STYPE_NOTIFY:
         return NVME_SUCCESS;
     case NVME_LM_STYPE_SUSPEND:
-        if (!nvme_lm_usable(target)) {
-            *why = (NvmeLmWhy) { "suspend: target is not enabled", 0, 1 };
-            return NVME_INVALID_CTRL_ID;
-        }
+        NVME_LM_CHECK(nvme_lm_usable(target), NVME_INVALID_CTRL_ID, why,
+                      "suspend: target is not enabled", 0, 1);
         return nvme_lm_suspend(n, target, req, nvme_misc_cb,
                                NVME_LM_CTRL_NOT_SUSPENDED);
     default:
-        *why = (NvmeLmWhy) { "suspend: STYPE", stype, NVME_LM_STYPE_SUSPEND };
-        return NVME_INVALID_FIELD;
+        NVME_LM_REFUSE(NVME_INVALID_FIELD, why, "suspend: STYPE", stype,
+                       NVME_LM_STYPE_SUSPEND);
     }
 }
 
-static uint16_t nvme_lm_send(NvmeCtrl *n, NvmeRequest *req)
+static uint16_t nvme_lm_send(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
     uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
-    uint8_t opcode = req->cmd.opcode;
-    NvmeCtrl *target;
-    NvmeLmWhy why = {};
-    uint16_t status;
+    NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
-    if (sel > NVME_LM_SEND_SET) {
-        why = (NvmeLmWhy) { "send: SEL", sel, NVME_LM_SEND_SET };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_FIELD, &why);
-    }
-
-    target = nvme_lm_target(n, cntlid);
-    if (!target) {
-        why = (NvmeLmWhy) { "send: CNTLID names no migratable controller",
-                            cntlid, 0 };
-        return nvme_lm_refuse(NULL, opcode, NVME_INVALID_CTRL_ID, &why);
-    }
+    NVME_LM_CHECK(sel <= NVME_LM_SEND_SET, NVME_INVALID_FIELD, why, "send: SEL",
+                  sel, NVME_LM_SEND_SET);
+    NVME_LM_CHECK(target, NVME_INVALID_CTRL_ID, why,
+                  "send: CNTLID names no migratable controller", cntlid, 0);
+    why->target = target;
 
     switch (sel) {
     case NVME_LM_SEND_SUSPEND:
-        status = nvme_lm_send_suspend(n, target, req, &why);
-        break;
+        return nvme_lm_send_suspend(n, target, req, why);
     case NVME_LM_SEND_RESUME:
-        return nvme_lm_resume(target, opcode, NVME_LM_CTRL_NOT_SUSPENDED);
+        return nvme_lm_resume(target, NVME_LM_CTRL_NOT_SUSPENDED, why);
     default:
-        status = nvme_lm_set(n, target, req, &why);
-        break;
+        return nvme_lm_set(n, target, req, why);
     }
+}
 
-    if (status && status != NVME_NO_COMPLETE) {
-        return nvme_lm_refuse(target, opcode, status, &why);
+static uint16_t nvme_lm_dispatch(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
+{
+    NVME_LM_CHECK(!req->cmd.nsid, NVME_INVALID_FIELD, why, "NSID is not 0",
+                  le32_to_cpu(req->cmd.nsid), 0);
+
+    switch (req->cmd.opcode) {
+    case NVME_LM_TRACK_SEND:
+        return nvme_lm_track_send(n, req, why);
+    case NVME_LM_TRACK_RECV:
+        return nvme_lm_track_receive(n, req, why);
+    case NVME_LM_MIGRATION_SEND:
+        return nvme_lm_send(n, req, why);
+    case NVME_LM_MIGRATION_RECV:
+        return nvme_lm_receive(n, req, why);
+    default:
+        return nvme_lm_vendor_cmd(n, req, why);
     }
-
-    return status;
 }
 
 uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
 {
-    NvmeLmWhy why = { "NSID is not 0", le32_to_cpu(req->cmd.nsid), 0 };
+    NvmeLmWhy why = {};
+    uint16_t status = nvme_lm_dispatch(n, req, &why);
 
-    if (req->cmd.nsid) {
-        return nvme_lm_refuse(NULL, req->cmd.opcode, NVME_INVALID_FIELD, &why);
+    if (status && status != NVME_NO_COMPLETE) {
+        return nvme_lm_refused(req, status, &why);
     }
 
-    switch (req->cmd.opcode) {
-    case NVME_LM_TRACK_SEND:
-        return nvme_lm_track_send(n, req);
-    case NVME_LM_TRACK_RECV:
-        return nvme_lm_track_receive(n, req);
-    case NVME_LM_MIGRATION_SEND:
-        return nvme_lm_send(n, req);
-    case NVME_LM_MIGRATION_RECV:
-        return nvme_lm_receive(n, req);
-    default:
-        return nvme_lm_vendor_cmd(n, req);
-    }
+    return status;
 }

@@ -162,17 +162,26 @@ QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsHeld) != 16);
 
 /* Why an image or a command was refused */
 typedef struct NvmeLmWhy {
+    NvmeCtrl *target;                       /* of the command, NULL: none */
     const char *what;
     uint64_t got;
     uint64_t want;
 } NvmeLmWhy;
 
-/* Refuse unless @cond_ holds: say why, and return @ret_ from the function. */
+/* Refuse: say why, and return @ret_ from the function. */
+#define NVME_LM_REFUSE(ret_, why_, what_, got_, want_) \
+    do { \
+        (why_)->what = (what_); \
+        (why_)->got = (got_); \
+        (why_)->want = (want_); \
+        return (ret_); \
+    } while (0)
+
+/* Refuse unless @cond_ holds. */
 #define NVME_LM_CHECK(cond_, ret_, why_, what_, got_, want_) \
     do { \
         if (!(cond_)) { \
-            *(why_) = (NvmeLmWhy) { (what_), (got_), (want_) }; \
-            return (ret_); \
+            NVME_LM_REFUSE(ret_, why_, what_, got_, want_); \
         } \
     } while (0)
 
@@ -241,7 +250,7 @@ uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
 
 /* lm-vendor.c */
-uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req);
+uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why);
 
 /* lm-reset.c */
 void nvme_lm_mmc_reset_begin(NvmeCtrl *n);
@@ -263,8 +272,8 @@ void nvme_lm_remove_queues(NvmeCtrl *n);
 /* lm-quiesce.c */
 uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
                          BlockCompletionFunc *cb, uint16_t reset_status);
-uint16_t nvme_lm_resume(NvmeCtrl *target, uint8_t opcode,
-                        uint16_t not_suspended);
+uint16_t nvme_lm_resume(NvmeCtrl *target, uint16_t not_suspended,
+                        NvmeLmWhy *why);
 void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
 void nvme_lm_drained(NvmeCtrl *n);
 void nvme_lm_look_again(NvmeCtrl *pf);
@@ -280,8 +289,8 @@ void nvme_lm_track_init(NvmeCtrl *n);
 void nvme_lm_track_drop(NvmeCtrl *n);
 void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target);
 void nvme_lm_track_target_reset(NvmeCtrl *n);
-uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req);
-uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req);
+uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why);
+uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why);
 void nvme_lm_track_mark(NvmeCtrl *n, uint64_t addr, uint64_t len);
 void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len);
 void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len);
@@ -296,8 +305,8 @@ unsigned nvme_lm_own_pairs(NvmeCtrl *n);
 NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
 bool nvme_lm_usable(NvmeCtrl *target);
 uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
-uint16_t nvme_lm_refuse(NvmeCtrl *target, uint8_t opcode, uint16_t status,
-                        const NvmeLmWhy *why);
+uint16_t nvme_lm_refused(NvmeRequest *req, uint16_t status,
+                         const NvmeLmWhy *why);
 void nvme_lm_image_drop(NvmeLm *lm);
 void nvme_lm_load_drop(NvmeLm *lm);
 void nvme_lm_drop_sg(NvmeSg *sg);

@@ -228,19 +228,47 @@ bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode)
     }
 }
 
+/* The part of an image that a Get or a Set moves */
+typedef struct NvmeLmPiece {
+    uint8_t csvi;
+    uint8_t csuuidi;
+    uint64_t off;
+    uint64_t len;
+} NvmeLmPiece;
+
+static uint64_t nvme_lm_offset(const NvmeCmd *cmd)
+{
+    return le32_to_cpu(cmd->cdw12) | (uint64_t)le32_to_cpu(cmd->cdw13) << 32;
+}
+
+static uint16_t nvme_lm_check_piece(NvmeCtrl *n, const NvmeLmPiece *p,
+                                    NvmeLmWhy *why)
+{
+    uint64_t max = nvme_lm_max_transfer(n);
+    uint8_t nuuid = n->params.lm.vendor_state;
+
+    NVME_LM_CHECK(!(p->off & 3), NVME_INVALID_FIELD, why,
+                  "offset not dword aligned", p->off, 0);
+    NVME_LM_CHECK(p->len <= max, NVME_INVALID_FIELD, why,
+                  "longer than MDTS allows", p->len, max);
+    NVME_LM_CHECK(p->csvi <= NVME_LM_NV, NVME_INVALID_FIELD, why, "CSVI",
+                  p->csvi, NVME_LM_NV);
+    NVME_LM_CHECK(p->csuuidi <= nuuid, NVME_INVALID_FIELD, why, "CSUUIDI",
+                  p->csuuidi, nuuid);
+    return NVME_SUCCESS;
+}
+
 /* Migration Receive */
 
 static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
                             NvmeLmWhy *why)
 {
-    uint32_t cdw10 = le32_to_cpu(req->cmd.cdw10);
-    uint32_t cdw11 = le32_to_cpu(req->cmd.cdw11);
-    uint64_t off = le32_to_cpu(req->cmd.cdw12) |
-                   (uint64_t)le32_to_cpu(req->cmd.cdw13) << 32;
-    uint64_t len = ((uint64_t)le32_to_cpu(req->cmd.cdw15) + 1) << 2;
-    uint8_t csvi = extract32(cdw10, 16, 8);
-    uint8_t csuuidi = extract32(cdw11, 16, 8);
-    uint8_t nuuid = n->params.lm.vendor_state;
+    const NvmeLmPiece p = {
+        .csvi = extract32(le32_to_cpu(req->cmd.cdw10), 16, 8),
+        .csuuidi = extract32(le32_to_cpu(req->cmd.cdw11), 16, 8),
+        .off = nvme_lm_offset(&req->cmd),
+        .len = ((uint64_t)le32_to_cpu(req->cmd.cdw15) + 1) << 2,
+    };
     NvmeLm *lm = target->lm;
     bool suspended = lm->run == NVME_LM_SUSPENDED;
     g_autofree uint8_t *buf = NULL;
@@ -248,38 +276,34 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
     uint16_t status;
     size_t size;
 
-    NVME_LM_CHECK(!(off & 3), NVME_INVALID_FIELD, why,
-                  "get: offset not dword aligned", off, 0);
-    NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
-                  "get: longer than MDTS allows", len, nvme_lm_max_transfer(n));
-    NVME_LM_CHECK(csvi <= NVME_LM_NV, NVME_INVALID_FIELD, why, "get: CSVI",
-                  csvi, NVME_LM_NV);
-    NVME_LM_CHECK(csuuidi <= nuuid, NVME_INVALID_FIELD, why, "get: CSUUIDI",
-                  csuuidi, nuuid);
+    status = nvme_lm_check_piece(n, &p, why);
+    if (status) {
+        return status;
+    }
 
-    if (!off || !lm->image[csvi][csuuidi]) {
-        status = nvme_lm_freeze_image(target, csvi, csuuidi, why);
+    if (!p.off || !lm->image[p.csvi][p.csuuidi]) {
+        status = nvme_lm_freeze_image(target, p.csvi, p.csuuidi, why);
         if (status) {
             return status;
         }
     }
 
-    image = g_bytes_ref(lm->image[csvi][csuuidi]);
+    image = g_bytes_ref(lm->image[p.csvi][p.csuuidi]);
     size = g_bytes_get_size(image);
-    NVME_LM_CHECK(off <= size, NVME_INVALID_FIELD, why,
-                  "get: offset beyond the state", off, size);
+    NVME_LM_CHECK(p.off <= size, NVME_INVALID_FIELD, why,
+                  "get: offset beyond the state", p.off, size);
 
-    buf = g_malloc0(len);
-    memcpy(buf, (const uint8_t *)g_bytes_get_data(image, NULL) + off,
-           MIN(len, size - off));
+    buf = g_malloc0(p.len);
+    memcpy(buf, (const uint8_t *)g_bytes_get_data(image, NULL) + p.off,
+           MIN(p.len, size - p.off));
 
-    status = nvme_c2h(n, buf, len, req);
-    NVME_LM_CHECK(!status, status, why, "get: data transfer", len, 0);
+    status = nvme_c2h(n, buf, p.len, req);
+    NVME_LM_CHECK(!status, status, why, "get: data transfer", p.len, 0);
 
     /* the transfer itself may have hit a register of the target */
     suspended = suspended && lm->run == NVME_LM_SUSPENDED;
     req->cqe.result = cpu_to_le32(suspended && n->params.lm.csup);
-    trace_pci_nvme_lm_get(target->cntlid, csvi, csuuidi, off, len, size,
+    trace_pci_nvme_lm_get(target->cntlid, p.csvi, p.csuuidi, p.off, p.len, size,
                           suspended);
     return NVME_SUCCESS;
 }
@@ -302,30 +326,30 @@ static uint16_t nvme_lm_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 /* Migration Send, Set Controller State */
 
 static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
-                                 uint64_t off, uint8_t csvi, uint8_t csuuidi,
-                                 NvmeLmWhy *why)
+                                 const NvmeLmPiece *p, NvmeLmWhy *why)
 {
     NvmeLm *lm = target->lm;
 
     if (seq & NVME_LM_SEQ_FIRST) {
         nvme_lm_load_drop(lm);
-        NVME_LM_CHECK(!off, NVME_INVALID_FIELD, why,
-                      "set: first piece not at offset 0", off, 0);
+        NVME_LM_CHECK(!p->off, NVME_INVALID_FIELD, why,
+                      "set: first piece not at offset 0", p->off, 0);
         lm->load = g_byte_array_new();
         lm->load_mmc = n;
-        lm->load_csvi = csvi;
-        lm->load_csuuidi = csuuidi;
+        lm->load_csvi = p->csvi;
+        lm->load_csuuidi = p->csuuidi;
         return NVME_SUCCESS;
     }
 
     NVME_LM_CHECK(lm->load_mmc == n, NVME_CMD_SEQ_ERROR, why,
                   "set: no sequence is open", seq, 0);
-    NVME_LM_CHECK(csvi == lm->load_csvi && csuuidi == lm->load_csuuidi,
+    NVME_LM_CHECK(p->csvi == lm->load_csvi && p->csuuidi == lm->load_csuuidi,
                   NVME_INVALID_FIELD, why,
-                  "set: formats changed within a sequence", csuuidi << 8 | csvi,
+                  "set: formats changed within a sequence",
+                  p->csuuidi << 8 | p->csvi,
                   lm->load_csuuidi << 8 | lm->load_csvi);
-    NVME_LM_CHECK(off == lm->load->len, NVME_INVALID_FIELD, why,
-                  "set: piece does not follow the last one", off,
+    NVME_LM_CHECK(p->off == lm->load->len, NVME_INVALID_FIELD, why,
+                  "set: piece does not follow the last one", p->off,
                   lm->load->len);
 
     return NVME_SUCCESS;
@@ -390,35 +414,32 @@ static uint16_t nvme_lm_set_piece(NvmeCtrl *n, NvmeCtrl *target,
 {
     uint8_t seq = extract32(le32_to_cpu(req->cmd.cdw10), 16, 2);
     uint32_t cdw11 = le32_to_cpu(req->cmd.cdw11);
-    uint8_t csvi = extract32(cdw11, 16, 8);
-    uint8_t csuuidi = extract32(cdw11, 24, 8);
-    uint64_t off = le32_to_cpu(req->cmd.cdw12) |
-                   (uint64_t)le32_to_cpu(req->cmd.cdw13) << 32;
-    uint64_t len = (uint64_t)le32_to_cpu(req->cmd.cdw15) << 2;
-    uint8_t nuuid = n->params.lm.vendor_state;
+    const NvmeLmPiece p = {
+        .csvi = extract32(cdw11, 16, 8),
+        .csuuidi = extract32(cdw11, 24, 8),
+        .off = nvme_lm_offset(&req->cmd),
+        .len = (uint64_t)le32_to_cpu(req->cmd.cdw15) << 2,
+    };
     NvmeLm *lm = target->lm;
     uint16_t status;
 
-    trace_pci_nvme_lm_set(target->cntlid, seq, csvi, csuuidi, off, len);
+    trace_pci_nvme_lm_set(target->cntlid, seq, p.csvi, p.csuuidi, p.off,
+                          p.len);
 
-    NVME_LM_CHECK(!(off & 3), NVME_INVALID_FIELD, why,
-                  "set: offset not dword aligned", off, 0);
-    NVME_LM_CHECK(len || seq == NVME_LM_SEQ_LAST, NVME_INVALID_FIELD, why,
-                  "set: NUMD is 0 before the last piece", 0, 1);
-    NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
-                  "set: longer than MDTS allows", len, nvme_lm_max_transfer(n));
-    NVME_LM_CHECK(csvi <= NVME_LM_NV, NVME_INVALID_FIELD, why, "set: CSVI",
-                  csvi, NVME_LM_NV);
-    NVME_LM_CHECK(csuuidi <= nuuid, NVME_INVALID_FIELD, why, "set: CSUUIDI",
-                  csuuidi, nuuid);
-    NVME_LM_CHECK(csvi || csuuidi, NVME_INVALID_FIELD, why,
-                  "set: CSVI and CSUUIDI are both 0", 0, 1);
-
-    status = nvme_lm_set_open(n, target, seq, off, csvi, csuuidi, why);
+    status = nvme_lm_check_piece(n, &p, why);
     if (status) {
         return status;
     }
-    status = nvme_lm_set_fetch(n, target, len, req, why);
+    NVME_LM_CHECK(p.len || seq == NVME_LM_SEQ_LAST, NVME_INVALID_FIELD, why,
+                  "set: NUMD is 0 before the last piece", 0, 1);
+    NVME_LM_CHECK(p.csvi || p.csuuidi, NVME_INVALID_FIELD, why,
+                  "set: CSVI and CSUUIDI are both 0", 0, 1);
+
+    status = nvme_lm_set_open(n, target, seq, &p, why);
+    if (status) {
+        return status;
+    }
+    status = nvme_lm_set_fetch(n, target, p.len, req, why);
     if (status) {
         return status;
     }

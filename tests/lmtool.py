@@ -11,6 +11,8 @@ import sys
 import tempfile
 import traceback
 
+from tap import Tap
+
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "tools")
 
 # PROGRAM-OR-FILE PACKAGE
@@ -92,20 +94,20 @@ def set_up():
             sys.exit(f"error: install {' '.join(missing)}")
 
 
-def run_one(function, tool):
-    """passed, failed or skipped; prints the TAP line but for its number."""
+def run_one(function, tool, tap):
+    """One test."""
     name = function.__name__.replace("_", " ")
     try:
         function(tool)
     except Skip as e:
         print(f"SKIPPED dump: {name}: {e}")
-        return "skipped", f"ok {{}} - {name} # SKIP {e}"
+        tap.result(name, True, skip=str(e))
     except Exception as e:  # pylint: disable=broad-except
         trace = io.StringIO()
         traceback.print_exc(file=trace)
-        details = [str(e)] if isinstance(e, Failed) else trace.getvalue().splitlines()
-        return "failed", "".join(f"# {line}\n" for d in details for line in d.splitlines()) + f"not ok {{}} - {name}"
-    return "passed", f"ok {{}} - {name}"
+        tap.result(name, False, [str(e) if isinstance(e, Failed) else trace.getvalue()])
+    else:
+        tap.result(name, True)
 
 
 def main(doc):
@@ -114,7 +116,6 @@ def main(doc):
     p.add_argument("test", nargs="*", help="only tests with one of these in their name")
     chosen = [t for t in TESTS_LIST if not (texts := p.parse_args().test) or any(x in t.__name__.replace("_", " ") for x in texts)]
     set_up()
-    results = []
     with tempfile.TemporaryDirectory(prefix="nvme-lm-dump-") as work:
         tool = Tool(work)
         try:
@@ -122,12 +123,7 @@ def main(doc):
             tool.build(tool.plain, "-O2 -Werror", "nvme-lm-dump")
         except Failed as e:
             sys.exit(f"error: {e}")
-        print(f"TAP version 13\n1..{len(chosen)}", flush=True)
-        for i, function in enumerate(chosen, 1):
-            result, line = run_one(function, tool)
-            results.append(result)
-            head, _, last = line.rpartition("\n")
-            print((head + "\n" if head else "") + last.replace("{}", str(i), 1), flush=True)
-    print(f"{results.count('passed')} passed, {results.count('failed')} failed, {results.count('skipped')} skipped")
-    return 1 if "failed" in results or not results else 0
-
+        tap = Tap(len(chosen))
+        for function in chosen:
+            run_one(function, tool, tap)
+    return tap.end()

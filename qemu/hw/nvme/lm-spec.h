@@ -4,7 +4,8 @@
  * Host managed live migration: what block/nvme.h lacks
  *
  * Numbers and structures of TP4159, and those of the vendor specific command
- * set of 2022. Nothing here is about this model of a controller.
+ * set of 2022. Nothing here is about this model of a controller. It is read from
+ * the specification, and shares nothing with the driver or the tests on purpose.
  */
 
 #ifndef HW_NVME_LM_SPEC_H

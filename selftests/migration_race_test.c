@@ -71,18 +71,14 @@ static bool task_done(const struct task *t)
 /* It has ended, or sleeps in the kernel. */
 static void task_settle(struct task *t)
 {
-	char path[64], stat[256];
-	const char *p;
+	char state;
 
 	while (!task_done(t)) {
 		sched_yield();
 		if (!__atomic_load_n(&t->tid, __ATOMIC_ACQUIRE))
 			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", t->tid);
-		if (file_read(path, stat, sizeof(stat)))
-			continue;
-		p = strrchr(stat, ')');
-		if (p && (p[2] == 'D' || p[2] == 'S'))
+		state = thread_state(getpid(), t->tid);
+		if (state == 'D' || state == 'S')
 			return;
 	}
 }

@@ -48,25 +48,6 @@ static u8 *data;		/* where data goes to */
 /* How this device differs. */
 static bool no_cqes, holds_hot, has_meta, extended, protected;
 
-static u64 seed;
-
-static u32 rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed >> 16;
-}
-
-static unsigned int rounds(unsigned int standard)
-{
-	const char *n = getenv("LM_FUZZ"), *s = getenv("LM_SEED");
-
-	seed = s ? strtoull(s, NULL, 0) : 4159;
-	seed = seed * 2 + 1;
-	return n ? strtoul(n, NULL, 0) : standard;
-}
-
 /* ---- set-up ---- */
 
 static void read_namespace(struct unvme *u)
@@ -917,7 +898,7 @@ static void check_batch(struct dut *d, struct track *t)
 
 static void check_random(int pf, const struct unvme_opts *o)
 {
-	unsigned int n = rounds(12), round, i, batches;
+	unsigned int n = rounds(12, 4159), round, i, batches;
 	struct dut *d = &dut_a;
 	struct track_limits l;
 	struct track t;

@@ -8,25 +8,6 @@
 
 #include "track.h"
 
-static u64 fuzz_state;
-
-static u32 rnd(void)
-{
-	fuzz_state ^= fuzz_state << 13;
-	fuzz_state ^= fuzz_state >> 7;
-	fuzz_state ^= fuzz_state << 17;
-	return fuzz_state >> 16;
-}
-
-static unsigned int rounds(unsigned int standard)
-{
-	const char *n = getenv("LM_FUZZ"), *seed = getenv("LM_SEED");
-
-	fuzz_state = seed ? strtoull(seed, NULL, 0) : 20220806;
-	fuzz_state = fuzz_state * 2 + 1;
-	return n ? strtoul(n, NULL, 0) : standard;
-}
-
 /* Small numbers, single bits, all ones and anything. */
 static u32 word(void)
 {
@@ -105,7 +86,7 @@ static void test_commands(void)
 {
 	static u8 buf[FUZZ_BUF] __aligned(4096);
 	static const struct unvme_opts o = { .queues = 1 };
-	unsigned int i, n = rounds(4000);
+	unsigned int i, n = rounds(4000, 20220806);
 	struct dut *d = &dut_a;
 
 	if (!dut_start(d, tap_arg(), 1, 1))
@@ -212,7 +193,7 @@ static void fuzz_state_once(struct dut *d, const struct lm_state *good, struct l
 
 static void test_states(void)
 {
-	unsigned int i, n = rounds(1000), taken = 0;
+	unsigned int i, n = rounds(1000, 20220806), taken = 0;
 	struct unvme_opts o = { .queues = 3 };
 	struct lm_state good, empty = { 0 };
 	struct lm_view v;
@@ -276,7 +257,7 @@ static bool fuzz_track(struct dut *d)
 
 static void test_requests(void)
 {
-	unsigned int i, n = rounds(1000), taken = 0;
+	unsigned int i, n = rounds(1000, 20220806), taken = 0;
 	struct dut *d = &dut_a;
 
 	if (!dut_start(d, PF_TP, 1, 1))

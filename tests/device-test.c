@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "function.h"
 #include "track.h"
 
 struct arena arena;
@@ -266,18 +267,27 @@ void v0_adopt(const struct v0 *q, struct unvme *u)
 	sq->live = true;
 }
 
-/* ---- the PF ---- */
+/* ---- random input ---- */
 
-static bool write_file(const char *path, const char *text)
+static u64 random_state;
+
+unsigned int rounds(unsigned int standard, u64 seed)
 {
-	FILE *f = fopen(path, "w");
-	bool ok;
+	const char *n = getenv("LM_FUZZ"), *s = getenv("LM_SEED");
 
-	if (!f)
-		return false;
-	ok = fputs(text, f) >= 0;
-	return !fclose(f) && ok;
+	random_state = (s ? strtoull(s, NULL, 0) : seed) * 2 + 1;
+	return n ? strtoul(n, NULL, 0) : standard;
 }
+
+u32 rnd(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state >> 16;
+}
+
+/* ---- the PF ---- */
 
 static bool provision(struct lm_pf *pf, u16 id, unsigned int nr)
 {
@@ -292,7 +302,7 @@ static bool reset_by(struct lm_pf *pf, const char *path)
 	unsigned int vfn;
 	int id;
 
-	if (!EXPECT(write_file(path, "1"), "%s", strerror(errno)))
+	if (!EXPECT_EQ(file_write(path, "1"), 0, "%s", path))
 		return false;
 	for (vfn = 1; vfn <= 4; vfn++) {
 		id = lm_cntlid(pf, vfn);

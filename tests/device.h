@@ -38,6 +38,13 @@ extern struct arena arena;
 extern struct dut dut_a, dut_b;
 extern struct unvme_load load;
 
+/*
+ * Rounds of a test with random input, whose sequence begins anew: @standard of them from @seed on,
+ * or what LM_FUZZ and LM_SEED say.
+ */
+unsigned int rounds(unsigned int standard, u64 seed);
+u32 rnd(void);
+
 /* The PF, opened on first use; NULL and the test is skipped if the machine has none. */
 struct lm_pf *pf_get(int nr);
 

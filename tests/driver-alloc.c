@@ -36,7 +36,7 @@ static bool set_injector(const char *injector, const char *name, const char *val
 	char path[128];
 
 	snprintf(path, sizeof(path), DEBUGFS "/%s/%s", injector, name);
-	return EXPECT_EQ(write_file(path, value), 0, "%s", path);
+	return EXPECT_EQ(file_write(path, value), 0, "%s", path);
 }
 
 /* Where a symbol of a module begins and the one behind it; NULL: the module's text. */

@@ -66,7 +66,7 @@ static bool set_numvfs(const char *pf, const char *nr)
 	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/sriov_numvfs", pf);
-	return EXPECT_EQ(write_file(path, nr), 0, "number of VFs");
+	return EXPECT_EQ(file_write(path, nr), 0, "number of VFs");
 }
 
 /* A PF is taken, and given back to nvme. */
@@ -510,7 +510,7 @@ static int nvme_references(void)
 {
 	char text[16] = "";
 
-	EXPECT_EQ(read_file("/sys/module/nvme/refcnt", text, sizeof(text)), 0, "references");
+	EXPECT_EQ(file_read("/sys/module/nvme/refcnt", text, sizeof(text)), 0, "references");
 	return atoi(text);
 }
 

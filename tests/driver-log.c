@@ -673,10 +673,10 @@ static void test_reset_count(void)
 	snprintf(path, sizeof(path), "/sys/class/nvme/%s/diag/reset_count",
 		 strrchr(pf_get(tap_arg())->node, '/') + 1);
 	if (counts_pf_resets())
-		EXPECT_EQ(write_file(path, "4711"), 0, "%s", path);
+		EXPECT_EQ(file_write(path, "4711"), 0, "%s", path);
 	expect_written(v, "another number");
 	if (counts_pf_resets())
-		EXPECT_EQ(write_file(path, "0"), 0, "%s", path);
+		EXPECT_EQ(file_write(path, "0"), 0, "%s", path);
 	expect_written(v, "another number again");
 	log_off(v);
 }
@@ -831,7 +831,7 @@ static bool ask_debugfs(struct asker *a)
 	snprintf(path, sizeof(path), DEBUGFS "/vfio/%s/nvme", vf_a.bdf);
 	if (access(path, R_OK))
 		snprintf(path, sizeof(path), DEBUGFS "/nvme-vfio-pci/%s/nvme", vf_a.bdf);
-	return !read_file(path, text, sizeof(text)) && strstr(text, "migration: by TP4159");
+	return !file_read(path, text, sizeof(text)) && strstr(text, "migration: by TP4159");
 }
 
 static bool ask_precopy(struct asker *a)

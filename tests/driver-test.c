@@ -26,21 +26,6 @@ const u32 all_states[NR_STATES] = { ST_RUNNING, ST_P2P, ST_STOP, ST_STOP_COPY, S
 
 /* ---- files ---- */
 
-int write_file(const char *path, const char *text)
-{
-	ssize_t n, len = strlen(text);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	n = write(fd, text, len);
-	if (n != len)
-		err = n < 0 ? -errno : -EIO;
-	close(fd);
-	return err;
-}
-
 bool trace_switch(const char *events, bool on)
 {
 	char path[128];
@@ -49,24 +34,7 @@ bool trace_switch(const char *events, bool on)
 	if (on)
 		close(open(TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
 	snprintf(path, sizeof(path), TRACING "/events/%s/enable", events);
-	return EXPECT_EQ(write_file(path, on ? "1" : "0"), 0, "%s", path);
-}
-
-int read_file(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	text[0] = 0;
-	if (fd < 0)
-		return -errno;
-	n = read(fd, text, size - 1);
-	close(fd);
-	if (n < 0)
-		return -EIO;
-	text[n] = 0;
-	text[strcspn(text, "\n")] = 0;
-	return 0;
+	return EXPECT_EQ(file_write(path, on ? "1" : "0"), 0, "%s", path);
 }
 
 static const char *pci_path(const char *bdf, const char *file)
@@ -96,12 +64,12 @@ int bind_to(const char *bdf, const char *driver)
 	int err = 0;
 
 	if (*bound_to(bdf))
-		err = write_file(pci_path(bdf, "driver/unbind"), bdf);
+		err = file_write(pci_path(bdf, "driver/unbind"), bdf);
 	if (!err)
-		err = write_file(pci_path(bdf, "driver_override"), driver ? driver : "\n");
+		err = file_write(pci_path(bdf, "driver_override"), driver ? driver : "\n");
 	if (err || !driver)
 		return err;
-	err = write_file("/sys/bus/pci/drivers_probe", bdf);
+	err = file_write("/sys/bus/pci/drivers_probe", bdf);
 	if (err)
 		return err;
 	return strcmp(bound_to(bdf), driver) ? -ENODEV : 0;
@@ -112,7 +80,7 @@ bool set_param(const char *name, const char *value)
 	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/module/" MODULE "/parameters/%s", name);
-	return EXPECT_EQ(write_file(path, value), 0, "parameter %s", name);
+	return EXPECT_EQ(file_write(path, value), 0, "parameter %s", name);
 }
 
 bool load_module(void)
@@ -352,7 +320,7 @@ bool pf_reset(int nr)
 	if (!pf)
 		return false;
 	snprintf(path, sizeof(path), "/sys/class/nvme/%s/reset_controller", pf->node + 5);
-	return EXPECT_EQ(write_file(path, "1"), 0, "reset PF %d", nr);
+	return EXPECT_EQ(file_write(path, "1"), 0, "reset PF %d", nr);
 }
 
 void pf_end_faults(int nr)
@@ -364,7 +332,7 @@ void pf_end_faults(int nr)
 int pf_unbind(int nr)
 {
 	pf_forget(nr);
-	return write_file("/sys/bus/pci/drivers/nvme/unbind", pf_bdf(nr));
+	return file_write("/sys/bus/pci/drivers/nvme/unbind", pf_bdf(nr));
 }
 
 bool pf_bind(int nr)
@@ -406,7 +374,7 @@ bool counts_pf_resets(void)
 {
 	char release[64];
 
-	return !read_file("/proc/sys/kernel/osrelease", release, sizeof(release)) &&
+	return !file_read("/proc/sys/kernel/osrelease", release, sizeof(release)) &&
 	       atoi(release) >= 7;
 }
 
@@ -681,18 +649,14 @@ void read_features(struct unvme *u, u32 *f)
 bool wait_blocked(pid_t pid, pid_t tid)
 {
 	u64 end = now_ms() + UNVME_TIMEOUT_MS;
-	char path[64], stat[256];
-	const char *p;
+	char state;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
 	do {
-		if (read_file(path, stat, sizeof(stat)))
-			break;
-		p = strrchr(stat, ')');
-		if (p && p[2] == 'D')
+		state = thread_state(pid, tid);
+		if (state == 'D')
 			return true;
 		sched_yield();
-	} while (now_ms() < end);
+	} while (state && now_ms() < end);
 	return EXPECT(0, "thread %d does not wait", tid);
 }
 

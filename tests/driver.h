@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "function.h"
 #include "lm.h"
 #include "migration.h"
 #include "stream.h"
@@ -115,8 +116,6 @@ const char *vf_bdf(int pf, unsigned int vfn);
 /* ---- sysfs ---- */
 
 /* 0 or -errno. */
-int write_file(const char *path, const char *text);
-int read_file(const char *path, char *text, size_t size);
 
 /* Name of the driver, "" if there is none. */
 const char *bound_to(const char *bdf);

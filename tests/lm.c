@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "function.h"
 #include "lm.h"
 #include "tap.h"
 
@@ -299,22 +300,6 @@ static void *async_thread(void *arg)
 	return NULL;
 }
 
-/* A thread that waits for its command is in uninterruptible sleep. */
-static bool is_asleep(int tid)
-{
-	char path[64], state = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	fclose(f);
-	return state == 'D';
-}
-
 int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd)
 {
 	u64 end = now_ms() + UNVME_TIMEOUT_MS;
@@ -330,7 +315,8 @@ int lm_async_start(struct lm_async *a, struct lm_pf *pf, struct lm_cmd cmd)
 	a->running = !err;
 	while (!err && lm_async_pending(a)) {
 		tid = __atomic_load_n(&a->tid, __ATOMIC_ACQUIRE);
-		if (tid && is_asleep(tid))
+		/* a thread that waits for its command is in uninterruptible sleep */
+		if (tid && thread_state(getpid(), tid) == 'D')
 			break;
 		if (now_ms() > end)
 			return -ETIMEDOUT;

@@ -58,6 +58,18 @@ int file_read(const char *path, char *text, size_t size)
 	return err;
 }
 
+char thread_state(pid_t pid, pid_t tid)
+{
+	char path[64], stat[256];
+	const char *p;
+
+	snprintf_assert(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	if (file_read(path, stat, sizeof(stat)))
+		return 0;
+	p = strrchr(stat, ')');
+	return p ? p[2] : 0;
+}
+
 static const char *function_path(const char *bdf, const char *file)
 {
 	static __thread char path[PATH_SIZE];

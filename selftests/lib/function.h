@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define BDF_SIZE	16
 
@@ -16,6 +17,9 @@ int file_write(const char *path, const char *text);
 
 /* The first line. */
 int file_read(const char *path, char *text, size_t size);
+
+/* R, S, D and so on, as proc(5) has it; 0: there is no such thread. */
+char thread_state(pid_t pid, pid_t tid);
 
 /* A file of the function. */
 int function_write(const char *bdf, const char *file, const char *text);

@@ -5,6 +5,7 @@ ifneq ($(KERNELRELEASE),)
 obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 
 nvme-vfio-pci-y := \
+	buf.o		\
 	cmds.o		\
 	debugfs.o	\
 	dirty.o		\

@@ -20,6 +20,7 @@
 #include <linux/vfio_pci_core.h>
 #include <linux/xarray.h>
 
+#include "buf.h"
 #include "nvme_lm.h"
 
 struct nvme_command;
@@ -30,21 +31,6 @@ struct nvmevf_device;
 struct nvmevf_lm;
 struct nvmevf_pf;
 struct nvmevf_session;
-
-/**
- * struct nvmevf_buf - memory of one transfer, owned by whoever still needs it
- * @ref: the session or device that uses it, and the command that moves it
- * @len: bytes at @data
- * @data: the memory, page aligned or at least dword aligned
- */
-struct nvmevf_buf {
-	struct kref ref;
-	size_t len;
-	void *data;
-};
-
-struct nvmevf_buf *nvmevf_buf_alloc(size_t len);
-void nvmevf_buf_put(struct nvmevf_buf *buf);
 
 /**
  * enum nvmevf_exec_flags - how a command is waited for and what it may cost

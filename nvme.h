@@ -14,7 +14,6 @@
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
-#include <linux/ratelimit_types.h>
 #include <linux/spinlock.h>
 #include <linux/uuid.h>
 #include <linux/vfio_pci_core.h>
@@ -22,6 +21,7 @@
 
 #include "buf.h"
 #include "nvme_lm.h"
+#include "stats.h"
 
 struct nvme_command;
 struct nvme_id_ctrl;
@@ -126,54 +126,6 @@ struct nvmevf_track_limits {
 	u8 max;
 	bool pow2;
 	const char *why_not;
-};
-
-/**
- * enum nvmevf_counter - what debugfs tells the number of
- * @NVMEVF_NR_COMMANDS: commands sent, or tried to
- * @NVMEVF_NR_REFUSED: of these, answered with an error status
- * @NVMEVF_NR_UNANSWERED: of these, not answered in time, cut off or not sent
- * @NVMEVF_NR_SAVES: streams made to the end
- * @NVMEVF_NR_SAVED: bytes of streams
- * @NVMEVF_NR_LOADS: streams that the device took over
- * @NVMEVF_NR_LOADED: bytes of controller state that it was given
- * @NVMEVF_NR_REPORTS: reports of DMA logging
- * @NVMEVF_NR_RESETS: resets of the VF
- * @NVMEVF_NR_COUNTERS: how many of these there are
- */
-enum nvmevf_counter {
-	NVMEVF_NR_COMMANDS,
-	NVMEVF_NR_REFUSED,
-	NVMEVF_NR_UNANSWERED,
-	NVMEVF_NR_SAVES,
-	NVMEVF_NR_SAVED,
-	NVMEVF_NR_LOADS,
-	NVMEVF_NR_LOADED,
-	NVMEVF_NR_REPORTS,
-	NVMEVF_NR_RESETS,
-	NVMEVF_NR_COUNTERS,
-};
-
-/**
- * struct nvmevf_glance - what debugfs tells of a VF, whatever lock is held
- * @lock: protects what follows, to @page_size
- * @refusal: the last thing that was refused or went wrong
- * @refused: when that was, in seconds since 1970
- * @opcode: the command under way
- * @since: when that began; 0: there is none
- * @page_size: granularity of DMA logging; 0: it is off
- * @limit: how often the log is told
- * @counters: by enum nvmevf_counter
- */
-struct nvmevf_glance {
-	spinlock_t lock;	/* protects what follows, to page_size */
-	char refusal[256];
-	time64_t refused;
-	u8 opcode;
-	ktime_t since;
-	u64 page_size;
-	struct ratelimit_state limit;
-	atomic64_t counters[NVMEVF_NR_COUNTERS];
 };
 
 /**
@@ -580,12 +532,6 @@ void nvmevf_dirty_reset_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_end_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags);
 
-void nvmevf_glance_init(struct nvmevf_glance *glance);
-void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n);
-void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since);
-void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size);
-__printf(2, 3) void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...);
-const char *nvmevf_state_name(enum vfio_device_mig_state state);
 void nvmevf_debugfs_add(struct nvmevf_device *vf);
 void nvmevf_debugfs_remove(struct nvmevf_device *vf);
 void nvmevf_debugfs_init(void);

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the log and debugfs are told of a VF.
+ *
+ * Debugfs is for the time when something hangs, so that no lock is taken for this
+ * that is held while a command is waited for.
+ */
+
+#include <linux/cleanup.h>
+#include <linux/kernel.h>
+#include <linux/pci.h>
+#include <linux/ratelimit.h>
+#include <linux/timekeeping.h>
+#include <linux/vfio.h>
+
+#include "nvme.h"
+
+#define NVMEVF_ERR_INTERVAL	(5 * HZ)
+#define NVMEVF_ERR_BURST	100
+
+/**
+ * nvmevf_state_name - what the uAPI calls a state
+ * @state: VFIO_DEVICE_STATE_*, or anything
+ *
+ * Context: Any.
+ * Return: the name without VFIO_DEVICE_STATE_.
+ */
+const char *nvmevf_state_name(enum vfio_device_mig_state state)
+{
+	static const char *const names[] = {
+		[VFIO_DEVICE_STATE_ERROR]	= "ERROR",
+		[VFIO_DEVICE_STATE_STOP]	= "STOP",
+		[VFIO_DEVICE_STATE_RUNNING]	= "RUNNING",
+		[VFIO_DEVICE_STATE_STOP_COPY]	= "STOP_COPY",
+		[VFIO_DEVICE_STATE_RESUMING]	= "RESUMING",
+		[VFIO_DEVICE_STATE_RUNNING_P2P]	= "RUNNING_P2P",
+		[VFIO_DEVICE_STATE_PRE_COPY]	= "PRE_COPY",
+		[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
+	};
+
+	return state < ARRAY_SIZE(names) && names[state] ? names[state] : "unknown";
+}
+
+/**
+ * nvmevf_glance_init - begin to collect what debugfs tells
+ * @glance: what is to be initialised, zeroed
+ *
+ * Context: Any.
+ */
+void nvmevf_glance_init(struct nvmevf_glance *glance)
+{
+	spin_lock_init(&glance->lock);
+	ratelimit_state_init(&glance->limit, NVMEVF_ERR_INTERVAL, NVMEVF_ERR_BURST);
+}
+
+/**
+ * nvmevf_count - count something for debugfs
+ * @lm: the VF
+ * @counter: what
+ * @n: how many
+ *
+ * Context: Any.
+ */
+void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n)
+{
+	atomic64_add(n, &lm->glance.counters[counter]);
+}
+
+/**
+ * nvmevf_note_command - tell debugfs which command is waited for
+ * @lm: the VF
+ * @opcode: the command
+ * @since: when that began; 0: none any more
+ *
+ * Context: Process.
+ */
+void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since)
+{
+	spin_lock(&lm->glance.lock);
+	lm->glance.opcode = opcode;
+	lm->glance.since = since;
+	spin_unlock(&lm->glance.lock);
+}
+
+/**
+ * nvmevf_note_page_size - tell debugfs about DMA logging
+ * @lm: the VF
+ * @page_size: its granularity in bytes; 0: it is off
+ *
+ * Context: Process.
+ */
+void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
+{
+	spin_lock(&lm->glance.lock);
+	lm->glance.page_size = page_size;
+	spin_unlock(&lm->glance.lock);
+}
+
+/**
+ * nvmevf_err - tell the log, and debugfs, what was refused or went wrong
+ * @lm: the VF
+ * @fmt: a line without its end
+ *
+ * A user can bring most of these about, as often as he likes: the log gets some of
+ * them, debugfs the last one.
+ *
+ * Context: Process.
+ */
+void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...)
+{
+	struct nvmevf_glance *glance = &lm->glance;
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	scoped_guard(spinlock, &glance->lock) {
+		vscnprintf(glance->refusal, sizeof(glance->refusal), fmt, args);
+		glance->refused = ktime_get_real_seconds();
+	}
+	va_end(args);
+
+	if (!__ratelimit(&glance->limit))
+		return;
+
+	va_start(args, fmt);
+	vaf.va = &args;
+	pci_err(lm->vf, "%pV\n", &vaf);
+	va_end(args);
+}

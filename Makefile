@@ -22,6 +22,7 @@ nvme-vfio-pci-y := \
 	stream.o	\
 	trace.o		\
 	track.o		\
+	vf.o		\
 	wire.o
 
 obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o

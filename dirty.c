@@ -620,7 +620,7 @@ static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 static int nvmevf_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
 				     unsigned long length, struct iova_bitmap *dirty)
 {
-	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	struct nvmevf_range in = { iova, iova + length - 1 }, out[NVMEVF_DIRTY_PIECES];
 	bool more = true;
 	int ret, i, n;
@@ -697,7 +697,7 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ranges, u32 nnodes,
 			    u64 *page_size)
 {
-	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	struct nvmevf_track_plan *plan;
 	struct nvmevf_cq_regs regs;
 	int ret;
@@ -725,7 +725,7 @@ static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ran
 
 static int nvmevf_log_stop(struct vfio_device *vdev)
 {
-	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;

@@ -104,7 +104,7 @@ static int nvmevf_show_master(char __user *at)
  */
 ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
-	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	bool fenced = READ_ONCE(vf->fenced);
 	loff_t pos = *ppos;
 	ssize_t ret, at;
@@ -148,7 +148,7 @@ static void nvmevf_fence_written(struct nvmevf_device *vf, u8 val)
 ssize_t nvmevf_fence_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos)
 {
-	struct nvmevf_device *vf = container_of(vdev, struct nvmevf_device, core.vdev);
+	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	ssize_t ret, at = nvmevf_command_at(*ppos, count);
 	u8 val = 0;
 

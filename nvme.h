@@ -503,11 +503,18 @@ struct nvmevf_device {
 	bool fenced;
 };
 
+static inline struct nvmevf_device *nvmevf_from_vdev(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct nvmevf_device, core.vdev);
+}
+
 bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
 int nvmevf_check_lost_locked(struct nvmevf_device *vf);
+int nvmevf_verify_reset_locked(struct nvmevf_device *vf);
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
 void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len);
+void nvmevf_drop_saved_locked(struct nvmevf_device *vf);
 
 void nvmevf_fence_raise(struct nvmevf_device *vf);
 void nvmevf_fence_lower(struct nvmevf_device *vf);

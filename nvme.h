@@ -516,6 +516,8 @@ int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
 void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len);
 void nvmevf_drop_saved_locked(struct nvmevf_device *vf);
 
+extern const struct vfio_migration_ops nvmevf_mig_ops;
+
 void nvmevf_fence_raise(struct nvmevf_device *vf);
 void nvmevf_fence_lower(struct nvmevf_device *vf);
 void nvmevf_fence_drop(struct nvmevf_device *vf);

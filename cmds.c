@@ -118,10 +118,6 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 		return 0;
 	}
 
-	/* a VF that runs has nothing to lose */
-	if (lm->suspended && (ret == -ENOTCONN || ret == NVME_LM_SC_INVALID_CNTLID))
-		lm->lost = true;
-
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
 		nvmevf_err(lm, "%s of controller %u: NVMe status %#x%s (%pe)", what, lm->cntlid,
@@ -235,7 +231,6 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 		return 0;
 	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
 		nvmevf_err(lm, "controller is no longer suspended: it was reset or its PF was");
-		lm->lost = true;
 		return -ENOTCONN;
 	}
 
@@ -320,7 +315,6 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 
 	if (lm->suspended && lm->csup && !csup) {
 		nvmevf_err(lm, "controller is no longer suspended at offset %llu", offset);
-		lm->lost = true;
 		return -ENOTCONN;
 	}
 

@@ -122,7 +122,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 	seq_printf(seq, "controller: %u, %s\n", lm->cntlid,
 		   READ_ONCE(lm->online) ? "online" : "offline");
 	seq_printf(seq, "state: %s%s\n", nvmevf_state_name(READ_ONCE(vf->mig_state)),
-		   READ_ONCE(lm->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
+		   READ_ONCE(vf->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
 	seq_printf(seq, "identity: of the %s\n",
 		   READ_ONCE(lm->hello.ident) == NVME_LM_IDENT_VF ? "VF" : "PF");
 	seq_printf(seq, "exports: %s\n", *lm->exports ? lm->exports + strlen("; ") : "none");

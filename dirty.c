@@ -465,7 +465,7 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
 		return n;
 	if (!nvmevf_is_running(vf) && !(c->attrb & NVME_LM_CHANGES_SUSP)) {
 		nvmevf_err(vf->lm, "controller is no longer suspended: it was reset or its PF was");
-		vf->lm->lost = true;
+		nvmevf_lose_locked(vf);
 		return -ENOTCONN;
 	}
 
@@ -520,6 +520,11 @@ static int nvmevf_report_check_locked(struct nvmevf_device *vf)
 	return nvmevf_check_lost_locked(vf);
 }
 
+static int nvmevf_ask_suspended_locked(struct nvmevf_device *vf)
+{
+	return nvmevf_judge_locked(vf, vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE));
+}
+
 /*
  * Nothing is tracked, so that all counts as written, once more when it is. A VF
  * that is suspended writes nothing, if it is: what it wrote before is in the log.
@@ -530,7 +535,7 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
 	int ret;
 
 	if (!nvmevf_is_running(vf)) {
-		ret = vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE);
+		ret = nvmevf_ask_suspended_locked(vf);
 		return ret == -ECANCELED ? 0 : ret;
 	}
 
@@ -567,10 +572,10 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 		return 0;
 	if (nvmevf_is_running(vf) && (ret == -ENXIO || ret == -ENOTCONN))
 		return nvmevf_report_untracked_locked(vf, regs);
-	if (ret == -ENXIO && !vf->lm->ops->check_suspended(vf->lm, NVMEVF_EXEC_KILLABLE))
+	if (ret == -ENXIO && !nvmevf_ask_suspended_locked(vf))
 		return 0;
 	if (ret == -ENXIO || ret == -ENOTCONN)
-		vf->lm->lost = true;
+		nvmevf_lose_locked(vf);
 	nvmevf_err(vf->lm, "written memory cannot be told: %pe", ERR_PTR(ret));
 	return ret;
 }

@@ -37,8 +37,8 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	nvmevf_count(vf->lm, NVMEVF_NR_RESETS, 1);
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
-	vf->unverified |= vf->lm->lost || !nvmevf_is_running(vf);
-	vf->lm->lost = false;
+	vf->unverified |= vf->lost || !nvmevf_is_running(vf);
+	WRITE_ONCE(vf->lost, false);
 	vf->lm->suspended = false;
 	WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_RUNNING);
 	nvmevf_dirty_reset_locked(vf);
@@ -91,11 +91,11 @@ static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 
 	if (flags & NVMEVF_EXEC_LOAD) {
 		nvmevf_err(vf->lm, "VF was changed after its reset: reset it again");
-		vf->lm->lost = true;
+		nvmevf_lose_locked(vf);
 	} else if ((flags & NVMEVF_EXEC_SUSPEND) && nvmevf_is_running(vf)) {
 		ret = vf->lm->ops->resume(vf->lm, 0);
 		if (ret && ret != -EREMOTEIO)
-			vf->lm->lost = true;
+			nvmevf_lose_locked(vf);
 	}
 }
 

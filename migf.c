@@ -188,7 +188,7 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	ret = lm->ops->read_state(lm, s->buf, st->offset, nvmevf_stream_piece_len(st),
 				  NVMEVF_EXEC_KILLABLE);
 	if (ret)
-		return ret;
+		return nvmevf_judge_locked(s->vf, ret);
 	if (!st->offset && !nvmevf_sizes_add_up(s)) {
 		nvmevf_err(lm, "save failed: the controller state changed its size");
 		return -EIO;
@@ -207,7 +207,7 @@ static int nvmevf_save_end(struct nvmevf_session *s)
 	if (lm->ops->check_suspended && !lm->csup) {
 		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
 		if (ret)
-			return ret;
+			return nvmevf_judge_locked(s->vf, ret);
 	}
 
 	nvmevf_stream_make_end(&s->stream);
@@ -369,7 +369,7 @@ static int nvmevf_precopy_size_locked(struct nvmevf_device *vf, u64 *len)
 	ret = nvmevf_state_size_locked(vf, len);
 	if (!ret)
 		nvmevf_note_size_locked(vf, *len);
-	if (!ret || ret == -EINTR || ret == -ECANCELED || vf->lm->lost)
+	if (!ret || ret == -EINTR || ret == -ECANCELED || vf->lost)
 		return ret;
 
 	*len = vf->state_len;
@@ -530,7 +530,7 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 	}
 
 	buf = lm->ops->save_begin(lm, total, NVMEVF_EXEC_KILLABLE);
-	if (!IS_ERR(buf))
+	if (!nvmevf_judge_locked(vf, PTR_ERR_OR_ZERO(buf)))
 		nvmevf_note_size_locked(vf, *total);
 	return buf;
 }
@@ -649,7 +649,7 @@ static int nvmevf_resume_verify_locked(struct nvmevf_session *s)
 	if (!lm->ops->check_suspended)
 		return nvmevf_check_lost_locked(s->vf);
 
-	ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_judge_locked(s->vf, lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE));
 	return ret ? nvmevf_refuse(&s->stream, ret, "VF is not known to be suspended") : 0;
 }
 
@@ -667,7 +667,7 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 		return ret;
 
 	ret = lm->ops->write_state(lm, s->buf, st->sent, len, last, NVMEVF_EXEC_KILLABLE);
-	if (ret)
+	if (nvmevf_judge_locked(s->vf, ret))
 		return nvmevf_refuse(st, ret, "by the device at offset %llu", st->sent);
 	if (last)
 		ret = nvmevf_resume_verify_locked(s);

@@ -151,7 +151,9 @@ struct nvmevf_track_limits {
  * @read_queues: fill the buffer with the state of the queues, in its container
  *
  * All but @probe: the state mutex is held; they sleep and return 0 or a
- * negative errno. @flags is NVMEVF_EXEC_KILLABLE or 0.
+ * negative errno. What -ENOTCONN (the PF was reset, or the VF is not suspended any
+ * more) and -ENXIO (the device knows no such controller) mean for a VF that was
+ * suspended is for nvmevf_judge_locked() to say. @flags is NVMEVF_EXEC_KILLABLE or 0.
  */
 struct nvmevf_lm_ops {
 	enum nvme_lm_cmdset cmdset;
@@ -186,8 +188,6 @@ struct nvmevf_lm_ops {
  * @listed: the PF lists its secondary controllers
  * @online: the secondary controller was online when last asked; not @listed: its
  *	    registers could be read when it was opened
- * @lost: the PF or the VF was reset behind our back, or foreign state may be in
- *	  the VF: only a reset of the VF helps
  * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
  *	       may be in a state that asks for that without it
  * @loaded: a state was loaded since the VF left RUNNING
@@ -217,7 +217,6 @@ struct nvmevf_lm {
 	u16 cntlid;
 	bool listed;
 	bool online;
-	bool lost;
 	bool suspended;
 	bool loaded;
 	long sent_resets;
@@ -474,6 +473,8 @@ struct nvmevf_dirty {
  * @session: the open save or resume session, or NULL
  * @pf_resets: nvmevf_pf_live()'s number before the Suspend, or when the VF was last
  *	       known to be suspended
+ * @lost: the PF or the VF was reset behind our back, or foreign state may be in
+ *	  the VF: only a reset of the VF helps
  * @unverified: the VF was reset while it was suspended: see whether that worked
  * @state_len: bytes of controller state last known
  * @data_size: size of its stream, never 0
@@ -493,6 +494,7 @@ struct nvmevf_device {
 	enum vfio_device_mig_state mig_state;
 	struct nvmevf_session *session;
 	long pf_resets;
+	bool lost;
 	bool unverified;
 	u64 state_len;
 	u64 data_size;
@@ -510,6 +512,8 @@ static inline struct nvmevf_device *nvmevf_from_vdev(struct vfio_device *vdev)
 
 bool nvmevf_is_running(const struct nvmevf_device *vf);
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
+void nvmevf_lose_locked(struct nvmevf_device *vf);
+int nvmevf_judge_locked(struct nvmevf_device *vf, int err);
 int nvmevf_check_lost_locked(struct nvmevf_device *vf);
 int nvmevf_verify_reset_locked(struct nvmevf_device *vf);
 int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);

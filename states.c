@@ -49,7 +49,7 @@ static int nvmevf_send_resume_locked(struct nvmevf_device *vf)
 	if (!lm->suspended && !lm->loaded)
 		return 0;
 
-	ret = lm->ops->resume(lm, NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_judge_locked(vf, lm->ops->resume(lm, NVMEVF_EXEC_KILLABLE));
 	return !lm->suspended && ret == -EREMOTEIO ? 0 : ret;
 }
 
@@ -67,7 +67,7 @@ static int nvmevf_resume_locked(struct nvmevf_device *vf)
 		nvmevf_drop_saved_locked(vf);
 		nvmevf_dirty_resumed_locked(vf);
 	} else if (ret == -EREMOTEIO) {
-		vf->lm->lost = true;	/* not suspended: it ran, or was reset */
+		nvmevf_lose_locked(vf);		/* not suspended: it ran, or was reset */
 	}
 	return ret;
 }
@@ -80,7 +80,7 @@ static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
 	if (!vf->lm->ops->undo_save)
 		return 0;
 
-	ret = vf->lm->ops->undo_save(vf->lm, NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_judge_locked(vf, vf->lm->ops->undo_save(vf->lm, NVMEVF_EXEC_KILLABLE));
 	if (!ret)
 		nvmevf_drop_saved_locked(vf);
 	return ret;
@@ -111,7 +111,7 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 
 	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (ret == -ENOTCONN)
-		vf->lm->lost = true;	/* the VF is suspended, or was until then */
+		nvmevf_lose_locked(vf);		/* the VF is suspended, or was until then */
 	if (ret) {
 		nvmevf_err(vf->lm, "load refused: secondary controller not found: %pe",
 			   ERR_PTR(ret));
@@ -222,7 +222,7 @@ static struct file *nvmevf_traced_step_locked(struct nvmevf_device *vf,
 /* Whether a failed arc leaves the device in a state that nobody knows */
 static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_state next, int err)
 {
-	if (vf->lm->lost)
+	if (vf->lost)
 		return true;
 
 	/* these only ask the device, unless a save itself changes it */
@@ -258,7 +258,7 @@ static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 /* No arc was begun, because of a loss or because the device could not be asked about one */
 static struct file *nvmevf_not_walked_locked(struct nvmevf_device *vf, int err)
 {
-	if (vf->lm->lost)
+	if (vf->lost)
 		nvmevf_enter_error_locked(vf);
 
 	return ERR_PTR(err);

@@ -21,6 +21,36 @@ bool nvmevf_is_running(const struct nvmevf_device *vf)
 	       vf->mig_state == VFIO_DEVICE_STATE_PRE_COPY;
 }
 
+/**
+ * nvmevf_lose_locked - note that only a reset of the VF helps any more
+ * @vf: the device
+ *
+ * Context: State mutex held.
+ */
+void nvmevf_lose_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	WRITE_ONCE(vf->lost, true);
+}
+
+/**
+ * nvmevf_judge_locked - see from the result of a command whether the VF is lost
+ * @vf: the device
+ * @err: what a function of struct nvmevf_lm_ops returned
+ *
+ * A VF that runs has nothing to lose.
+ *
+ * Context: State mutex held.
+ * Return: @err.
+ */
+int nvmevf_judge_locked(struct nvmevf_device *vf, int err)
+{
+	if (vf->lm->suspended && (err == -ENOTCONN || err == -ENXIO))
+		nvmevf_lose_locked(vf);
+	return err;
+}
+
 /*
  * nvme may have stopped the PF without a reset of it, and root can write the count
  * of resets. The device knows; with the vendor set it cannot be asked.
@@ -35,11 +65,9 @@ static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
 	else
 		nvmevf_err(lm, "PF was reset while this VF was suspended: reset the VF");
 
-	if (!ret)
+	if (!nvmevf_judge_locked(vf, ret))
 		vf->pf_resets = resets;
-	else if (ret == -ENOTCONN || ret == -ENXIO)
-		lm->lost = true;
-	return lm->lost ? -ENOTCONN : ret;
+	return vf->lost ? -ENOTCONN : ret;
 }
 
 /**
@@ -60,7 +88,7 @@ int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 
 	lockdep_assert_held(&vf->state_mutex);
 
-	if (vf->lm->lost)
+	if (vf->lost)
 		return -ENOTCONN;
 	if (!vf->lm->suspended)
 		return 0;
@@ -101,7 +129,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 		return 0;
 
 	nvmevf_err(lm, "VF is still suspended after its reset: reset it again");
-	lm->lost = true;
+	nvmevf_lose_locked(vf);
 	return -ENOTCONN;
 }
 
@@ -117,7 +145,7 @@ int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size)
 {
 	lockdep_assert_held(&vf->state_mutex);
 
-	return vf->lm->ops->state_size(vf->lm, size, NVMEVF_EXEC_KILLABLE);
+	return nvmevf_judge_locked(vf, vf->lm->ops->state_size(vf->lm, size, NVMEVF_EXEC_KILLABLE));
 }
 
 /**

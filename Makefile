@@ -18,6 +18,7 @@ nvme-vfio-pci-y := \
 	migf.o		\
 	nvme_pf.o	\
 	pf.o		\
+	refusal.o	\
 	states.o	\
 	stats.o		\
 	stream.o	\

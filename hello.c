@@ -88,34 +88,34 @@ bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nv
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_exported);
 
 /* What must be the same on both sides: the guest has seen it */
-static int nvmevf_check_identity(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+static int nvmevf_check_identity(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 				 const struct nvme_lm_hello *own)
 {
 	if (in->vid != own->vid || in->ssvid != own->ssvid)
-		return nvmevf_refuse(st, -EXDEV, "vendor %04x:%04x, here %04x:%04x",
+		return nvmevf_refuse(refusal, -EXDEV, "vendor %04x:%04x, here %04x:%04x",
 				     le16_to_cpu(in->vid), le16_to_cpu(in->ssvid),
 				     le16_to_cpu(own->vid), le16_to_cpu(own->ssvid));
 	if (!nvmevf_same_text(in->sn, own->sn, sizeof(in->sn)))
-		return nvmevf_refuse(st, -EXDEV, "serial number %*pE, here %*pE",
+		return nvmevf_refuse(refusal, -EXDEV, "serial number %*pE, here %*pE",
 				     nvmevf_text_len(in->sn, sizeof(in->sn)), in->sn,
 				     nvmevf_text_len(own->sn, sizeof(own->sn)), own->sn);
 	if (!nvmevf_same_text(in->mn, own->mn, sizeof(in->mn)))
-		return nvmevf_refuse(st, -EXDEV, "model %*pE, here %*pE",
+		return nvmevf_refuse(refusal, -EXDEV, "model %*pE, here %*pE",
 				     nvmevf_text_len(in->mn, sizeof(in->mn)), in->mn,
 				     nvmevf_text_len(own->mn, sizeof(own->mn)), own->mn);
 	/* a string: what a device has behind its NUL is nobody's name */
 	if (strncmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
-		return nvmevf_refuse(st, -EXDEV, "subsystem %*pE, here %*pE",
+		return nvmevf_refuse(refusal, -EXDEV, "subsystem %*pE, here %*pE",
 				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
 				     (int)strnlen(own->subnqn, sizeof(own->subnqn)), own->subnqn);
 	return 0;
 }
 
-static int nvmevf_check_vectors(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+static int nvmevf_check_vectors(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 				const struct nvme_lm_hello *own)
 {
 	if (in->msix != own->msix)
-		return nvmevf_refuse(st, -ERANGE, "%u MSI-X vectors, here %u",
+		return nvmevf_refuse(refusal, -ERANGE, "%u MSI-X vectors, here %u",
 				     le16_to_cpu(in->msix), le16_to_cpu(own->msix));
 	return 0;
 }
@@ -150,43 +150,44 @@ static bool nvmevf_sgls_suffice(u32 in, u32 own)
  * that it may still use. How many queues and event requests there are is part of
  * the state, and for the device to refuse.
  */
-static int nvmevf_check_limits(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
+static int nvmevf_check_limits(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 			       const struct nvme_lm_hello *own)
 {
 	if (nvmevf_mdts(in) > nvmevf_mdts(own))
-		return nvmevf_refuse(st, -ERANGE, "MDTS %u, here %u", in->mdts, own->mdts);
+		return nvmevf_refuse(refusal, -ERANGE, "MDTS %u, here %u", in->mdts, own->mdts);
 	if (le16_to_cpu(in->oncs) & ~le16_to_cpu(own->oncs))
-		return nvmevf_refuse(st, -ERANGE, "ONCS %#x, here %#x",
+		return nvmevf_refuse(refusal, -ERANGE, "ONCS %#x, here %#x",
 				     le16_to_cpu(in->oncs), le16_to_cpu(own->oncs));
 	if (!nvmevf_sgls_suffice(le32_to_cpu(in->sgls), le32_to_cpu(own->sgls)))
-		return nvmevf_refuse(st, -ERANGE, "SGLS %#x, here %#x",
+		return nvmevf_refuse(refusal, -ERANGE, "SGLS %#x, here %#x",
 				     le32_to_cpu(in->sgls), le32_to_cpu(own->sgls));
 	return 0;
 }
 
 #define NVMEVF_CAP_AMS(cap)	(((cap) >> 17) & 0x3)
 
-static int nvmevf_check_cap(struct nvmevf_stream *st, u64 in, u64 own)
+static int nvmevf_check_cap(struct nvmevf_refusal *refusal, u64 in, u64 own)
 {
 	if (!in || !own)
-		return nvmevf_refuse(st, -ERANGE, "CAP %#llx, here %#llx", in, own);
+		return nvmevf_refuse(refusal, -ERANGE, "CAP %#llx, here %#llx", in, own);
 	if (NVME_CAP_MQES(in) > NVME_CAP_MQES(own))
-		return nvmevf_refuse(st, -ERANGE, "CAP.MQES %llu, here %llu",
+		return nvmevf_refuse(refusal, -ERANGE, "CAP.MQES %llu, here %llu",
 				     (u64)NVME_CAP_MQES(in), (u64)NVME_CAP_MQES(own));
 	if (NVMEVF_CAP_CQR(own) > NVMEVF_CAP_CQR(in))
-		return nvmevf_refuse(st, -ERANGE, "CAP.CQR 0, here 1");
+		return nvmevf_refuse(refusal, -ERANGE, "CAP.CQR 0, here 1");
 	if (NVMEVF_CAP_AMS(in) & ~NVMEVF_CAP_AMS(own))
-		return nvmevf_refuse(st, -ERANGE, "CAP.AMS %llu, here %llu",
+		return nvmevf_refuse(refusal, -ERANGE, "CAP.AMS %llu, here %llu",
 				     NVMEVF_CAP_AMS(in), NVMEVF_CAP_AMS(own));
 	if (NVME_CAP_STRIDE(in) != NVME_CAP_STRIDE(own))
-		return nvmevf_refuse(st, -ERANGE, "CAP.DSTRD %llu, here %llu",
+		return nvmevf_refuse(refusal, -ERANGE, "CAP.DSTRD %llu, here %llu",
 				     (u64)NVME_CAP_STRIDE(in), (u64)NVME_CAP_STRIDE(own));
 	if (NVME_CAP_CSS(in) & ~NVME_CAP_CSS(own))
-		return nvmevf_refuse(st, -ERANGE, "CAP.CSS %#llx, here %#llx",
+		return nvmevf_refuse(refusal, -ERANGE, "CAP.CSS %#llx, here %#llx",
 				     (u64)NVME_CAP_CSS(in), (u64)NVME_CAP_CSS(own));
 	if (NVME_CAP_MPSMIN(in) < NVME_CAP_MPSMIN(own) ||
 	    NVME_CAP_MPSMAX(in) > NVME_CAP_MPSMAX(own))
-		return nvmevf_refuse(st, -ERANGE, "CAP.MPSMIN..MPSMAX %llu..%llu, here %llu..%llu",
+		return nvmevf_refuse(refusal, -ERANGE,
+				     "CAP.MPSMIN..MPSMAX %llu..%llu, here %llu..%llu",
 				     (u64)NVME_CAP_MPSMIN(in), (u64)NVME_CAP_MPSMAX(in),
 				     (u64)NVME_CAP_MPSMIN(own), (u64)NVME_CAP_MPSMAX(own));
 	return 0;
@@ -213,25 +214,26 @@ static bool nvmevf_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello
 	return lm->load_csuuidi;
 }
 
-static int nvmevf_check_format(struct nvmevf_stream *st, const struct nvme_lm_hello *in,
-			       struct nvmevf_lm *lm)
+static int nvmevf_check_format(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
+			       size_t max_xfer, struct nvmevf_lm *lm)
 {
 	u64 total = le64_to_cpu(in->state_len);
 
 	if (in->cmdset != lm->hello.cmdset)
-		return nvmevf_refuse(st, -EOPNOTSUPP, "command set %u, here %u (%s)",
+		return nvmevf_refuse(refusal, -EOPNOTSUPP, "command set %u, here %u (%s)",
 				     in->cmdset, lm->hello.cmdset, lm->ops->name);
 	if (!nvmevf_match_format(lm, in))
-		return nvmevf_refuse(st, -EOPNOTSUPP,
+		return nvmevf_refuse(refusal, -EOPNOTSUPP,
 				     "state version %#x with UUID %pUb is not known here",
 				     le16_to_cpu(in->state_ver), in->uuid);
 	if (!total || (in->cmdset == NVME_LM_CMDSET_TP4159 &&
 		       (!IS_ALIGNED(total, sizeof(__le32)) ||
 			total < sizeof(struct nvme_lm_state_header))))
-		return nvmevf_refuse(st, -EPROTO, "state of %llu bytes", total);
-	if (in->cmdset == NVME_LM_CMDSET_VENDOR && total > st->size)
-		return nvmevf_refuse(st, -EFBIG, "state of %llu bytes, one transfer here is %zu",
-				     total, st->size);
+		return nvmevf_refuse(refusal, -EPROTO, "state of %llu bytes", total);
+	if (in->cmdset == NVME_LM_CMDSET_VENDOR && total > max_xfer)
+		return nvmevf_refuse(refusal, -EFBIG,
+				     "state of %llu bytes, one transfer here is %zu",
+				     total, max_xfer);
 	return 0;
 }
 
@@ -248,26 +250,29 @@ static const struct nvme_lm_hello *nvmevf_counterpart(const struct nvmevf_lm *lm
 
 /**
  * nvmevf_hello_check - see whether a VF can take over what a stream is of
- * @st: the stream, in NVMEVF_STAGE_CHECK
+ * @refusal: gets the reason if it cannot
+ * @in: the stream's HELLO
+ * @max_xfer: bytes that one command can move here
  * @lm: the VF; gets the index of the stream's format
  *
- * Context: Any; the caller holds what protects @lm.
- * Return: 0, or a negative errno with the reason in the stream.
+ * Context: The caller holds what protects @lm.
+ * Return: 0, or a negative errno with the reason in @refusal.
  */
-int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm)
+int nvmevf_hello_check(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
+		       size_t max_xfer, struct nvmevf_lm *lm)
 {
-	const struct nvme_lm_hello *in = (void *)st->head, *own = nvmevf_counterpart(lm, in);
+	const struct nvme_lm_hello *own = nvmevf_counterpart(lm, in);
 	int ret;
 
-	ret = nvmevf_check_format(st, in, lm);
+	ret = nvmevf_check_format(refusal, in, max_xfer, lm);
 	if (!ret)
-		ret = nvmevf_check_identity(st, in, own);
+		ret = nvmevf_check_identity(refusal, in, own);
 	if (!ret)
-		ret = nvmevf_check_vectors(st, in, &lm->hello);
+		ret = nvmevf_check_vectors(refusal, in, &lm->hello);
 	if (!ret && in->ident == own->ident)
-		ret = nvmevf_check_limits(st, in, own);
+		ret = nvmevf_check_limits(refusal, in, own);
 	if (!ret)
-		ret = nvmevf_check_cap(st, le64_to_cpu(in->cap), le64_to_cpu(lm->hello.cap));
+		ret = nvmevf_check_cap(refusal, le64_to_cpu(in->cap), le64_to_cpu(lm->hello.cap));
 	return ret;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_check);

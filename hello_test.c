@@ -155,13 +155,18 @@ static struct nvmevf_stream *new_stream(struct kunit *test)
 	return st;
 }
 
+static int check_hello(struct nvmevf_stream *st, struct nvmevf_lm *lm)
+{
+	return nvmevf_hello_check(&st->refusal, (const void *)st->head, st->size, lm);
+}
+
 static void test_same(struct kunit *test)
 {
 	struct nvmevf_stream *st = new_stream(test);
 	struct nvmevf_lm *lm = nvmevf_test_lm(test);
 
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), 0);
-	KUNIT_EXPECT_STREQ(test, st->why, "");
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), 0);
+	KUNIT_EXPECT_STREQ(test, st->refusal.why, "");
 	KUNIT_EXPECT_EQ(test, lm->load_csuuidi, 2);
 	/* what is saved by stays as it was */
 	KUNIT_EXPECT_EQ(test, lm->csuuidi, 1);
@@ -185,10 +190,11 @@ static void test_bits(struct kunit *test)
 		mask = 1 << bit % 8;
 		st->head[bit / 8] ^= mask;
 		want = nvmevf_test_hello_flip(bit, st->head[bit / 8] & mask);
-		KUNIT_EXPECT_EQ_MSG(test, nvmevf_hello_check(st, lm), want, "byte %u bit %u",
+		KUNIT_EXPECT_EQ_MSG(test, check_hello(st, lm), want, "byte %u bit %u",
 				    bit / 8, bit % 8);
-		KUNIT_EXPECT_EQ_MSG(test, !!st->why[0], !!want, "byte %u bit %u", bit / 8, bit % 8);
-		st->why[0] = 0;
+		KUNIT_EXPECT_EQ_MSG(test, !!st->refusal.why[0], !!want, "byte %u bit %u",
+				    bit / 8, bit % 8);
+		st->refusal.why[0] = 0;
 		st->head[bit / 8] ^= mask;
 	}
 }
@@ -270,8 +276,8 @@ static void put_value(u8 *to, unsigned int bytes, u64 value)
 static void check(struct kunit *test, struct nvmevf_stream *st, struct nvmevf_lm *lm, int err,
 		  const char *why)
 {
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), err);
-	KUNIT_EXPECT_STREQ(test, st->why, why ?: "");
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), err);
+	KUNIT_EXPECT_STREQ(test, st->refusal.why, why ?: "");
 }
 
 static void test_value(struct kunit *test)
@@ -379,9 +385,9 @@ static void test_names(struct kunit *test)
 	memset(st->head + 132, 'n', 256);
 	memset(lm->hello.subnqn, 'n', 256);
 	st->head[132 + 255] = 'm';
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), -EXDEV);
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), -EXDEV);
 	st->head[132 + 255] = 'n';
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), 0);
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), 0);
 }
 
 /* SN and MN, padded in one way and in the other */
@@ -548,7 +554,7 @@ static void test_format(struct kunit *test)
 	put_unaligned_le16(c->in_ver, st->head + 12);
 	memset(st->head + 24, c->in, 16);
 
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), c->known ? 0 : -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), c->known ? 0 : -EOPNOTSUPP);
 	if (c->known)
 		KUNIT_EXPECT_EQ(test, lm->load_csuuidi, c->load_csuuidi);
 	KUNIT_EXPECT_EQ(test, lm->csuuidi, c->csuuidi);
@@ -567,7 +573,7 @@ static void test_format_last(struct kunit *test)
 	lm->nuuid = 255;
 	lm->csuuidi = 255;
 
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), 0);
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), 0);
 	KUNIT_EXPECT_EQ(test, lm->load_csuuidi, 255);
 }
 
@@ -580,10 +586,10 @@ static void test_format_bytes(struct kunit *test)
 
 	for (i = 0; i < 16; i++) {
 		st->head[24 + i]++;
-		KUNIT_EXPECT_EQ_MSG(test, nvmevf_hello_check(st, lm), -EOPNOTSUPP, "byte %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, check_hello(st, lm), -EOPNOTSUPP, "byte %u", i);
 		st->head[24 + i]--;
 	}
-	KUNIT_EXPECT_EQ(test, nvmevf_hello_check(st, lm), 0);
+	KUNIT_EXPECT_EQ(test, check_hello(st, lm), 0);
 }
 
 static void test_fill(struct kunit *test)

@@ -602,16 +602,17 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf)
 
 static int nvmevf_resume_hello(struct nvmevf_session *s)
 {
+	struct nvmevf_stream *st = &s->stream;
 	int ret;
 
 	ret = nvmevf_session_lock(s);
 	if (ret)
 		return ret;
-	ret = nvmevf_hello_check(&s->stream, s->vf->lm);
+	ret = nvmevf_hello_check(&st->refusal, (const void *)st->head, st->size, s->vf->lm);
 	nvmevf_session_unlock(s);
 
 	if (!ret)
-		nvmevf_stream_accept_hello(&s->stream);
+		nvmevf_stream_accept_hello(st);
 	return ret;
 }
 
@@ -624,14 +625,15 @@ static int nvmevf_resume_check(struct nvmevf_session *s)
 	int ret;
 
 	if (!nvmevf_sizes_add_up(s))
-		return nvmevf_refuse(st, -EPROTO, "sizes in the controller state do not add up");
-	ret = nvmevf_state_check(st, lm);
+		return nvmevf_refuse(&st->refusal, -EPROTO,
+				     "sizes in the controller state do not add up");
+	ret = nvmevf_state_check(&st->refusal, st->data, st->offset, lm);
 	if (ret)
 		return ret;
 	/* a VM with its admin queue would find its controller dead */
 	if (nvmevf_io_queues_only(lm) && !s->enabled &&
 	    !nvmevf_state_queues(st->data, st->offset, &q) && (q.nsq || q.ncq))
-		return nvmevf_refuse(st, -ESHUTDOWN,
+		return nvmevf_refuse(&st->refusal, -ESHUTDOWN,
 				     "state has I/O queues only, and the VF is disabled");
 	return 0;
 }
@@ -650,7 +652,7 @@ static int nvmevf_resume_verify_locked(struct nvmevf_session *s)
 		return nvmevf_check_lost_locked(s->vf);
 
 	ret = nvmevf_judge_locked(s->vf, lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE));
-	return ret ? nvmevf_refuse(&s->stream, ret, "VF is not known to be suspended") : 0;
+	return ret ? nvmevf_refuse(&s->stream.refusal, ret, "VF is not known to be suspended") : 0;
 }
 
 static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
@@ -668,7 +670,7 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 
 	ret = lm->ops->write_state(lm, s->buf, st->sent, len, last, NVMEVF_EXEC_KILLABLE);
 	if (nvmevf_judge_locked(s->vf, ret))
-		return nvmevf_refuse(st, ret, "by the device at offset %llu", st->sent);
+		return nvmevf_refuse(&st->refusal, ret, "by the device at offset %llu", st->sent);
 	if (last)
 		ret = nvmevf_resume_verify_locked(s);
 	if (ret)
@@ -753,8 +755,8 @@ static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *b
 
 static int nvmevf_resume_fail(struct nvmevf_session *s, int err)
 {
-	if (s->stream.why[0] && !nvmevf_session_lock(s)) {
-		nvmevf_err(s->vf->lm, "stream refused: %s", s->stream.why);
+	if (s->stream.refusal.why[0] && !nvmevf_session_lock(s)) {
+		nvmevf_err(s->vf->lm, "stream refused: %s", s->stream.refusal.why);
 		nvmevf_session_unlock(s);
 	}
 
@@ -772,7 +774,8 @@ static ssize_t nvmevf_resume_take(struct nvmevf_session *s, const char __user *b
 	if (s->error)
 		return s->error;
 	if (s->needs_reset) {
-		nvmevf_refuse(&s->stream, -EBUSY, "VF ran since its last reset: reset it first");
+		nvmevf_refuse(&s->stream.refusal, -EBUSY,
+			      "VF ran since its last reset: reset it first");
 		return nvmevf_resume_fail(s, -EBUSY);
 	}
 

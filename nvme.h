@@ -21,6 +21,7 @@
 
 #include "buf.h"
 #include "nvme_lm.h"
+#include "refusal.h"
 #include "stats.h"
 
 struct nvme_command;
@@ -323,7 +324,7 @@ enum nvmevf_stage {
  * @data_len: save: bytes of @data to be read behind @head
  * @head_len: bytes in @head; save: to be read; resume: arrived so far
  * @head: record head and payload other than controller state
- * @why: resume: why the stream is refused
+ * @refusal: resume: why the stream is refused
  */
 struct nvmevf_stream {
 	enum nvmevf_stage stage;
@@ -342,7 +343,7 @@ struct nvmevf_stream {
 	size_t data_len;
 	size_t head_len;
 	u8 head[sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello)] __aligned(8);
-	char why[512];
+	struct nvmevf_refusal refusal;
 };
 
 u64 nvmevf_stream_size(u64 state_len, size_t piece);
@@ -354,9 +355,9 @@ bool nvmevf_stream_full(const struct nvmevf_stream *st);
 void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len);
 int nvmevf_stream_take(struct nvmevf_stream *st, size_t len);
 void nvmevf_stream_accept_hello(struct nvmevf_stream *st);
-__printf(3, 4) int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...);
 
-int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm);
+int nvmevf_state_check(struct nvmevf_refusal *refusal, const void *state, size_t len,
+		       const struct nvmevf_lm *lm);
 
 /* Contiguous Queues Required, of CAP */
 #define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
@@ -365,7 +366,8 @@ void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *i
 		       enum nvme_lm_ident ident);
 bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
 bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id);
-int nvmevf_hello_check(struct nvmevf_stream *st, struct nvmevf_lm *lm);
+int nvmevf_hello_check(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
+		       size_t max_xfer, struct nvmevf_lm *lm);
 
 /**
  * struct nvmevf_track_plan - what a device is asked to track

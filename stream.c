@@ -134,26 +134,6 @@ void nvmevf_stream_make_end(struct nvmevf_stream *st)
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_make_end);
 
-/**
- * nvmevf_refuse - note why a stream is refused
- * @st: the stream
- * @err: the errno of it
- * @fmt: the reason, one line for the log
- *
- * Context: Any.
- * Return: @err.
- */
-int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vscnprintf(st->why, sizeof(st->why), fmt, args);
-	va_end(args);
-	return err;
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_refuse);
-
 static void nvmevf_want(struct nvmevf_stream *st, enum nvmevf_stage stage)
 {
 	st->stage = stage;
@@ -166,9 +146,9 @@ static int nvmevf_take_hello(struct nvmevf_stream *st)
 	const struct nvme_lm_hello *in = (void *)st->head;
 
 	if (in->magic != cpu_to_le64(NVME_LM_STREAM_MAGIC))
-		return nvmevf_refuse(st, -EINVAL, "not a stream of this driver");
+		return nvmevf_refuse(&st->refusal, -EINVAL, "not a stream of this driver");
 	if (in->version != cpu_to_le16(NVME_LM_STREAM_VERSION))
-		return nvmevf_refuse(st, -EPROTONOSUPPORT, "version %u, here %u",
+		return nvmevf_refuse(&st->refusal, -EPROTONOSUPPORT, "version %u, here %u",
 				     le16_to_cpu(in->version), NVME_LM_STREAM_VERSION);
 
 	st->stage = NVMEVF_STAGE_CHECK;
@@ -198,13 +178,14 @@ static int nvmevf_take_end(struct nvmevf_stream *st)
 	u32 crc = ~crc32c(st->crc, st->head, offsetof(struct nvme_lm_end, crc));
 
 	if (le64_to_cpu(end->total) != st->total || st->offset != st->total)
-		return nvmevf_refuse(st, -EPROTO, "%llu of %llu bytes of state, END says %llu",
+		return nvmevf_refuse(&st->refusal, -EPROTO,
+				     "%llu of %llu bytes of state, END says %llu",
 				     st->offset, st->total, le64_to_cpu(end->total));
 	/* behind the checksum, so that nothing else tells of damage there */
 	if (memchr_inv(end->rsvd12, 0, sizeof(end->rsvd12)))
-		return nvmevf_refuse(st, -EPROTO, "reserved bytes of END are set");
+		return nvmevf_refuse(&st->refusal, -EPROTO, "reserved bytes of END are set");
 	if (le32_to_cpu(end->crc) != crc)
-		return nvmevf_refuse(st, -EBADMSG, "checksum %#x, computed %#x",
+		return nvmevf_refuse(&st->refusal, -EBADMSG, "checksum %#x, computed %#x",
 				     le32_to_cpu(end->crc), crc);
 
 	nvmevf_want(st, NVMEVF_STAGE_COMMIT);
@@ -216,7 +197,7 @@ static int nvmevf_take_piece(struct nvmevf_stream *st)
 	const struct nvme_lm_piece *piece = (void *)st->head;
 
 	if (le64_to_cpu(piece->offset) != st->offset)
-		return nvmevf_refuse(st, -EPROTO, "state at offset %llu, expected %llu",
+		return nvmevf_refuse(&st->refusal, -EPROTO, "state at offset %llu, expected %llu",
 				     le64_to_cpu(piece->offset), st->offset);
 
 	st->crc = crc32c(st->crc, st->head, sizeof(*piece));
@@ -233,7 +214,7 @@ static int nvmevf_count_extra(struct nvmevf_stream *st)
 		st->extra = NVME_LM_EXTRA_MAX;
 
 	if (st->extra >= NVME_LM_EXTRA_MAX)
-		return nvmevf_refuse(st, -EFBIG, "%u bytes or more besides the state",
+		return nvmevf_refuse(&st->refusal, -EFBIG, "%u bytes or more besides the state",
 				     NVME_LM_EXTRA_MAX);
 	return 0;
 }
@@ -242,9 +223,9 @@ static int nvmevf_count_extra(struct nvmevf_stream *st)
 static int nvmevf_begin_hello(struct nvmevf_stream *st)
 {
 	if (st->offset)
-		return nvmevf_refuse(st, -EPROTO, "HELLO after STATE");
+		return nvmevf_refuse(&st->refusal, -EPROTO, "HELLO after STATE");
 	if (st->rec_left != sizeof(struct nvme_lm_hello))
-		return nvmevf_refuse(st, -EPROTO, "HELLO of %llu bytes", st->rec_left);
+		return nvmevf_refuse(&st->refusal, -EPROTO, "HELLO of %llu bytes", st->rec_left);
 
 	nvmevf_want(st, NVMEVF_STAGE_HELLO);
 	return nvmevf_count_extra(st);
@@ -256,7 +237,8 @@ static int nvmevf_begin_state(struct nvmevf_stream *st)
 
 	if (st->rec_left <= sizeof(struct nvme_lm_piece) ||
 	    st->rec_left - sizeof(struct nvme_lm_piece) > left)
-		return nvmevf_refuse(st, -EPROTO, "STATE of %llu bytes where %llu are left",
+		return nvmevf_refuse(&st->refusal, -EPROTO,
+				     "STATE of %llu bytes where %llu are left",
 				     st->rec_left, left);
 
 	st->rec_left -= sizeof(struct nvme_lm_piece);
@@ -267,7 +249,7 @@ static int nvmevf_begin_state(struct nvmevf_stream *st)
 static int nvmevf_begin_end(struct nvmevf_stream *st)
 {
 	if (st->rec_left != sizeof(struct nvme_lm_end))
-		return nvmevf_refuse(st, -EPROTO, "END of %llu bytes", st->rec_left);
+		return nvmevf_refuse(&st->refusal, -EPROTO, "END of %llu bytes", st->rec_left);
 
 	nvmevf_want(st, NVMEVF_STAGE_END);
 	return 0;
@@ -276,7 +258,7 @@ static int nvmevf_begin_end(struct nvmevf_stream *st)
 static int nvmevf_begin_unknown(struct nvmevf_stream *st, u32 tag, u32 flags)
 {
 	if (flags & NVME_LM_REC_MANDATORY)
-		return nvmevf_refuse(st, -EPROTONOSUPPORT, "record %#x is not known here",
+		return nvmevf_refuse(&st->refusal, -EPROTONOSUPPORT, "record %#x is not known here",
 				     tag);
 
 	nvmevf_want(st, st->rec_left ? NVMEVF_STAGE_SKIP : NVMEVF_STAGE_RECORD);
@@ -291,7 +273,7 @@ static int nvmevf_take_record(struct nvmevf_stream *st)
 	if (tag == NVME_LM_REC_HELLO)
 		st->crc = NVMEVF_CRC_SEED;
 	else if (!st->hello_seen)
-		return nvmevf_refuse(st, -EINVAL, "not a stream of this driver");
+		return nvmevf_refuse(&st->refusal, -EINVAL, "not a stream of this driver");
 
 	st->crc = crc32c(st->crc, st->head, sizeof(*rec));
 	st->rec_left = le64_to_cpu(rec->len);
@@ -379,7 +361,7 @@ void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len)
 		*len = min3((u64)*len, st->rec_left, (u64)NVMEVF_SKIP_CHUNK);
 		return st->head;
 	default:
-		return ERR_PTR(nvmevf_refuse(st, -EFBIG, "%zu bytes behind END", *len));
+		return ERR_PTR(nvmevf_refuse(&st->refusal, -EFBIG, "%zu bytes behind END", *len));
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_room);
@@ -393,7 +375,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_room);
  * before it goes on.
  *
  * Context: Any.
- * Return: 0, or a negative errno with the reason in @why.
+ * Return: 0, or a negative errno with the reason in @refusal.
  */
 int nvmevf_stream_take(struct nvmevf_stream *st, size_t len)
 {

@@ -205,7 +205,8 @@ static int act(struct rig *r)
 
 	switch (r->st.stage) {
 	case NVMEVF_STAGE_CHECK:
-		ret = nvmevf_hello_check(&r->st, r->lm);
+		ret = nvmevf_hello_check(&r->st.refusal, (const void *)r->st.head, r->st.size,
+					 r->lm);
 		if (!ret)
 			nvmevf_stream_accept_hello(&r->st);
 		return ret;
@@ -255,7 +256,7 @@ static void expect_loaded(struct kunit *test, struct rig *r, size_t total)
 	KUNIT_EXPECT_TRUE(test, r->committed);
 	KUNIT_EXPECT_EQ(test, r->sent, total);
 	KUNIT_EXPECT_MEMEQ(test, r->sink, r->state, total);
-	KUNIT_EXPECT_STREQ(test, r->st.why, "");
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "");
 }
 
 /* The tools of this file themselves */
@@ -487,7 +488,7 @@ static void expect_refused(struct kunit *test, struct rig *r, int want, size_t b
 		KUNIT_EXPECT_LE_MSG(test, ret, 0, "byte %zu bit %u", byte, bit);
 	else
 		KUNIT_EXPECT_EQ_MSG(test, ret, want, "byte %zu bit %u", byte, bit);
-	KUNIT_EXPECT_EQ_MSG(test, !!r->st.why[0], !!ret, "byte %zu bit %u", byte, bit);
+	KUNIT_EXPECT_EQ_MSG(test, !!r->st.refusal.why[0], !!ret, "byte %zu bit %u", byte, bit);
 	KUNIT_EXPECT_NE_MSG(test, r->st.stage, NVMEVF_STAGE_DONE, "byte %zu bit %u", byte, bit);
 	KUNIT_EXPECT_FALSE_MSG(test, r->committed, "byte %zu bit %u", byte, bit);
 }
@@ -698,7 +699,7 @@ static void test_record(struct kunit *test)
 		put_record(r, rec);
 
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, r->len), c->err);
-	KUNIT_EXPECT_STREQ(test, r->st.why, c->why ?: "");
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, c->why ?: "");
 	KUNIT_EXPECT_EQ(test, r->committed, c->loaded);
 	KUNIT_EXPECT_EQ(test, r->st.stage == NVMEVF_STAGE_DONE, c->loaded);
 	if (c->loaded)
@@ -719,7 +720,7 @@ static void test_version(struct kunit *test)
 	put_stream(r, TOTAL);
 	put_unaligned_le16(0x0102, r->bytes + 16 + 8);
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, r->len), -EPROTONOSUPPORT);
-	KUNIT_EXPECT_STREQ(test, r->st.why, "version 258, here 1");
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "version 258, here 1");
 }
 
 /* However many records it takes: 408 bytes a HELLO, 1016 bytes each of these */
@@ -735,7 +736,7 @@ static void test_besides(struct kunit *test)
 	for (i = 0; i < 1031; i++)
 		KUNIT_ASSERT_EQ_MSG(test, feed(test, r, r->bytes, r->len), 0, "record %u", i);
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, r->len), -EFBIG);
-	KUNIT_EXPECT_STREQ(test, r->st.why, BESIDES);
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, BESIDES);
 
 	rig_rewind(r);
 	r->len = 0;
@@ -743,7 +744,7 @@ static void test_besides(struct kunit *test)
 	for (i = 0; i < 2570; i++)
 		KUNIT_ASSERT_EQ_MSG(test, feed(test, r, r->bytes, r->len), 0, "HELLO %u", i);
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, r->len), -EFBIG);
-	KUNIT_EXPECT_STREQ(test, r->st.why, BESIDES);
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, BESIDES);
 }
 
 /* What is loaded stays loaded */
@@ -756,7 +757,7 @@ static void test_behind_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, 0), 0);
 	expect_loaded(test, r, TOTAL);
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, 1), -EFBIG);
-	KUNIT_EXPECT_STREQ(test, r->st.why, "1 bytes behind END");
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "1 bytes behind END");
 	KUNIT_EXPECT_TRUE(test, r->committed);
 	KUNIT_EXPECT_EQ(test, r->sent, TOTAL);
 }
@@ -782,15 +783,16 @@ static void test_vendor(struct kunit *test)
 /* A reason longer than its place is cut, not written beyond it */
 static void test_refuse(struct kunit *test)
 {
-	struct rig *r = test->priv;
+	struct nvmevf_refusal *refusal = &((struct rig *)test->priv)->st.refusal;
 	char *longest = kunit_kzalloc(test, 2048, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, longest);
 	memset(longest, 'x', 2047);
-	KUNIT_EXPECT_EQ(test, nvmevf_refuse(&r->st, -EXDEV, "%s %d", longest, 1), -EXDEV);
-	KUNIT_EXPECT_EQ(test, strnlen(r->st.why, sizeof(r->st.why)), sizeof(r->st.why) - 1);
-	KUNIT_EXPECT_EQ(test, nvmevf_refuse(&r->st, -EPROTO, "%u of %u", 1, 2), -EPROTO);
-	KUNIT_EXPECT_STREQ(test, r->st.why, "1 of 2");
+	KUNIT_EXPECT_EQ(test, nvmevf_refuse(refusal, -EXDEV, "%s %d", longest, 1), -EXDEV);
+	KUNIT_EXPECT_EQ(test, strnlen(refusal->why, sizeof(refusal->why)),
+			sizeof(refusal->why) - 1);
+	KUNIT_EXPECT_EQ(test, nvmevf_refuse(refusal, -EPROTO, "%u of %u", 1, 2), -EPROTO);
+	KUNIT_EXPECT_STREQ(test, refusal->why, "1 of 2");
 }
 
 static struct kunit_case stream_cases[] = {

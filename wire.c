@@ -299,29 +299,30 @@ struct nvmevf_queue {
 	bool contiguous;
 };
 
-static int nvmevf_queue_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queue *q,
-			      u16 last_qid)
+static int nvmevf_queue_check(struct nvmevf_refusal *refusal, u64 cap,
+			      const struct nvmevf_queue *q, u16 last_qid)
 {
 	if (q->qid <= last_qid)
-		return nvmevf_refuse(st, -EPROTO, "controller state: %cQ %u follows %u", q->kind,
+		return nvmevf_refuse(refusal, -EPROTO,
+				     "controller state: %cQ %u follows %u", q->kind,
 				     q->qid, last_qid);
 	if (!q->qsize || q->qsize > NVME_CAP_MQES(cap))
-		return nvmevf_refuse(st, -EPROTO,
+		return nvmevf_refuse(refusal, -EPROTO,
 				     "controller state: %cQ %u has %u entries, possible are 2 to %u",
 				     q->kind, q->qid, q->qsize + 1,
 				     (unsigned int)NVME_CAP_MQES(cap) + 1);
 	if (q->head > q->qsize || q->tail > q->qsize)
-		return nvmevf_refuse(st, -EPROTO,
+		return nvmevf_refuse(refusal, -EPROTO,
 				     "controller state: %cQ %u of %u entries has head %u and tail %u",
 				     q->kind, q->qid, q->qsize + 1, q->head, q->tail);
 	if (!q->contiguous && NVMEVF_CAP_CQR(cap))
-		return nvmevf_refuse(st, -EPROTO, "controller state: %cQ %u is not contiguous",
+		return nvmevf_refuse(refusal, -EPROTO, "controller state: %cQ %u is not contiguous",
 				     q->kind, q->qid);
 	return 0;
 }
 
-static int nvmevf_sq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_lm_state_sq *sq,
-			   u16 last_qid)
+static int nvmevf_sq_check(struct nvmevf_refusal *refusal, u64 cap,
+			   const struct nvme_lm_state_sq *sq, u16 last_qid)
 {
 	const struct nvmevf_queue q = {
 		.kind = 'S',
@@ -332,11 +333,11 @@ static int nvmevf_sq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_
 		.contiguous = le16_to_cpu(sq->attr) & NVME_LM_SQ_CONTIGUOUS,
 	};
 
-	return nvmevf_queue_check(st, cap, &q, last_qid);
+	return nvmevf_queue_check(refusal, cap, &q, last_qid);
 }
 
-static int nvmevf_cq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_lm_state_cq *cq,
-			   u16 last_qid)
+static int nvmevf_cq_check(struct nvmevf_refusal *refusal, u64 cap,
+			   const struct nvme_lm_state_cq *cq, u16 last_qid)
 {
 	const struct nvmevf_queue q = {
 		.kind = 'C',
@@ -347,7 +348,7 @@ static int nvmevf_cq_check(struct nvmevf_stream *st, u64 cap, const struct nvme_
 		.contiguous = le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS,
 	};
 
-	return nvmevf_queue_check(st, cap, &q, last_qid);
+	return nvmevf_queue_check(refusal, cap, &q, last_qid);
 }
 
 static int nvmevf_cq_cmp(const void *key, const void *cq)
@@ -356,14 +357,15 @@ static int nvmevf_cq_cmp(const void *key, const void *cq)
 }
 
 /* All completion queues that there are, each by itself */
-static int nvmevf_cqs_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queues *q)
+static int nvmevf_cqs_check(struct nvmevf_refusal *refusal, u64 cap, const struct nvmevf_queues *q,
+			    const void *end)
 {
 	const struct nvme_lm_state_cq *cq = q->cq;
 	u16 last = 0;
 	int ret = 0;
 
-	for (; !ret && cq < q->cq + q->ncq && (void *)(cq + 1) <= st->data + st->offset; cq++) {
-		ret = nvmevf_cq_check(st, cap, cq, last);
+	for (; !ret && cq < q->cq + q->ncq && (void *)(cq + 1) <= end; cq++) {
+		ret = nvmevf_cq_check(refusal, cap, cq, last);
 		last = le16_to_cpu(cq->qid);
 	}
 
@@ -371,22 +373,24 @@ static int nvmevf_cqs_check(struct nvmevf_stream *st, u64 cap, const struct nvme
 }
 
 /* The same of submission queues; each needs its completion queue */
-static int nvmevf_sqs_check(struct nvmevf_stream *st, u64 cap, const struct nvmevf_queues *q)
+static int nvmevf_sqs_check(struct nvmevf_refusal *refusal, u64 cap, const struct nvmevf_queues *q,
+			    const void *state, const void *end)
 {
 	const struct nvme_lm_state_sq *sq = q->sq;
 	u16 last = 0, cqid;
 	int ret;
 
-	for (; sq < q->sq + q->nsq && (void *)(sq + 1) <= st->data + st->offset; sq++) {
-		ret = nvmevf_sq_check(st, cap, sq, last);
+	for (; sq < q->sq + q->nsq && (void *)(sq + 1) <= end; sq++) {
+		ret = nvmevf_sq_check(refusal, cap, sq, last);
 		if (ret)
 			return ret;
 
 		last = le16_to_cpu(sq->qid);
 		cqid = le16_to_cpu(sq->cqid);
-		if (q->end <= st->offset &&
+		if (state + q->end <= end &&
 		    !bsearch(&cqid, q->cq, q->ncq, sizeof(*q->cq), nvmevf_cq_cmp))
-			return nvmevf_refuse(st, -EPROTO, "controller state: SQ %u lacks its CQ %u",
+			return nvmevf_refuse(refusal, -EPROTO,
+					     "controller state: SQ %u lacks its CQ %u",
 					     last, cqid);
 	}
 
@@ -395,15 +399,18 @@ static int nvmevf_sqs_check(struct nvmevf_stream *st, u64 cap, const struct nvme
 
 /**
  * nvmevf_state_check - see that the NVMe Controller State makes sense: Fig 359 to 361
- * @st: the stream, whose @data is the first piece of the state
+ * @refusal: gets the reason if it does not
+ * @state: the controller state, or the first piece of it
+ * @len: bytes of @state
  * @lm: the VF that it is to be loaded into
  *
  * Queues behind the first piece are left to the device, as is all else.
  *
- * Context: Any; the caller holds what protects @lm.
- * Return: 0, or -EPROTO with the reason in the stream.
+ * Context: The caller holds what protects @lm.
+ * Return: 0, or -EPROTO with the reason in @refusal.
  */
-int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm)
+int nvmevf_state_check(struct nvmevf_refusal *refusal, const void *state, size_t len,
+		       const struct nvmevf_lm *lm)
 {
 	u64 cap = le64_to_cpu(lm->hello.cap);
 	struct nvmevf_queues q;
@@ -411,12 +418,12 @@ int nvmevf_state_check(struct nvmevf_stream *st, const struct nvmevf_lm *lm)
 
 	if (lm->hello.cmdset != NVME_LM_CMDSET_TP4159)
 		return 0;
-	if (nvmevf_state_queues(st->data, st->offset, &q))
-		return nvmevf_refuse(st, -EPROTO,
+	if (nvmevf_state_queues(state, len, &q))
+		return nvmevf_refuse(refusal, -EPROTO,
 				     "version or size of the NVMe Controller State is wrong");
 
-	ret = nvmevf_cqs_check(st, cap, &q);
-	return ret ?: nvmevf_sqs_check(st, cap, &q);
+	ret = nvmevf_cqs_check(refusal, cap, &q, state + len);
+	return ret ?: nvmevf_sqs_check(refusal, cap, &q, state, state + len);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_check);
 

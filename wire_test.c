@@ -826,17 +826,22 @@ static struct v0_rig *v0_rig_new(struct kunit *test)
 	return rig;
 }
 
+static int v0_check(struct v0_rig *rig)
+{
+	return nvmevf_state_check(&rig->st.refusal, rig->st.data, rig->st.offset, &rig->lm);
+}
+
 static void test_v0_right(struct kunit *test)
 {
 	struct v0_rig *rig = v0_rig_new(test);
 
-	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
-	KUNIT_EXPECT_STREQ(test, rig->st.why, "");
+	KUNIT_EXPECT_EQ(test, v0_check(rig), 0);
+	KUNIT_EXPECT_STREQ(test, rig->st.refusal.why, "");
 	/* queues need not be contiguous everywhere */
 	put_unaligned_le16(0, rig->bytes + SQ_AT(1) + 14);
 	put_unaligned_le32(0, rig->bytes + CQ_AT(1) + 16);
 	rig->lm.hello.cap = cpu_to_le64(0x3ff);
-	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
+	KUNIT_EXPECT_EQ(test, v0_check(rig), 0);
 }
 
 static void test_v0_vendor_set(struct kunit *test)
@@ -845,7 +850,7 @@ static void test_v0_vendor_set(struct kunit *test)
 
 	memset(rig->bytes, 0xff, V0_LEN);
 	rig->lm.hello.cmdset = 2;
-	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), 0);
+	KUNIT_EXPECT_EQ(test, v0_check(rig), 0);
 }
 
 struct v0_case {
@@ -899,8 +904,8 @@ static void test_v0_wrong(struct kunit *test)
 	struct v0_rig *rig = v0_rig_new(test);
 
 	put_unaligned_le16(c->value, rig->bytes + c->at);
-	KUNIT_EXPECT_EQ(test, nvmevf_state_check(&rig->st, &rig->lm), -EPROTO);
-	KUNIT_EXPECT_STREQ(test, rig->st.why, c->why);
+	KUNIT_EXPECT_EQ(test, v0_check(rig), -EPROTO);
+	KUNIT_EXPECT_STREQ(test, rig->st.refusal.why, c->why);
 }
 
 /* Of a state whose first piece ends anywhere, what is there is checked, and no more read */
@@ -917,7 +922,7 @@ static void test_v0_first_piece(struct kunit *test)
 		memcpy(rig->st.data, rig->bytes, len);
 		rig->st.offset = len;
 		/* not before all completion queues are there */
-		KUNIT_EXPECT_EQ_MSG(test, nvmevf_state_check(&rig->st, &rig->lm),
+		KUNIT_EXPECT_EQ_MSG(test, v0_check(rig),
 				    len < 56 || len == V0_LEN ? -EPROTO : 0, "%zu bytes", len);
 		kunit_kfree(test, rig->st.data);
 	}

@@ -11,11 +11,21 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/nvme.h>
+#include <linux/pci.h>
 #include <linux/pci_ids.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "nvme.h"
+#include "buf.h"
+#include "cmds.h"
+#include "hello.h"
+#include "ident.h"
+#include "lm.h"
+#include "pf.h"
+#include "stats.h"
 #include "trace.h"
+#include "track.h"
+#include "wire.h"
 
 static bool io_queues_only;
 module_param(io_queues_only, bool, 0644);

@@ -10,11 +10,17 @@
 #include <linux/debugfs.h>
 #include <linux/ktime.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
 #include <linux/timekeeping.h>
 #include <linux/vfio.h>
 
 #include "compat.h"
-#include "nvme.h"
+#include "debugfs.h"
+#include "lm.h"
+#include "pf.h"
+#include "stats.h"
+#include "vf.h"
+#include "wire.h"
 
 static struct dentry *nvmevf_debug_root;
 

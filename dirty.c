@@ -16,12 +16,22 @@
 #include <linux/iova_bitmap.h>
 #include <linux/log2.h>
 #include <linux/nvme.h>
+#include <linux/pci.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
+#include "buf.h"
 #include "compat.h"
-#include "nvme.h"
+#include "dirty.h"
+#include "lm.h"
+#include "log.h"
+#include "nvme_lm.h"
+#include "pf.h"
+#include "stats.h"
 #include "trace.h"
+#include "track.h"
+#include "vf.h"
 
 /* Bytes of what was written that are read at a time: room for 4095 pieces */
 #define NVMEVF_DIRTY_XFER	SZ_64K

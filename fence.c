@@ -16,7 +16,8 @@
 #include <linux/uaccess.h>
 #include <linux/vfio_pci_core.h>
 
-#include "nvme.h"
+#include "fence.h"
+#include "vf.h"
 
 /**
  * nvmevf_fence_raise - take bus mastering from the VF

@@ -9,7 +9,10 @@
 #include <linux/string.h>
 #include <linux/uuid.h>
 
+#include "hello.h"
+#include "lm.h"
 #include "nvme.h"
+#include "refusal.h"
 
 /**
  * nvmevf_hello_fill - begin a HELLO with what a controller says of itself

@@ -8,7 +8,9 @@
 #include <linux/nvme.h>
 #include <linux/unaligned.h>
 
+#include "hello.h"
 #include "kunit.h"
+#include "stream.h"
 
 #define FORMAT		0xa5	/* each byte of the UUID of the vendor specific part */
 

@@ -15,7 +15,8 @@
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
 
-#include "nvme.h"
+#include "ident.h"
+#include "wire.h"
 
 /* Up to the doorbell of the admin submission queue; the other one is not needed */
 #define NVMEVF_FUNCTION_REGS	(NVME_REG_DBS + sizeof(u32))

@@ -8,7 +8,7 @@
 
 #include <kunit/test.h>
 
-#include "nvme.h"
+#include "lm.h"
 
 #define HELLO_LEN	392
 

@@ -12,9 +12,10 @@
 #include <linux/limits.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "nvme.h"
+#include "log.h"
 
 /* Pages in one bitmap of 4 KiB: 128 MiB */
 #define NVMEVF_LOG_BITS		(SZ_4K * BITS_PER_BYTE)

@@ -8,7 +8,7 @@
 #include <linux/bitmap.h>
 #include <linux/prandom.h>
 
-#include "nvme.h"
+#include "log.h"
 
 #define PAGE		4096ULL
 #define CHUNK		(128ULL << 20)

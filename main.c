@@ -11,9 +11,19 @@
 #include <linux/pci.h>
 #include <linux/vfio.h>
 
+#include "cmds.h"
 #include "compat.h"
-#include "nvme.h"
+#include "debugfs.h"
+#include "dirty.h"
+#include "fence.h"
+#include "lm.h"
+#include "migf.h"
+#include "pf.h"
+#include "states.h"
+#include "stats.h"
 #include "trace.h"
+#include "vf.h"
+#include "wire.h"
 
 /* Bytes of controller state assumed before the device was asked */
 #define NVMEVF_STATE_LEN_GUESS	SZ_16K

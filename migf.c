@@ -23,9 +23,18 @@
 #include <linux/wait.h>
 #include <linux/wait_bit.h>
 
+#include "buf.h"
+#include "cmds.h"
 #include "compat.h"
-#include "nvme.h"
+#include "hello.h"
+#include "lm.h"
+#include "migf.h"
+#include "pf.h"
+#include "stats.h"
+#include "stream.h"
 #include "trace.h"
+#include "vf.h"
+#include "wire.h"
 
 #define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
 

@@ -14,13 +14,17 @@
 #include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/nvme.h>
+#include <linux/pci.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "nvme.h"
+#include "buf.h"
 #include "nvme_pf.h"
+#include "pf.h"
+#include "wire.h"
 
 /* Commands of this driver in flight per PF: most of its tags are for others */
 #define NVMEVF_SLOTS		4

@@ -12,8 +12,10 @@
 #include <linux/nvme.h>
 #include <linux/pci.h>
 
+#include "buf.h"
 #include "kunit.h"
 #include "nvme_pf.h"
+#include "pf.h"
 
 #define XFER		4096
 

@@ -7,8 +7,17 @@
 #include <linux/nvme.h>
 #include <linux/vfio.h>
 
-#include "nvme.h"
+#include "buf.h"
+#include "cmds.h"
+#include "dirty.h"
+#include "fence.h"
+#include "lm.h"
+#include "migf.h"
+#include "pf.h"
+#include "states.h"
+#include "stats.h"
 #include "trace.h"
+#include "vf.h"
 
 /* A disabled VF need not be suspended; whether it can be loaded nevertheless is for Set to say */
 static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)

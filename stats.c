@@ -13,7 +13,8 @@
 #include <linux/timekeeping.h>
 #include <linux/vfio.h>
 
-#include "nvme.h"
+#include "lm.h"
+#include "stats.h"
 
 #define NVMEVF_ERR_INTERVAL	(5 * HZ)
 #define NVMEVF_ERR_BURST	100

@@ -15,7 +15,7 @@
 #include <linux/string.h>
 
 #include "compat.h"
-#include "nvme.h"
+#include "stream.h"
 
 #define NVMEVF_CRC_SEED		(~0U)
 #define NVMEVF_SKIP_CHUNK	64

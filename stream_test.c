@@ -7,7 +7,9 @@
 
 #include <linux/unaligned.h>
 
+#include "hello.h"
 #include "kunit.h"
+#include "stream.h"
 
 #define TRANSFER	64	/* bytes that the device takes at a time */
 #define STATE_MAX	256

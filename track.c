@@ -13,7 +13,8 @@
 #include <linux/overflow.h>
 #include <linux/string.h>
 
-#include "nvme.h"
+#include "track.h"
+#include "wire.h"
 
 /* Beyond it one unit is all there is */
 #define NVMEVF_MRTG_MAX		(63 - NVME_LM_TRACK_SHIFT)

@@ -10,7 +10,7 @@
 #include <linux/prandom.h>
 #include <linux/unaligned.h>
 
-#include "nvme.h"
+#include "track.h"
 
 #define KIB	1024ULL
 #define MIB	(1024 * KIB)

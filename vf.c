@@ -4,9 +4,15 @@
  */
 
 #include <linux/lockdep.h>
+#include <linux/pci.h>
 #include <linux/vfio_pci_core.h>
 
-#include "nvme.h"
+#include "compat.h"
+#include "lm.h"
+#include "pf.h"
+#include "stats.h"
+#include "stream.h"
+#include "vf.h"
 
 /**
  * nvmevf_is_running - whether the VF works in its state, and has nothing to lose

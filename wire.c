@@ -13,7 +13,10 @@
 #include <linux/unaligned.h>
 #include <linux/uuid.h>
 
+#include "lm.h"
 #include "nvme.h"
+#include "refusal.h"
+#include "wire.h"
 
 struct nvmevf_status_errno {
 	u16 status;

@@ -11,7 +11,9 @@
 #include <linux/unaligned.h>
 
 #include "compat.h"
-#include "nvme.h"
+#include "lm.h"
+#include "stream.h"
+#include "wire.h"
 
 #define SIZE_OF(type, want)		{ #type, sizeof(struct type), want }
 #define OFFSET_OF(type, member, want)	{ #type "." #member, offsetof(struct type, member), want }

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#ifndef NVMEVF_STREAM_H
+#define NVMEVF_STREAM_H
+
+#include <linux/types.h>
+
+#include "nvme_lm.h"
+#include "refusal.h"
+
+/**
+ * enum nvmevf_stage - what comes next in a stream
+ * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; resume: not used
+ * @NVMEVF_STAGE_RECORD: resume: the head of a record; save: not used
+ * @NVMEVF_STAGE_HELLO: HELLO's payload; save: the whole record
+ * @NVMEVF_STAGE_CHECK: resume: HELLO arrived, does it fit this VF?
+ * @NVMEVF_STAGE_PIECE: resume: the head of STATE's payload
+ * @NVMEVF_STAGE_DATA: controller state; save: a whole STATE record
+ * @NVMEVF_STAGE_SKIP: resume: payload of an unknown record
+ * @NVMEVF_STAGE_END: END's payload; save: the whole record
+ * @NVMEVF_STAGE_COMMIT: resume: END is right, the device gets the last piece
+ * @NVMEVF_STAGE_DONE: the stream is complete
+ */
+enum nvmevf_stage {
+	NVMEVF_STAGE_PRECOPY,
+	NVMEVF_STAGE_RECORD,
+	NVMEVF_STAGE_HELLO,
+	NVMEVF_STAGE_CHECK,
+	NVMEVF_STAGE_PIECE,
+	NVMEVF_STAGE_DATA,
+	NVMEVF_STAGE_SKIP,
+	NVMEVF_STAGE_END,
+	NVMEVF_STAGE_COMMIT,
+	NVMEVF_STAGE_DONE,
+};
+
+/**
+ * struct nvmevf_stream - a stream being made by a save, or taken apart by a resume
+ * @stage: what comes next
+ * @records: how many were begun
+ * @tag: of the last of them
+ * @rec_len: bytes of its payload
+ * @hello_seen: resume: a HELLO was accepted
+ * @crc: running CRC32C
+ * @total: bytes of controller state
+ * @offset: save: bytes of it in records so far; resume: bytes that arrived
+ * @sent: resume: bytes given to the device
+ * @extra: resume: bytes of HELLOs and of records that are skipped
+ * @rec_left: resume: payload bytes of the record still to come
+ * @data: memory for controller state on its way
+ * @size: bytes of @data
+ * @data_len: save: bytes of @data to be read behind @head
+ * @head_len: bytes in @head; save: to be read; resume: arrived so far
+ * @head: record head and payload other than controller state
+ * @refusal: resume: why the stream is refused
+ */
+struct nvmevf_stream {
+	enum nvmevf_stage stage;
+	unsigned int records;
+	u32 tag;
+	u64 rec_len;
+	bool hello_seen;
+	u32 crc;
+	u64 total;
+	u64 offset;
+	u64 sent;
+	u64 extra;
+	u64 rec_left;
+	void *data;
+	size_t size;
+	size_t data_len;
+	size_t head_len;
+	u8 head[sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello)] __aligned(8);
+	struct nvmevf_refusal refusal;
+};
+
+u64 nvmevf_stream_size(u64 state_len, size_t piece);
+void nvmevf_stream_make_hello(struct nvmevf_stream *st, const struct nvme_lm_hello *hello);
+size_t nvmevf_stream_piece_len(const struct nvmevf_stream *st);
+void nvmevf_stream_make_piece(struct nvmevf_stream *st);
+void nvmevf_stream_make_end(struct nvmevf_stream *st);
+bool nvmevf_stream_full(const struct nvmevf_stream *st);
+void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len);
+int nvmevf_stream_take(struct nvmevf_stream *st, size_t len);
+void nvmevf_stream_accept_hello(struct nvmevf_stream *st);
+
+#endif /* NVMEVF_STREAM_H */

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#ifndef NVMEVF_VF_H
+#define NVMEVF_VF_H
+
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <linux/vfio_pci_core.h>
+
+#include "log.h"
+
+struct dentry;
+struct nvmevf_buf;
+struct nvmevf_lm;
+struct nvmevf_session;
+struct nvmevf_track_plan;
+
+/**
+ * struct nvmevf_dirty - DMA logging of one VF
+ * @on: the user started it, and has not stopped it
+ * @tracked: the device has tracked all writes since they were added to @log last
+ * @device: the device may track something for this VF, wanted or not
+ * @resets: nvmevf_pf_live()'s number when the device was known to track last
+ * @cqs_done: the completion queues of the suspended VF are in @log
+ * @nr_cqs: number of entries in @cqs; -1: not known
+ * @cqs: the completion queues when last asked
+ * @plan: what is tracked
+ * @buf: memory for one transfer
+ * @log: what was written
+ *
+ * But for @device and @resets all is of the time that logging is on. The state
+ * mutex protects it.
+ */
+struct nvmevf_dirty {
+	bool on;
+	bool tracked;
+	bool device;
+	long resets;
+	bool cqs_done;
+	int nr_cqs;
+	struct nvmevf_range *cqs;
+	struct nvmevf_track_plan *plan;
+	struct nvmevf_buf *buf;
+	struct nvmevf_log log;
+};
+
+/**
+ * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
+ * @core: what every vfio-pci device is
+ * @lm: how it is migrated; NULL: it cannot be, and acts as with vfio-pci
+ * @why_not: why it cannot be
+ * @debug: a debugfs directory of our own, where the core has none
+ * @lock_key: a reset of several functions holds several state mutexes
+ * @state_mutex: protects what follows, and the changing part of @lm. A reset
+ *		 holds it from reset_prepare to reset_done, inside memory_lock:
+ *		 no user memory and no BAR of the VF is touched under it.
+ * @mig_state: changes in SET and in a reset only
+ * @session: the open save or resume session, or NULL
+ * @pf_resets: nvmevf_pf_live()'s number before the Suspend, or when the VF was last
+ *	       known to be suspended
+ * @lost: the PF or the VF was reset behind our back, or foreign state may be in
+ *	  the VF: only a reset of the VF helps
+ * @unverified: the VF was reset while it was suspended: see whether that worked
+ * @state_len: bytes of controller state last known
+ * @data_size: size of its stream, never 0
+ * @dirty: DMA logging
+ * @failed: CSTS.CFS was set before the request for a state that is under way
+ * @stale: the reset at close was skipped: what the last user left is in the VF
+ * @fence_lock: protects @fenced, together with the real command register
+ * @fenced: bus mastering is off, but on for the user
+ */
+struct nvmevf_device {
+	struct vfio_pci_core_device core;
+	struct nvmevf_lm *lm;
+	const char *why_not;
+	struct dentry *debug;
+	struct lock_class_key lock_key;
+	struct mutex state_mutex;	/* protects what follows */
+	enum vfio_device_mig_state mig_state;
+	struct nvmevf_session *session;
+	long pf_resets;
+	bool lost;
+	bool unverified;
+	u64 state_len;
+	u64 data_size;
+	struct nvmevf_dirty dirty;
+	bool failed;
+	bool stale;
+	spinlock_t fence_lock;	/* protects fenced */
+	bool fenced;
+};
+
+static inline struct nvmevf_device *nvmevf_from_vdev(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct nvmevf_device, core.vdev);
+}
+
+bool nvmevf_is_running(const struct nvmevf_device *vf);
+int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val);
+void nvmevf_lose_locked(struct nvmevf_device *vf);
+int nvmevf_judge_locked(struct nvmevf_device *vf, int err);
+int nvmevf_check_lost_locked(struct nvmevf_device *vf);
+int nvmevf_verify_reset_locked(struct nvmevf_device *vf);
+int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size);
+void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len);
+void nvmevf_drop_saved_locked(struct nvmevf_device *vf);
+
+#endif /* NVMEVF_VF_H */

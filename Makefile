@@ -9,11 +9,11 @@ nvme-vfio-pci-y := \
 	cmds.o		\
 	debugfs.o	\
 	dirty.o		\
+	dirty_bitmap.o	\
 	fence.o		\
 	hello.o		\
 	ident.o		\
 	layout.o	\
-	log.o		\
 	main.o		\
 	migf.o		\
 	nvme_pf.o	\
@@ -30,8 +30,8 @@ nvme-vfio-pci-y := \
 obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 
 nvme-vfio-pci-test-y := \
+	dirty_bitmap_test.o	\
 	hello_test.o	\
-	log_test.o	\
 	pf_test.o	\
 	stream_test.o	\
 	track_test.o	\

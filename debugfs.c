@@ -62,8 +62,8 @@ static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device
 
 	if (track->ranges)
 		seq_printf(seq, "memory tracking: %u ranges, by %llu to %llu bytes%s\n",
-			   track->ranges, (u64)SZ_4K << track->min, (u64)SZ_4K << track->max,
-			   track->pow2 ? ", powers of two" : "");
+			   track->ranges, NVME_LM_TRACK_UNIT << track->min,
+			   NVME_LM_TRACK_UNIT << track->max, track->pow2 ? ", powers of two" : "");
 }
 
 static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_pf *pf, u8 opcode,

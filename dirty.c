@@ -2,8 +2,8 @@
 /*
  * DMA logging: the device tracks which memory the VF writes.
  *
- * The log of the device is one per controller, and a read takes out of it: what
- * comes goes into a log of our own, from which a report takes its part. Where it
+ * The device keeps one record per controller, and a read takes out of it: what
+ * comes goes into bitmaps of our own, from which a report takes its part. Where it
  * is not known what was written, for example over a reset, all was.
  *
  * Between the user's start and stop the device may be unable to track: a VF that
@@ -25,7 +25,7 @@
 #include "compat.h"
 #include "dirty.h"
 #include "lm.h"
-#include "log.h"
+#include "dirty_bitmap.h"
 #include "nvme_lm.h"
 #include "pf.h"
 #include "stats.h"
@@ -130,7 +130,7 @@ static struct nvmevf_track_plan *nvmevf_plan_new(struct nvmevf_device *vf,
 	struct nvmevf_track_plan *plan;
 	int ret;
 
-	if (page_size < SZ_4K || !is_power_of_2(page_size))
+	if (page_size < NVME_LM_TRACK_UNIT || !is_power_of_2(page_size))
 		return ERR_PTR(-EINVAL);
 
 	plan = nvmevf_plan_alloc(vf, nr);
@@ -275,7 +275,7 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 		nvmevf_err(vf->lm, "memory cannot be tracked: %pe", ERR_PTR(ret));
 	else
 		pci_dbg(vf->core.pdev, "%u ranges tracked by %llu bytes\n", d->plan->used,
-			(u64)SZ_4K << d->plan->mrtg);
+			NVME_LM_TRACK_UNIT << d->plan->mrtg);
 	return ret;
 }
 
@@ -287,7 +287,7 @@ static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
 	d->tracked = false;
 	d->cqs_done = false;
 	d->nr_cqs = -1;
-	nvmevf_log_add_all(&d->log);
+	nvmevf_dirty_bitmap_add_all(&d->bitmap);
 }
 
 /**
@@ -343,7 +343,7 @@ void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf)
 	if (!d->tracked) {
 		/* where it fails the next report tries again */
 		nvmevf_track_start_locked(vf);
-		nvmevf_log_add_all(&d->log);
+		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 	}
 }
 
@@ -380,7 +380,7 @@ void nvmevf_dirty_end_locked(struct nvmevf_device *vf)
 	d->on = false;
 	d->tracked = false;
 	nvmevf_note_page_size(vf->lm, 0);
-	nvmevf_log_destroy(&d->log);
+	nvmevf_dirty_bitmap_destroy(&d->bitmap);
 	nvmevf_plan_free(d->plan);
 	d->plan = NULL;
 	nvmevf_buf_put(d->buf);
@@ -396,9 +396,9 @@ static void nvmevf_add_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 
 	/* queues that came and went may have been written to */
 	if (n != d->nr_cqs || memcmp(cqs, d->cqs, n * sizeof(*cqs)))
-		nvmevf_log_add_all(&d->log);
+		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 	for (i = 0; i < n; i++)
-		nvmevf_log_add(&d->log, &cqs[i]);
+		nvmevf_dirty_bitmap_add(&d->bitmap, &cqs[i]);
 
 	d->nr_cqs = n;
 }
@@ -424,7 +424,7 @@ static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
  * A device need not track what it writes to completion queues: those that there
  * are count as written. Whatever keeps from finding them, all does.
  */
-static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
+static void nvmevf_dirty_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	unsigned int max = d->buf->len / sizeof(struct nvme_lm_state_cq) + 1;
@@ -439,7 +439,7 @@ static void nvmevf_log_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 		n = nvmevf_read_cqs_locked(vf, regs, cqs, max);
 	if (n < 0) {
 		pci_dbg(vf->core.pdev, "completion queues: %pe\n", ERR_PTR(n));
-		nvmevf_log_add_all(&d->log);
+		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 		d->nr_cqs = -1;
 		kvfree(cqs);
 		return;
@@ -483,7 +483,7 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
 		ret = nvmevf_changes_get(c, i, &r);
 		if (ret)
 			return ret;
-		nvmevf_log_add(&d->log, &r);
+		nvmevf_dirty_bitmap_add(&d->bitmap, &r);
 		round->bytes += min(r.last - r.first, U64_MAX - round->bytes);
 	}
 	round->ranges += n;
@@ -537,7 +537,7 @@ static int nvmevf_ask_suspended_locked(struct nvmevf_device *vf)
 
 /*
  * Nothing is tracked, so that all counts as written, once more when it is. A VF
- * that is suspended writes nothing, if it is: what it wrote before is in the log.
+ * that is suspended writes nothing, if it is: what it wrote before is in the bitmaps.
  */
 static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
 					  const struct nvmevf_cq_regs *regs)
@@ -549,14 +549,14 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
 		return ret == -ECANCELED ? 0 : ret;
 	}
 
-	nvmevf_log_cqs_locked(vf, regs);
+	nvmevf_dirty_cqs_locked(vf, regs);
 	ret = nvmevf_track_start_locked(vf);
-	nvmevf_log_add_all(&vf->dirty.log);
+	nvmevf_dirty_bitmap_add_all(&vf->dirty.bitmap);
 	/* a reset, or a command that was given up before it */
 	return ret == -ECANCELED || ret == -EBUSY ? 0 : ret;
 }
 
-/* Bring the log up to date */
+/* Bring the bitmaps up to date */
 static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs,
 				      struct nvmevf_round *round)
 {
@@ -568,7 +568,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 	if (!vf->dirty.tracked)
 		return nvmevf_report_untracked_locked(vf, regs);
 
-	nvmevf_log_cqs_locked(vf, regs);
+	nvmevf_dirty_cqs_locked(vf, regs);
 	ret = nvmevf_read_all_changes_locked(vf, round);
 	/* not before it: what ends tracking in between would be missed */
 	if (!ret && nvmevf_is_running(vf))
@@ -609,7 +609,7 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 	return ret;
 }
 
-/* Take some of the log, from the beginning of @in, which becomes what is left; returns how much */
+/* Take dirty memory from the beginning of @in, which becomes what is left; the pieces taken */
 static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 			      struct nvmevf_range *out, bool *more)
 {
@@ -620,7 +620,7 @@ static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 
 	*more = vf->dirty.on;
 	while (*more && n < NVMEVF_DIRTY_PIECES) {
-		*more = nvmevf_log_take(&vf->dirty.log, in, &out[n]);
+		*more = nvmevf_dirty_bitmap_take(&vf->dirty.bitmap, in, &out[n]);
 		if (!*more)
 			break;
 		*more = out[n].last < in->last;
@@ -632,8 +632,8 @@ static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 }
 
 /* The bits are in user memory: no lock is held, as at every access to that */
-static int nvmevf_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
-				     unsigned long length, struct iova_bitmap *dirty)
+static int nvmevf_dirty_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+					   unsigned long length, struct iova_bitmap *dirty)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	struct nvmevf_range in = { iova, iova + length - 1 }, out[NVMEVF_DIRTY_PIECES];
@@ -658,7 +658,7 @@ static int nvmevf_log_read_and_clear(struct vfio_device *vdev, unsigned long iov
 	return 0;
 }
 
-static int nvmevf_log_check_locked(struct nvmevf_device *vf)
+static int nvmevf_dirty_check_locked(struct nvmevf_device *vf)
 {
 	if (vf->dirty.on)
 		return -EBUSY;
@@ -668,14 +668,14 @@ static int nvmevf_log_check_locked(struct nvmevf_device *vf)
 }
 
 /* From here on the user may ask what is written; @plan is ours with 0 only */
-static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track_plan *plan,
-				   const struct nvmevf_cq_regs *regs)
+static int nvmevf_dirty_begin_locked(struct nvmevf_device *vf, struct nvmevf_track_plan *plan,
+				     const struct nvmevf_cq_regs *regs)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
 	unsigned long limit;
 	int ret;
 
-	ret = nvmevf_log_check_locked(vf);
+	ret = nvmevf_dirty_check_locked(vf);
 	if (ret)
 		return ret;
 
@@ -684,24 +684,24 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 	if (!d->buf)
 		return -ENOMEM;
 
-	limit = nvmevf_log_limit(plan->wanted, plan->nr);
-	nvmevf_log_init(&d->log, limit);
+	limit = nvmevf_dirty_bitmap_limit(plan->wanted, plan->nr);
+	nvmevf_dirty_bitmap_init(&d->bitmap, limit);
 	d->on = true;
 	d->plan = plan;
 	d->cqs_done = false;
 	d->nr_cqs = -1;
-	nvmevf_log_cqs_locked(vf, regs);
+	nvmevf_dirty_cqs_locked(vf, regs);
 
 	if (!nvmevf_is_running(vf)) {
 		/* it is tracked once it is resumed, and writes nothing until then */
 		nvmevf_track_begin(plan);
-		nvmevf_log_add_all(&d->log);
+		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 		return 0;
 	}
 
 	ret = nvmevf_track_start_locked(vf);
-	nvmevf_log_destroy(&d->log);
-	nvmevf_log_init(&d->log, limit);
+	nvmevf_dirty_bitmap_destroy(&d->bitmap);
+	nvmevf_dirty_bitmap_init(&d->bitmap, limit);
 	if (ret) {
 		d->plan = NULL;
 		nvmevf_dirty_end_locked(vf);
@@ -709,8 +709,8 @@ static int nvmevf_log_begin_locked(struct nvmevf_device *vf, struct nvmevf_track
 	return ret;
 }
 
-static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ranges, u32 nnodes,
-			    u64 *page_size)
+static int nvmevf_dirty_log_start(struct vfio_device *vdev, struct rb_root_cached *ranges,
+				  u32 nnodes, u64 *page_size)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 	struct nvmevf_track_plan *plan;
@@ -725,9 +725,9 @@ static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ran
 
 	ret = mutex_lock_killable(&vf->state_mutex);
 	if (!ret) {
-		ret = nvmevf_log_begin_locked(vf, plan, &regs);
+		ret = nvmevf_dirty_begin_locked(vf, plan, &regs);
 		if (!ret) {
-			*page_size = (u64)SZ_4K << plan->mrtg;
+			*page_size = NVME_LM_TRACK_UNIT << plan->mrtg;
 			nvmevf_note_page_size(vf->lm, *page_size);
 		}
 		mutex_unlock(&vf->state_mutex);
@@ -738,7 +738,7 @@ static int nvmevf_log_start(struct vfio_device *vdev, struct rb_root_cached *ran
 	return ret;
 }
 
-static int nvmevf_log_stop(struct vfio_device *vdev)
+static int nvmevf_dirty_log_stop(struct vfio_device *vdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 
@@ -752,8 +752,8 @@ static int nvmevf_log_stop(struct vfio_device *vdev)
 	return 0;
 }
 
-const struct vfio_log_ops nvmevf_log_ops = {
-	.log_start		= nvmevf_log_start,
-	.log_stop		= nvmevf_log_stop,
-	.log_read_and_clear	= nvmevf_log_read_and_clear,
+const struct vfio_log_ops nvmevf_dirty_log_ops = {
+	.log_start		= nvmevf_dirty_log_start,
+	.log_stop		= nvmevf_dirty_log_stop,
+	.log_read_and_clear	= nvmevf_dirty_log_read_and_clear,
 };

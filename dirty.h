@@ -6,7 +6,7 @@
 struct nvmevf_device;
 struct vfio_log_ops;
 
-extern const struct vfio_log_ops nvmevf_log_ops;
+extern const struct vfio_log_ops nvmevf_dirty_log_ops;
 void nvmevf_dirty_suspending_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf);
 void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf);

@@ -307,7 +307,7 @@ static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
 	if (!NVMEVF_HAS_IOVA_BITMAP)
 		return "; no DMA logging: kernel without CONFIG_IOMMUFD_DRIVER";
 
-	vf->core.vdev.log_ops = &nvmevf_log_ops;
+	vf->core.vdev.log_ops = &nvmevf_dirty_log_ops;
 	return "; DMA logging";
 }
 

@@ -244,6 +244,7 @@ struct nvme_lm_track_limits {
 
 /* The unit of granularities */
 #define NVME_LM_TRACK_SHIFT		12
+#define NVME_LM_TRACK_UNIT		BIT_ULL(NVME_LM_TRACK_SHIFT)
 
 /**
  * struct nvme_lm_track_range - memory to be tracked, Fig 470

@@ -10,7 +10,7 @@
 #include <linux/vfio.h>
 #include <linux/vfio_pci_core.h>
 
-#include "log.h"
+#include "dirty_bitmap.h"
 
 struct dentry;
 struct nvmevf_buf;
@@ -21,15 +21,15 @@ struct nvmevf_track_plan;
 /**
  * struct nvmevf_dirty - DMA logging of one VF
  * @on: the user started it, and has not stopped it
- * @tracked: the device has tracked all writes since they were added to @log last
+ * @tracked: the device has tracked all writes since they were added to @bitmap last
  * @device: the device may track something for this VF, wanted or not
  * @resets: nvmevf_pf_live()'s number when the device was known to track last
- * @cqs_done: the completion queues of the suspended VF are in @log
+ * @cqs_done: the completion queues of the suspended VF are in @bitmap
  * @nr_cqs: number of entries in @cqs; -1: not known
  * @cqs: the completion queues when last asked
  * @plan: what is tracked
  * @buf: memory for one transfer
- * @log: what was written
+ * @bitmap: what was written
  *
  * But for @device and @resets all is of the time that logging is on. The state
  * mutex protects it.
@@ -44,7 +44,7 @@ struct nvmevf_dirty {
 	struct nvmevf_range *cqs;
 	struct nvmevf_track_plan *plan;
 	struct nvmevf_buf *buf;
-	struct nvmevf_log log;
+	struct nvmevf_dirty_bitmap bitmap;
 };
 
 /**

@@ -231,7 +231,7 @@ class Posting(Series):
         self.edit(f"{DRIVER}/nvme.h", (REFUSE_STUB, REFUSE))
         self.sources("stream.c", "hello.c", "kunit.h", "stream_test.c", "hello_test.c")
         self.step("track")
-        self.sources("track.c", "log.c", "track_test.c", "log_test.c")
+        self.sources("track.c", "dirty_bitmap.c", "track_test.c", "dirty_bitmap_test.c")
 
     def maintainers(self):
         name, email = identity()
@@ -253,7 +253,7 @@ F:	{DRIVER}/
     def stub_logging(self):
         """Functions of DMA logging that do nothing, for the steps before it."""
         path = f"{DRIVER}/nvme.h"
-        self.edit(path, ("extern const struct vfio_log_ops nvmevf_log_ops;\n", ""))
+        self.edit(path, ("extern const struct vfio_log_ops nvmevf_dirty_log_ops;\n", ""))
         self.put(path, re.sub(r"(?m)^(void nvmevf_dirty_\w+\([^;]*\));\n", r"static inline \1 { }\n", self.get(path)))
 
     def driver(self):

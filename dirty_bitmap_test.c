@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of log.c: what was written is found, once, and what is asked for in
- * part stays for the rest. Sizes stand here as they are; none comes from log.c.
+ * KUnit tests of dirty_bitmap.c: what was written is found, once, and what is asked for in
+ * part stays for the rest. Sizes stand here as they are; none comes from there.
  */
 
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/prandom.h>
 
-#include "log.h"
+#include "dirty_bitmap.h"
 
 #define PAGE		4096ULL
 #define CHUNK		(128ULL << 20)
@@ -19,25 +19,25 @@
 
 static int log_test_init(struct kunit *test)
 {
-	struct nvmevf_log *log = kunit_kzalloc(test, sizeof(*log), GFP_KERNEL);
+	struct nvmevf_dirty_bitmap *map = kunit_kzalloc(test, sizeof(*map), GFP_KERNEL);
 
-	KUNIT_ASSERT_NOT_NULL(test, log);
-	nvmevf_log_init(log, BITMAPS);
-	test->priv = log;
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	nvmevf_dirty_bitmap_init(map, BITMAPS);
+	test->priv = map;
 	return 0;
 }
 
 static void log_test_exit(struct kunit *test)
 {
 	if (test->priv)
-		nvmevf_log_destroy(test->priv);
+		nvmevf_dirty_bitmap_destroy(test->priv);
 }
 
 static void add(struct kunit *test, u64 first, u64 len)
 {
 	struct nvmevf_range r = { first, first + len - 1 };
 
-	nvmevf_log_add(test->priv, &r);
+	nvmevf_dirty_bitmap_add(test->priv, &r);
 }
 
 /* What is found first from @first on; 0 bytes where nothing is */
@@ -45,7 +45,7 @@ static struct nvmevf_range take(struct kunit *test, u64 first, u64 last)
 {
 	struct nvmevf_range in = { first, last }, out = { 1, 0 };
 
-	nvmevf_log_take(test->priv, &in, &out);
+	nvmevf_dirty_bitmap_take(test->priv, &in, &out);
 	return out;
 }
 
@@ -106,11 +106,11 @@ static void test_log_part(struct kunit *test)
 /* Whole chunks and parts of some */
 static void test_log_chunks(struct kunit *test)
 {
-	struct nvmevf_log *log = test->priv;
+	struct nvmevf_dirty_bitmap *map = test->priv;
 
 	add(test, CHUNK - PAGE, 3 * CHUNK + 2 * PAGE);
-	KUNIT_EXPECT_EQ(test, log->bitmaps, 2);
-	KUNIT_EXPECT_EQ(test, log->entries, 5);
+	KUNIT_EXPECT_EQ(test, map->bitmaps, 2);
+	KUNIT_EXPECT_EQ(test, map->entries, 5);
 	expect_taken(test, 0, U64_MAX, CHUNK - PAGE, PAGE);
 	expect_taken(test, 0, U64_MAX, CHUNK, CHUNK);
 	expect_taken(test, 3 * CHUNK - PAGE, 3 * CHUNK - 1, 3 * CHUNK - PAGE, PAGE);
@@ -122,7 +122,7 @@ static void test_log_chunks(struct kunit *test)
 
 static void test_log_all(struct kunit *test)
 {
-	nvmevf_log_add_all(test->priv);
+	nvmevf_dirty_bitmap_add_all(test->priv);
 	expect_taken(test, 7 * PAGE, 8 * PAGE - 1, 7 * PAGE, PAGE);
 	expect_nothing(test, 7 * PAGE, 8 * PAGE - 1);
 	expect_taken(test, 0, 9 * PAGE - 1, 0, 7 * PAGE);
@@ -136,14 +136,14 @@ static void test_log_all(struct kunit *test)
 	expect_taken(test, 0, 4 * CHUNK - 1, 2 * CHUNK, CHUNK);
 	expect_nothing(test, 0, 4 * CHUNK - 1);
 	expect_taken(test, 0, 5 * CHUNK - 1, 4 * CHUNK, CHUNK);
-	nvmevf_log_add_all(test->priv);
+	nvmevf_dirty_bitmap_add_all(test->priv);
 	expect_taken(test, 0, 4 * CHUNK - 1, 0, 4 * CHUNK);
 }
 
 /* More than can be noted: it is told of again, rather than not */
 static void test_log_too_much(struct kunit *test)
 {
-	nvmevf_log_add_all(test->priv);
+	nvmevf_dirty_bitmap_add_all(test->priv);
 	expect_taken(test, 0, U64_MAX, 0, 0);
 	expect_taken(test, PAGE, 2 * PAGE - 1, PAGE, PAGE);
 }
@@ -157,26 +157,26 @@ static void test_log_too_long(struct kunit *test)
 /* With more bitmaps than there may be all counts as dirty, and the memory is free again */
 static void test_log_too_scattered(struct kunit *test)
 {
-	struct nvmevf_log *log = test->priv;
+	struct nvmevf_dirty_bitmap *map = test->priv;
 	unsigned int i;
 
 	for (i = 0; i < BITMAPS; i++)
 		add(test, i * CHUNK, PAGE);
-	KUNIT_EXPECT_EQ(test, log->bitmaps, BITMAPS);
+	KUNIT_EXPECT_EQ(test, map->bitmaps, BITMAPS);
 	expect_nothing(test, PAGE, CHUNK - 1);
 	expect_nothing(test, 200 * CHUNK, U64_MAX);
 	add(test, i * CHUNK, PAGE);
-	KUNIT_EXPECT_EQ(test, log->bitmaps, 0);
+	KUNIT_EXPECT_EQ(test, map->bitmaps, 0);
 	expect_taken(test, PAGE, CHUNK - 1, PAGE, CHUNK - PAGE);
 	expect_taken(test, 200 * CHUNK, 201 * CHUNK - 1, 200 * CHUNK, CHUNK);
 }
 
 static void expect_memory(struct kunit *test, unsigned long bitmaps, unsigned long entries)
 {
-	struct nvmevf_log *log = test->priv;
+	struct nvmevf_dirty_bitmap *map = test->priv;
 
-	KUNIT_EXPECT_EQ(test, log->bitmaps, bitmaps);
-	KUNIT_EXPECT_EQ(test, log->entries, entries);
+	KUNIT_EXPECT_EQ(test, map->bitmaps, bitmaps);
+	KUNIT_EXPECT_EQ(test, map->entries, entries);
 }
 
 /* What is reported page by page is free again, be there ever so many chunks in the end */
@@ -201,7 +201,7 @@ static void test_log_full_again(struct kunit *test)
 {
 	u64 at;
 
-	nvmevf_log_add_all(test->priv);
+	nvmevf_dirty_bitmap_add_all(test->priv);
 	for (at = 0; at < 3 * BITMAPS * CHUNK; at += CHUNK) {
 		expect_taken(test, at, at + PAGE - 1, at, PAGE);
 		expect_memory(test, 1, 1);
@@ -221,7 +221,7 @@ static void test_log_bit_by_bit(struct kunit *test)
 	expect_memory(test, 0, 1);
 	expect_taken(test, 0, U64_MAX, 0, CHUNK);
 	expect_memory(test, 0, 0);
-	nvmevf_log_add_all(test->priv);
+	nvmevf_dirty_bitmap_add_all(test->priv);
 	for (at = 0; at < CHUNK; at += PAGE)
 		expect_taken(test, at, at + PAGE - 1, at, PAGE);
 	expect_memory(test, 0, 1);
@@ -236,13 +236,13 @@ static void test_log_limit(struct kunit *test)
 		{ 1ULL << 46, (1ULL << 46) + (4ULL << 40) - 1 }, { 0, U64_MAX },
 	};
 
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 1), 1025);
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 2), 1027);
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 3), 1031);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 1), 1025);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 2), 1027);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 3), 1031);
 	/* 4 TiB, which needs more than the 16384 that would be 2 TiB */
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 4), 1031 + 32768);
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(r, 5), 262144);
-	KUNIT_EXPECT_EQ(test, nvmevf_log_limit(&r[4], 1), 262144);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 4), 1031 + 32768);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 5), 262144);
+	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(&r[4], 1), 262144);
 }
 
 #define MODEL_PAGES	(4 * CHUNK_PAGES)
@@ -303,7 +303,7 @@ static void test_log_random(struct kunit *test)
 		}
 		if (i % 1000 == 500) {
 			bitmap_fill(model, MODEL_PAGES);
-			nvmevf_log_add_all(test->priv);
+			nvmevf_dirty_bitmap_add_all(test->priv);
 		}
 	}
 
@@ -329,7 +329,7 @@ static struct kunit_case log_cases[] = {
 };
 
 static struct kunit_suite log_suite = {
-	.name = "nvme-vfio-pci-log",
+	.name = "nvme-vfio-pci-dirty-bitmap",
 	.init = log_test_init,
 	.exit = log_test_exit,
 	.test_cases = log_cases,

@@ -11,10 +11,10 @@ nvme-vfio-pci-y := \
 	dirty.o		\
 	dirty_bitmap.o	\
 	fence.o		\
-	hello.o		\
 	ident.o		\
 	layout.o	\
 	main.o		\
+	match.o		\
 	migf.o		\
 	nvme_pf.o	\
 	pf.o		\
@@ -31,7 +31,7 @@ obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 
 nvme-vfio-pci-test-y := \
 	dirty_bitmap_test.o	\
-	hello_test.o	\
+	match_test.o	\
 	pf_test.o	\
 	stream_test.o	\
 	track_test.o	\

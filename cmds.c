@@ -18,9 +18,9 @@
 
 #include "buf.h"
 #include "cmds.h"
-#include "hello.h"
 #include "ident.h"
 #include "lm.h"
+#include "match.h"
 #include "pf.h"
 #include "stats.h"
 #include "trace.h"

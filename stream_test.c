@@ -7,8 +7,8 @@
 
 #include <linux/unaligned.h>
 
-#include "hello.h"
 #include "kunit.h"
+#include "match.h"
 #include "stream.h"
 
 #define TRANSFER	64	/* bytes that the device takes at a time */

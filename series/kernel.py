@@ -229,7 +229,7 @@ class Posting(Series):
 
         self.step("stream")
         self.edit(f"{DRIVER}/nvme.h", (REFUSE_STUB, REFUSE))
-        self.sources("stream.c", "hello.c", "kunit.h", "stream_test.c", "hello_test.c")
+        self.sources("stream.c", "match.c", "kunit.h", "stream_test.c", "match_test.c")
         self.step("track")
         self.sources("track.c", "dirty_bitmap.c", "track_test.c", "dirty_bitmap_test.c")
 

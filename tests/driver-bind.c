@@ -464,7 +464,7 @@ out:
 
 /*
  * Detected and shown, and no more: the VF is migrated as ever. What a VF of the emulated device
- * says of itself cannot be changed; hello_test.c has one that looks exported.
+ * says of itself cannot be changed; match_test.c has one that looks exported.
  */
 static void test_exports(void)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of hello.c: which VF can take over the state of which. Offsets,
+ * KUnit tests of match.c: which VF can take over the state of which. Offsets,
  * values and lines for the log stand here as they are; none comes from the
  * driver's own definitions.
  */
@@ -8,8 +8,8 @@
 #include <linux/nvme.h>
 #include <linux/unaligned.h>
 
-#include "hello.h"
 #include "kunit.h"
+#include "match.h"
 #include "stream.h"
 
 #define FORMAT		0xa5	/* each byte of the UUID of the vendor specific part */
@@ -740,7 +740,7 @@ static struct kunit_case hello_cases[] = {
 };
 
 static struct kunit_suite hello_suite = {
-	.name = "nvme-vfio-pci-hello",
+	.name = "nvme-vfio-pci-match",
 	.test_cases = hello_cases,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-#ifndef NVMEVF_HELLO_H
-#define NVMEVF_HELLO_H
+#ifndef NVMEVF_MATCH_H
+#define NVMEVF_MATCH_H
 
 #include <linux/types.h>
 
@@ -18,4 +18,4 @@ bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nv
 int nvmevf_hello_check(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 		       size_t max_xfer, struct nvmevf_lm *lm);
 
-#endif /* NVMEVF_HELLO_H */
+#endif /* NVMEVF_MATCH_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * HELLO, the record that says what a stream is of: filled on the source, held
- * against the VF on the destination.
+ * Whether a VF can take over the state of another: HELLO is filled on the source,
+ * and compared with the VF on the destination.
  */
 
 #include <kunit/visibility.h>
@@ -9,8 +9,8 @@
 #include <linux/string.h>
 #include <linux/uuid.h>
 
-#include "hello.h"
 #include "lm.h"
+#include "match.h"
 #include "nvme.h"
 #include "refusal.h"
 

@@ -16,8 +16,8 @@ nvme-vfio-pci-y := \
 	main.o		\
 	match.o		\
 	migf.o		\
+	mmc.o		\
 	nvme_pf.o	\
-	pf.o		\
 	refusal.o	\
 	states.o	\
 	stats.o		\
@@ -32,7 +32,7 @@ obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 nvme-vfio-pci-test-y := \
 	dirty_bitmap_test.o	\
 	match_test.o	\
-	pf_test.o	\
+	mmc_test.o	\
 	stream_test.o	\
 	track_test.o	\
 	wire_test.o

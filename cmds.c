@@ -21,7 +21,7 @@
 #include "ident.h"
 #include "lm.h"
 #include "match.h"
-#include "pf.h"
+#include "mmc.h"
 #include "stats.h"
 #include "trace.h"
 #include "track.h"
@@ -47,7 +47,7 @@ module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
 		 "How long an Identify command may take, in milliseconds (default: 10000)");
 
-/* As nvmevf_pf_exec(), and tell of it */
+/* As nvmevf_mmc_exec(), and tell of it */
 static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 			    unsigned int timeout_ms, unsigned int flags)
@@ -56,8 +56,8 @@ static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 	int ret;
 
 	nvmevf_note_command(lm, cmd->common.opcode, start);
-	nvmevf_pf_live(lm->pf, &lm->sent_resets);
-	ret = nvmevf_pf_exec(lm->pf, cmd, buf, len, result, timeout_ms, flags);
+	nvmevf_mmc_live(lm->mmc, &lm->sent_resets);
+	ret = nvmevf_mmc_exec(lm->mmc, cmd, buf, len, result, timeout_ms, flags);
 	nvmevf_note_command(lm, 0, 0);
 
 	nvmevf_count(lm, NVMEVF_NR_COMMANDS, 1);
@@ -87,10 +87,10 @@ static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 	struct nvmevf_orphan orphan;
 	long resets;
 
-	if (nvmevf_pf_orphan(lm->pf, &orphan))
+	if (nvmevf_mmc_orphan(lm->mmc, &orphan))
 		nvmevf_err(lm, "%s of controller %u: device still owes the answer to opcode %#x",
 			   what, lm->cntlid, orphan.opcode);
-	else if (!nvmevf_pf_live(lm->pf, &resets))
+	else if (!nvmevf_mmc_live(lm->mmc, &resets))
 		nvmevf_err(lm, "%s of controller %u: controller of the PF is not live", what,
 			   lm->cntlid);
 	else
@@ -306,7 +306,7 @@ static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, 
 	if (ret)
 		return ERR_PTR(ret);
 
-	buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(lm->pf));
+	buf = nvmevf_buf_alloc(nvmevf_mmc_max_xfer(lm->mmc));
 	return buf ?: ERR_PTR(-ENOMEM);
 }
 
@@ -478,7 +478,7 @@ static int nvmevf_tp_probe(struct nvmevf_lm *lm)
 	if (!buf)
 		return -ENOMEM;
 
-	nvmevf_pf_set_undo(lm->pf, &resume);
+	nvmevf_mmc_set_undo(lm->mmc, &resume);
 	ret = nvmevf_tp_read_formats(lm, buf);
 	nvmevf_buf_put(buf);
 
@@ -577,9 +577,9 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 		return ERR_PTR(ret);
 
 	if (!lm->saved) {
-		if (*size > nvmevf_pf_max_xfer(lm->pf)) {
+		if (*size > nvmevf_mmc_max_xfer(lm->mmc)) {
 			nvmevf_err(lm, "state of %llu bytes exceeds one transfer of %zu", *size,
-				   nvmevf_pf_max_xfer(lm->pf));
+				   nvmevf_mmc_max_xfer(lm->mmc));
 			return ERR_PTR(-EFBIG);
 		}
 		/* no length goes out: a device that moves more must not reach other memory */
@@ -638,7 +638,7 @@ static int nvmevf_vs_probe(struct nvmevf_lm *lm)
 {
 	struct nvme_command resume = nvmevf_encode_vs(NVME_LM_VS_RESUME, nvmevf_vfn(lm), 0);
 
-	nvmevf_pf_set_undo(lm->pf, &resume);
+	nvmevf_mmc_set_undo(lm->mmc, &resume);
 	lm->hello.state_ver = cpu_to_le16(NVME_LM_STATE_VERSION_NONE);
 	return 0;
 }
@@ -674,7 +674,7 @@ static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *
 {
 	const struct pci_dev *pf = pci_physfn(lm->vf);
 
-	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_pf_cntlid(lm->pf));
+	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_mmc_cntlid(lm->mmc));
 }
 
 /* Base Specification 2.4: known of, so that the log tells them from other devices */
@@ -753,7 +753,7 @@ static int nvmevf_read_entry(struct nvmevf_lm *lm, struct nvme_lm_secondary_entr
 		if (ret)
 			break;
 		lm->listed |= list->nument;
-		found = nvmevf_find_secondary(list, nvmevf_vfn(lm), nvmevf_pf_cntlid(lm->pf));
+		found = nvmevf_find_secondary(list, nvmevf_vfn(lm), nvmevf_mmc_cntlid(lm->mmc));
 		if (found) {
 			*entry = *found;
 			break;
@@ -783,7 +783,7 @@ static void nvmevf_store_entry(struct nvmevf_lm *lm, const struct nvme_lm_second
  *
  * Context: Process, state mutex held; sleeps.
  * Return: 0; -ENXIO where the list does not name the VF by the controller id
- * that it had at probe; or what nvmevf_pf_exec() returns, as an errno.
+ * that it had at probe; or what nvmevf_mmc_exec() returns, as an errno.
  */
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags)
 {
@@ -842,7 +842,7 @@ static int nvmevf_take_target(struct nvmevf_lm *lm, const struct nvme_id_ctrl *i
 		return -ENXIO;
 
 	lm->why_not = "Identify data of this VF is that of a PF";
-	if (le16_to_cpu(id->cntlid) == nvmevf_pf_cntlid(lm->pf) ||
+	if (le16_to_cpu(id->cntlid) == nvmevf_mmc_cntlid(lm->mmc) ||
 	    nvmevf_find_cmdset(id) == NVME_LM_CMDSET_TP4159)
 		return -ENXIO;
 
@@ -921,7 +921,7 @@ static int nvmevf_probe_target(struct nvmevf_lm *lm)
 
 static const char nvmevf_no_memory[] = "out of memory";
 
-static const char *nvmevf_pf_get_reason(long err)
+static const char *nvmevf_mmc_get_reason(long err)
 {
 	switch (err) {
 	case -ENODEV:
@@ -942,7 +942,7 @@ static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
 
 	if (err == -ENOMEM)
 		return nvmevf_no_memory;
-	if (err == -EBUSY && nvmevf_pf_orphan(lm->pf, &orphan))
+	if (err == -EBUSY && nvmevf_mmc_orphan(lm->mmc, &orphan))
 		return "device still owes the answer to an earlier command of this VF";
 	return lm->why_not;
 }
@@ -967,10 +967,10 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 
 	nvmevf_glance_init(&lm->glance);
 	lm->vf = vf;
-	lm->pf = nvmevf_pf_get(vf);
-	if (IS_ERR(lm->pf)) {
-		ret = PTR_ERR(lm->pf);
-		*why_not = nvmevf_pf_get_reason(ret);
+	lm->mmc = nvmevf_mmc_get(vf);
+	if (IS_ERR(lm->mmc)) {
+		ret = PTR_ERR(lm->mmc);
+		*why_not = nvmevf_mmc_get_reason(ret);
 		kfree(lm);
 		return ERR_PTR(ret);
 	}
@@ -1000,7 +1000,7 @@ void nvmevf_lm_free(struct nvmevf_lm *lm)
 	if (!lm)
 		return;
 
-	nvmevf_pf_put(lm->pf);
+	nvmevf_mmc_put(lm->mmc);
 	nvmevf_buf_put(lm->saved);
 	kfree(lm->uuids);
 	kfree(lm);

@@ -17,7 +17,7 @@
 #include "compat.h"
 #include "debugfs.h"
 #include "lm.h"
-#include "pf.h"
+#include "mmc.h"
 #include "stats.h"
 #include "vf.h"
 #include "wire.h"
@@ -66,7 +66,7 @@ static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device
 			   NVME_LM_TRACK_UNIT << track->max, track->pow2 ? ", powers of two" : "");
 }
 
-static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_pf *pf, u8 opcode,
+static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_mmc *mmc, u8 opcode,
 				ktime_t since)
 {
 	struct nvmevf_orphan orphan;
@@ -77,7 +77,7 @@ static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_pf *pf
 	else
 		seq_puts(seq, "command under way: none\n");
 
-	if (nvmevf_pf_orphan(pf, &orphan))
+	if (nvmevf_mmc_orphan(mmc, &orphan))
 		seq_printf(seq, "command given up: opcode %#x, unanswered for %lld ms\n",
 			   orphan.opcode, ktime_ms_delta(ktime_get(), orphan.sent));
 	else
@@ -135,7 +135,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);
-	nvmevf_show_command(seq, lm->pf, opcode, since);
+	nvmevf_show_command(seq, lm->mmc, opcode, since);
 	if (refused)
 		seq_printf(seq, "last refusal: %ptTs %s\n", &refused, refusal);
 	else

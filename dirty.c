@@ -27,7 +27,7 @@
 #include "dirty_bitmap.h"
 #include "lm.h"
 #include "nvme_lm.h"
-#include "pf.h"
+#include "mmc.h"
 #include "stats.h"
 #include "trace.h"
 #include "track.h"
@@ -178,7 +178,7 @@ static long nvmevf_dirty_resets(struct nvmevf_device *vf)
 {
 	long resets;
 
-	nvmevf_pf_live(vf->lm->pf, &resets);
+	nvmevf_mmc_live(vf->lm->mmc, &resets);
 	return resets;
 }
 
@@ -679,7 +679,7 @@ static int nvmevf_dirty_begin_locked(struct nvmevf_device *vf, struct nvmevf_tra
 	if (ret)
 		return ret;
 
-	d->buf = nvmevf_buf_alloc(min_t(size_t, nvmevf_pf_max_xfer(vf->lm->pf),
+	d->buf = nvmevf_buf_alloc(min_t(size_t, nvmevf_mmc_max_xfer(vf->lm->mmc),
 					NVMEVF_DIRTY_XFER));
 	if (!d->buf)
 		return -ENOMEM;

@@ -12,7 +12,7 @@
 
 struct nvmevf_buf;
 struct nvmevf_lm;
-struct nvmevf_pf;
+struct nvmevf_mmc;
 struct pci_dev;
 
 /**
@@ -68,7 +68,7 @@ struct nvmevf_lm_ops {
 /**
  * struct nvmevf_lm - how one VF is migrated
  * @vf: the VF
- * @pf: the way to its PF
+ * @mmc: the way to the controller that migrates it
  * @ops: the command set
  * @why_not: probe: why there is no migration if the step under way fails
  * @cntlid: controller id of the VF
@@ -78,7 +78,7 @@ struct nvmevf_lm_ops {
  * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
  *	       may be in a state that asks for that without it
  * @loaded: a state was loaded since the VF left RUNNING
- * @sent_resets: nvmevf_pf_live()'s number when the last command was sent
+ * @sent_resets: nvmevf_mmc_live()'s number when the last command was sent
  * @csup: this device reports CSUP, so its absence means something
  * @csvi: index of the NVMe Controller State version, 0: none
  * @csuuidi: index of the UUID to save with, 0: none
@@ -98,7 +98,7 @@ struct nvmevf_lm_ops {
  */
 struct nvmevf_lm {
 	struct pci_dev *vf;
-	struct nvmevf_pf *pf;
+	struct nvmevf_mmc *mmc;
 	const struct nvmevf_lm_ops *ops;
 	const char *why_not;
 	u16 cntlid;

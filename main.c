@@ -18,7 +18,7 @@
 #include "fence.h"
 #include "lm.h"
 #include "migf.h"
-#include "pf.h"
+#include "mmc.h"
 #include "states.h"
 #include "stats.h"
 #include "trace.h"
@@ -62,9 +62,9 @@ static void nvmevf_reset_prepare(struct pci_dev *pdev)
 	if (!vf->lm)
 		return;
 
-	nvmevf_pf_abort_begin(vf->lm->pf);
+	nvmevf_mmc_abort_begin(vf->lm->mmc);
 	mutex_lock(&vf->state_mutex);
-	nvmevf_pf_reset_begin(vf->lm->pf);
+	nvmevf_mmc_reset_begin(vf->lm->mmc);
 }
 
 static void nvmevf_reset_done(struct pci_dev *pdev)
@@ -78,7 +78,7 @@ static void nvmevf_reset_done(struct pci_dev *pdev)
 	nvmevf_fence_lower(vf);
 	nvmevf_reset_locked(vf);
 	vf->stale = false;
-	nvmevf_pf_abort_end(vf->lm->pf, true);
+	nvmevf_mmc_abort_end(vf->lm->mmc, true);
 	mutex_unlock(&vf->state_mutex);
 }
 
@@ -186,12 +186,12 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 {
 	struct nvmevf_device *vf = nvmevf_from_vdev(vdev);
 
-	nvmevf_pf_abort_begin(vf->lm->pf);
+	nvmevf_mmc_abort_begin(vf->lm->mmc);
 	scoped_guard(mutex, &vf->state_mutex) {
 		nvmevf_reset_locked(vf);
 		nvmevf_dirty_end_locked(vf);
 	}
-	nvmevf_pf_reset_begin(vf->lm->pf);
+	nvmevf_mmc_reset_begin(vf->lm->mmc);
 
 	/* the core takes bus mastering away by itself */
 	nvmevf_fence_drop(vf);
@@ -200,7 +200,7 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 
 	scoped_guard(mutex, &vf->state_mutex)
 		vf->stale = vf->core.needs_reset;
-	nvmevf_pf_abort_end(vf->lm->pf, !vf->stale);
+	nvmevf_mmc_abort_end(vf->lm->mmc, !vf->stale);
 
 	/* not before the reset: a suspended VF stays tracked */
 	nvmevf_dirty_stop(vf);
@@ -290,7 +290,7 @@ static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char
 		return NULL;
 	}
 
-	ret = nvmevf_pf_link(lm->pf);
+	ret = nvmevf_mmc_link(lm->mmc);
 	if (ret) {
 		nvmevf_lm_free(lm);
 		return ERR_PTR(ret);
@@ -320,7 +320,7 @@ static void nvmevf_enable_migration(struct nvmevf_device *vf, struct nvmevf_lm *
 	vf->core.vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
 					VFIO_MIGRATION_PRE_COPY;
 	vf->core.vdev.mig_ops = &nvmevf_mig_ops;
-	nvmevf_pf_set_late(lm->pf, nvmevf_late, vf);
+	nvmevf_mmc_set_late(lm->mmc, nvmevf_late, vf);
 	only = nvmevf_io_queues_only(lm) ? "; I/O queues only" : "";
 	if (lm->track.why_not)
 		pci_info(vf->core.pdev, "migration by %s, controller %u%s; no DMA logging: %s%s\n",
@@ -374,8 +374,8 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 	if (!vf->stale)
 		return;
 
-	nvmevf_pf_abort_begin(vf->lm->pf);
-	nvmevf_pf_reset_begin(vf->lm->pf);
+	nvmevf_mmc_abort_begin(vf->lm->mmc);
+	nvmevf_mmc_reset_begin(vf->lm->mmc);
 	pci_save_state(pdev);
 	ret = __pci_reset_function_locked(pdev);
 	pci_restore_state(pdev);
@@ -383,7 +383,7 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 		pci_err(pdev, "cannot be reset, the state of the previous user stays: %pe\n",
 			ERR_PTR(ret));
 	vf->stale = ret;
-	nvmevf_pf_abort_end(vf->lm->pf, !ret);
+	nvmevf_mmc_abort_end(vf->lm->mmc, !ret);
 }
 
 static void nvmevf_remove(struct pci_dev *pdev)
@@ -425,7 +425,7 @@ static int __init nvmevf_init(void)
 {
 	int ret;
 
-	ret = nvmevf_pf_init();
+	ret = nvmevf_mmc_init();
 	if (ret)
 		return ret;
 
@@ -433,7 +433,7 @@ static int __init nvmevf_init(void)
 	ret = pci_register_driver(&nvmevf_driver);
 	if (ret) {
 		nvmevf_debugfs_exit();
-		nvmevf_pf_exit();
+		nvmevf_mmc_exit();
 	}
 	return ret;
 }
@@ -443,7 +443,7 @@ static void __exit nvmevf_exit(void)
 {
 	pci_unregister_driver(&nvmevf_driver);
 	nvmevf_debugfs_exit();
-	nvmevf_pf_exit();
+	nvmevf_mmc_exit();
 }
 module_exit(nvmevf_exit);
 

@@ -29,7 +29,7 @@
 #include "lm.h"
 #include "match.h"
 #include "migf.h"
-#include "pf.h"
+#include "mmc.h"
 #include "stats.h"
 #include "stream.h"
 #include "trace.h"
@@ -839,7 +839,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 
 	lockdep_assert_held(&vf->state_mutex);
 
-	buf = nvmevf_buf_alloc(nvmevf_pf_max_xfer(vf->lm->pf));
+	buf = nvmevf_buf_alloc(nvmevf_mmc_max_xfer(vf->lm->mmc));
 	if (!buf)
 		return ERR_PTR(-ENOMEM);
 

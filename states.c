@@ -13,7 +13,7 @@
 #include "fence.h"
 #include "lm.h"
 #include "migf.h"
-#include "pf.h"
+#include "mmc.h"
 #include "states.h"
 #include "stats.h"
 #include "trace.h"
@@ -44,7 +44,7 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 	lm->suspended = !ret;
 	lm->loaded = false;
 	/* not what it is now: a reset during the command counts as one after it */
-	vf->pf_resets = lm->sent_resets;
+	vf->mmc_resets = lm->sent_resets;
 	nvmevf_dirty_suspended_locked(vf);
 	return 0;
 }

@@ -9,7 +9,7 @@
 
 #include "compat.h"
 #include "lm.h"
-#include "pf.h"
+#include "mmc.h"
 #include "stats.h"
 #include "stream.h"
 #include "vf.h"
@@ -72,7 +72,7 @@ static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
 		nvmevf_err(lm, "PF was reset while this VF was suspended: reset the VF");
 
 	if (!nvmevf_judge_locked(vf, ret))
-		vf->pf_resets = resets;
+		vf->mmc_resets = resets;
 	return vf->lost ? -ENOTCONN : ret;
 }
 
@@ -98,7 +98,7 @@ int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 		return -ENOTCONN;
 	if (!vf->lm->suspended)
 		return 0;
-	if (nvmevf_pf_live(vf->lm->pf, &resets) && resets == vf->pf_resets)
+	if (nvmevf_mmc_live(vf->lm->mmc, &resets) && resets == vf->mmc_resets)
 		return 0;
 
 	return nvmevf_ask_lost_locked(vf, resets);
@@ -164,7 +164,7 @@ int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size)
 void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len)
 {
 	vf->state_len = state_len;
-	vf->data_size = nvmevf_stream_size(state_len, nvmevf_pf_max_xfer(vf->lm->pf));
+	vf->data_size = nvmevf_stream_size(state_len, nvmevf_mmc_max_xfer(vf->lm->mmc));
 }
 
 /**

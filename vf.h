@@ -23,7 +23,7 @@ struct nvmevf_track_plan;
  * @on: the user started it, and has not stopped it
  * @tracked: the device has tracked all writes since they were added to @bitmap last
  * @device: the device may track something for this VF, wanted or not
- * @resets: nvmevf_pf_live()'s number when the device was known to track last
+ * @resets: nvmevf_mmc_live()'s number when the device was known to track last
  * @cqs_done: the completion queues of the suspended VF are in @bitmap
  * @nr_cqs: number of entries in @cqs; -1: not known
  * @cqs: the completion queues when last asked
@@ -59,7 +59,7 @@ struct nvmevf_dirty {
  *		 no user memory and no BAR of the VF is touched under it.
  * @mig_state: changes in SET and in a reset only
  * @session: the open save or resume session, or NULL
- * @pf_resets: nvmevf_pf_live()'s number before the Suspend, or when the VF was last
+ * @mmc_resets: nvmevf_mmc_live()'s number before the Suspend, or when the VF was last
  *	       known to be suspended
  * @lost: the PF or the VF was reset behind our back, or foreign state may be in
  *	  the VF: only a reset of the VF helps
@@ -81,7 +81,7 @@ struct nvmevf_device {
 	struct mutex state_mutex;	/* protects what follows */
 	enum vfio_device_mig_state mig_state;
 	struct nvmevf_session *session;
-	long pf_resets;
+	long mmc_resets;
 	bool lost;
 	bool unverified;
 	u64 state_len;

@@ -39,7 +39,7 @@ IN_TREE = {
     "cmds.c": [
         (re.compile(r"\tcase -ENOEXEC:\n\t\treturn .*\n"), ""),
     ],
-    "pf.c": [
+    "mmc.c": [
         ('#include "nvme.h"\n#include "nvme_pf.h"\n', '#include "nvme.h"\n'),
         ("#include <linux/nvme.h>\n", "#include <linux/nvme-pf.h>\n#include <linux/nvme.h>\n"),
         ("sends the commands: nvme_pf.h.", "sends the commands."),
@@ -107,12 +107,12 @@ DOCUMENT_RULES = {
 }
 
 
-# pf_test.c puts stubs in place of nvme_pf.c, which in a tree is in another module
-STUBBED = ("nvme_pf.c", "pf.c", "nvme.h")
+# mmc_test.c puts stubs in place of nvme_pf.c, which in a tree is in another module
+STUBBED = ("nvme_pf.c", "mmc.c", "nvme.h")
 
 
 def without_stubs(text):
-    """A source that pf_test.c tests, for a tree without it."""
+    """A source that mmc_test.c tests, for a tree without it."""
     text = re.sub(r"(?m)^#include <kunit/.*>\n|^EXPORT_SYMBOL_IF_KUNIT\(.*\n", "", text)
     text = re.sub(r"\n\tKUNIT_STATIC_STUB_REDIRECT\(.*\n", "", text)
     text = re.sub(r"(?ms)^#if IS_ENABLED\(CONFIG_KUNIT\)\n.*?^#endif\n\n", "", text)
@@ -258,7 +258,7 @@ F:	{DRIVER}/
 
     def driver(self):
         self.step("pf")
-        self.sources("pf.c")
+        self.sources("mmc.c")
         self.step("trace")
         self.sources("trace.h", "trace.c")
         self.step("debugfs")
@@ -281,7 +281,7 @@ F:	{DRIVER}/
 
     def check_complete(self):
         """No file of the driver is forgotten."""
-        left_out = {"compat.h", "layout.c", "nvme_pf.c", "nvme_pf.h", "pf_test.c"}
+        left_out = {"compat.h", "layout.c", "nvme_pf.c", "nvme_pf.h", "mmc_test.c"}
         for path in glob.glob(os.path.join(TOP, "*.[ch]")):
             name = os.path.basename(path)
             if name not in left_out and f"{DRIVER}/{name}" not in self.now:

@@ -15,7 +15,7 @@
 #include "buf.h"
 #include "kunit.h"
 #include "nvme_pf.h"
-#include "pf.h"
+#include "mmc.h"
 
 #define XFER		4096
 
@@ -24,8 +24,8 @@
 
 struct pf_test {
 	struct pci_dev *vf;
-	struct nvmevf_pf *pf;
-	struct nvmevf_pf *keep;		/* so that the last reference goes in the test's thread */
+	struct nvmevf_mmc *mmc;
+	struct nvmevf_mmc *keep;	/* so that the last reference goes in the test's thread */
 	struct nvme_pf_cmd *sent;
 	unsigned int submits;
 	int submit_err;
@@ -85,10 +85,10 @@ static int pf_test_init(struct kunit *test)
 	t->vf = kunit_kzalloc(test, sizeof(*t->vf), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, t->vf);
 	device_initialize(&t->vf->dev);
-	t->keep = nvmevf_pf_get(t->vf);
-	t->pf = nvmevf_pf_get(t->vf);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(t->keep) || IS_ERR(t->pf));
-	nvmevf_pf_set_late(t->pf, note_late, t);
+	t->keep = nvmevf_mmc_get(t->vf);
+	t->mmc = nvmevf_mmc_get(t->vf);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(t->keep) || IS_ERR(t->mmc));
+	nvmevf_mmc_set_late(t->mmc, note_late, t);
 	return 0;
 }
 
@@ -96,18 +96,18 @@ static void pf_test_exit(struct kunit *test)
 {
 	struct pf_test *t = test->priv;
 
-	if (!t || IS_ERR_OR_NULL(t->keep) || IS_ERR_OR_NULL(t->pf))
+	if (!t || IS_ERR_OR_NULL(t->keep) || IS_ERR_OR_NULL(t->mmc))
 		return;
-	nvmevf_pf_put(t->pf);
+	nvmevf_mmc_put(t->mmc);
 	flush_workqueue(nvmevf_wq);
-	nvmevf_pf_put(t->keep);
+	nvmevf_mmc_put(t->keep);
 }
 
 static int send(struct pf_test *t, unsigned int timeout_ms)
 {
 	struct nvme_command cmd = { .common.opcode = 0x41 };
 
-	return nvmevf_pf_exec(t->pf, &cmd, NULL, 0, NULL, timeout_ms, 0);
+	return nvmevf_mmc_exec(t->mmc, &cmd, NULL, 0, NULL, timeout_ms, 0);
 }
 
 /* The clean-up has its time before the one who queued it goes on, interrupts being off */
@@ -147,15 +147,15 @@ static void test_orphan(struct kunit *test)
 	struct pf_test *t = test->priv;
 	struct nvmevf_orphan orphan;
 
-	KUNIT_EXPECT_FALSE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
 	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
-	KUNIT_EXPECT_TRUE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_TRUE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
 	KUNIT_EXPECT_EQ(test, orphan.opcode, 0x41);
 	KUNIT_EXPECT_EQ(test, send(t, 1), -EBUSY);
 	KUNIT_EXPECT_EQ(test, t->submits, 1);
 	t->sent->done(t->sent);
 	flush_workqueue(nvmevf_wq);
-	KUNIT_EXPECT_FALSE(test, nvmevf_pf_orphan(t->pf, &orphan));
+	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
 	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
 	t->sent->done(t->sent);
 }
@@ -186,7 +186,7 @@ static struct kunit_case pf_test_cases[] = {
 };
 
 static struct kunit_suite pf_test_suite = {
-	.name = "nvme-vfio-pci-pf",
+	.name = "nvme-vfio-pci-mmc",
 	.init = pf_test_init,
 	.exit = pf_test_exit,
 	.test_cases = pf_test_cases,

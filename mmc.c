@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The way from a VF to the admin queue of its PF.
+ * The way from a VF to its MMC, the controller that takes migration commands: that
+ * of the PF.
  *
  * The PF stays bound to the nvme driver, which sends the commands: nvme_pf.h.
  * Here is who may send one, how long it is waited for, and what becomes of it.
@@ -23,7 +24,7 @@
 
 #include "buf.h"
 #include "nvme_pf.h"
-#include "pf.h"
+#include "mmc.h"
 #include "wire.h"
 
 /* Commands of this driver in flight per PF: most of its tags are for others */
@@ -52,9 +53,9 @@
 struct nvmevf_req;
 
 /**
- * struct nvmevf_ctrl - the controller of one PF, shared by its VFs
+ * struct nvmevf_ctrl - the MMC of the VFs of one PF, shared by them
  * @node: in nvmevf_ctrls
- * @ref: one for each struct nvmevf_pf
+ * @ref: one for each struct nvmevf_mmc
  * @rcu: a completion may still hold @lock when the last reference goes
  * @nvme: the controller, referenced
  * @max_xfer: bytes that one command can move
@@ -75,7 +76,7 @@ struct nvmevf_ctrl {
 };
 
 /**
- * struct nvmevf_pf - one VF's handle to its PF
+ * struct nvmevf_mmc - one VF's handle to its MMC
  * @ref: one for the VF's driver, one for each command in flight
  * @ctrl: the PF's controller
  * @vf: the VF, referenced
@@ -88,7 +89,7 @@ struct nvmevf_ctrl {
  * @late: told of a given-up command that succeeded; NULL: the VF has another owner
  * @priv: its argument
  */
-struct nvmevf_pf {
+struct nvmevf_mmc {
 	struct kref ref;
 	struct nvmevf_ctrl *ctrl;
 	struct pci_dev *vf;
@@ -105,7 +106,7 @@ struct nvmevf_pf {
 /**
  * struct nvmevf_req - one command in flight
  * @cmd: what nvme is told and what it answers
- * @pf: who sent it, referenced
+ * @mmc: who sent it, referenced
  * @buf: its data, referenced, or NULL
  * @work: clean-up of a command that had been given up
  * @sent: when it was sent
@@ -118,7 +119,7 @@ struct nvmevf_pf {
  */
 struct nvmevf_req {
 	struct nvme_pf_cmd cmd;
-	struct nvmevf_pf *pf;
+	struct nvmevf_mmc *mmc;
 	struct nvmevf_buf *buf;
 	struct work_struct work;
 	ktime_t sent;
@@ -220,10 +221,10 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
 }
 
 /**
- * nvmevf_pf_get - find the admin queue of a VF's PF
+ * nvmevf_mmc_get - find the MMC of a VF
  * @vf: the virtual function
  *
- * Without nvmevf_pf_link() the handle is for questions at probe only: the PF
+ * Without nvmevf_mmc_link() the handle is for questions at probe only: the PF
  * may go away, and commands then fail.
  *
  * Context: Process, probe of @vf; sleeps.
@@ -231,49 +232,49 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
  * -EAGAIN where its controller is not live, -ENOEXEC where the running kernel
  * is not the one this was built for, -ENOMEM.
  */
-struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf)
+struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 {
 	struct nvmevf_ctrl *ctrl;
-	struct nvmevf_pf *pf;
+	struct nvmevf_mmc *mmc;
 
 	ctrl = nvmevf_ctrl_get(vf);
 	if (IS_ERR(ctrl))
 		return ERR_CAST(ctrl);
 
-	pf = kzalloc_obj(*pf);
-	if (!pf) {
+	mmc = kzalloc_obj(*mmc);
+	if (!mmc) {
 		nvmevf_ctrl_put(ctrl);
 		return ERR_PTR(-ENOMEM);
 	}
 
-	kref_init(&pf->ref);
-	mutex_init(&pf->late_lock);
-	pf->ctrl = ctrl;
-	pf->vf = pci_dev_get(vf);
-	pf->vf_id = pci_iov_vf_id(vf);
-	return pf;
+	kref_init(&mmc->ref);
+	mutex_init(&mmc->late_lock);
+	mmc->ctrl = ctrl;
+	mmc->vf = pci_dev_get(vf);
+	mmc->vf_id = pci_iov_vf_id(vf);
+	return mmc;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_get);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_get);
 
 /**
- * nvmevf_pf_link - tie the VF's driver to that of the PF
- * @pf: the handle
+ * nvmevf_mmc_link - tie the VF's driver to that of the PF
+ * @mmc: the handle
  *
  * From here on the driver core unbinds the VF before the PF, so that the
- * handle stays valid until nvmevf_pf_put().
+ * handle stays valid until nvmevf_mmc_put().
  *
  * Context: Process, probe of the VF; sleeps.
  * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its
  * driver is another build than the one this was compiled against.
  */
-int nvmevf_pf_link(struct nvmevf_pf *pf)
+int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 {
-	return nvme_pf_link(pf->vf);
+	return nvme_pf_link(mmc->vf);
 }
 
 /**
- * nvmevf_pf_set_undo - name the command that lets a suspended VF go on
- * @pf: the handle
+ * nvmevf_mmc_set_undo - name the command that lets a suspended VF go on
+ * @mmc: the handle
  * @undo: the command, without data
  *
  * It is sent if a Suspend that was given up succeeds after the VF was reset and
@@ -281,40 +282,40 @@ int nvmevf_pf_link(struct nvmevf_pf *pf)
  *
  * Context: Process, probe of the VF.
  */
-void nvmevf_pf_set_undo(struct nvmevf_pf *pf, const struct nvme_command *undo)
+void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo)
 {
-	pf->undo = *undo;
+	mmc->undo = *undo;
 }
 
 /**
- * nvmevf_pf_set_late - say who is told of given-up commands that succeeded
- * @pf: the handle
+ * nvmevf_mmc_set_late - say who is told of given-up commands that succeeded
+ * @mmc: the handle
  * @late: the function
  * @priv: its argument
  *
  * Context: Process; sleeps.
  */
-void nvmevf_pf_set_late(struct nvmevf_pf *pf, nvmevf_late_fn late, void *priv)
+void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv)
 {
-	guard(mutex)(&pf->late_lock);
-	pf->late = late;
-	pf->priv = priv;
+	guard(mutex)(&mmc->late_lock);
+	mmc->late = late;
+	mmc->priv = priv;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_set_late);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_set_late);
 
-static void nvmevf_pf_release(struct kref *ref)
+static void nvmevf_mmc_release(struct kref *ref)
 {
-	struct nvmevf_pf *pf = container_of(ref, struct nvmevf_pf, ref);
+	struct nvmevf_mmc *mmc = container_of(ref, struct nvmevf_mmc, ref);
 
-	nvmevf_ctrl_put(pf->ctrl);
-	pci_dev_put(pf->vf);
-	mutex_destroy(&pf->late_lock);
-	kfree(pf);
+	nvmevf_ctrl_put(mmc->ctrl);
+	pci_dev_put(mmc->vf);
+	mutex_destroy(&mmc->late_lock);
+	kfree(mmc);
 }
 
 /**
- * nvmevf_pf_put - give the handle back
- * @pf: the handle; no command may be waited for any more
+ * nvmevf_mmc_put - give the handle back
+ * @mmc: the handle; no command may be waited for any more
  *
  * Commands that were given up keep what they need. Their late answers are not
  * reported after this returned; a Suspend that succeeds after the VF was reset is
@@ -322,17 +323,17 @@ static void nvmevf_pf_release(struct kref *ref)
  *
  * Context: Process; sleeps.
  */
-void nvmevf_pf_put(struct nvmevf_pf *pf)
+void nvmevf_mmc_put(struct nvmevf_mmc *mmc)
 {
-	nvmevf_pf_set_late(pf, NULL, NULL);
-	kref_put(&pf->ref, nvmevf_pf_release);
+	nvmevf_mmc_set_late(mmc, NULL, NULL);
+	kref_put(&mmc->ref, nvmevf_mmc_release);
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_put);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_put);
 
 static void nvmevf_req_free(struct nvmevf_req *req)
 {
 	nvmevf_buf_put(req->buf);
-	kref_put(&req->pf->ref, nvmevf_pf_release);
+	kref_put(&req->mmc->ref, nvmevf_mmc_release);
 	kfree(req);
 }
 
@@ -362,16 +363,16 @@ static bool nvmevf_is_late_suspend(const struct nvmevf_req *req)
 	       (req->flags & NVMEVF_EXEC_SUSPEND);
 }
 
-/* In an RCU read-side section: for nvmevf_pf_exit(), and for the ctrl once a waiter saw @done */
+/* In an RCU read-side section: for nvmevf_mmc_exit(), and for the ctrl once a waiter saw @done */
 static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 {
 	struct nvmevf_req *req = container_of(cmd, struct nvmevf_req, cmd);
-	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
+	struct nvmevf_ctrl *ctrl = req->mmc->ctrl;
 	unsigned long irqflags;
 
 	spin_lock_irqsave(&ctrl->lock, irqflags);
 	req->err = nvmevf_answer_error(cmd->status, cmd->cancelled, cmd->err);
-	req->reset_since = req->pf->resetting || req->flr_gen != req->pf->flr_gen;
+	req->reset_since = req->mmc->resetting || req->flr_gen != req->mmc->flr_gen;
 	req->done = true;
 	if (!nvmevf_is_late_suspend(req))
 		nvmevf_slot_release(ctrl, req);
@@ -389,14 +390,14 @@ static bool nvmevf_is_orphan(const struct nvmevf_req *req)
 /* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
 static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 {
-	struct nvmevf_pf *pf = req->pf;
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_mmc *mmc = req->mmc;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 	unsigned int suspends = 0, i;
 	struct nvmevf_req **slot;
 
 	lockdep_assert_held(&ctrl->lock);
 
-	if (pf->aborting)
+	if (mmc->aborting)
 		return -ECANCELED;
 
 	for (i = 0; i < NVMEVF_SLOTS; i++) {
@@ -404,7 +405,7 @@ static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 
 		if (!other)
 			continue;
-		if (other->pf->vf_id == pf->vf_id)
+		if (other->mmc->vf_id == mmc->vf_id)
 			return nvmevf_is_orphan(other) ? -EBUSY : -EAGAIN;
 		if (other->flags & NVMEVF_EXEC_SUSPEND)
 			suspends++;
@@ -418,7 +419,7 @@ static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 		return -EAGAIN;
 
 	*slot = req;
-	req->flr_gen = pf->flr_gen;
+	req->flr_gen = mmc->flr_gen;
 	return 0;
 }
 
@@ -426,15 +427,15 @@ static int nvmevf_slot_try(struct nvmevf_req *req)
 {
 	int ret;
 
-	spin_lock_irq(&req->pf->ctrl->lock);
+	spin_lock_irq(&req->mmc->ctrl->lock);
 	ret = nvmevf_slot_try_locked(req);
-	spin_unlock_irq(&req->pf->ctrl->lock);
+	spin_unlock_irq(&req->mmc->ctrl->lock);
 	return ret;
 }
 
 static int nvmevf_slot_get(struct nvmevf_req *req, unsigned long deadline)
 {
-	struct nvmevf_ctrl *ctrl = req->pf->ctrl;
+	struct nvmevf_ctrl *ctrl = req->mmc->ctrl;
 	int err = -EAGAIN;
 	long left;
 
@@ -447,27 +448,27 @@ static int nvmevf_slot_get(struct nvmevf_req *req, unsigned long deadline)
 
 static void nvmevf_slot_put(struct nvmevf_req *req)
 {
-	spin_lock_irq(&req->pf->ctrl->lock);
-	nvmevf_slot_release(req->pf->ctrl, req);
-	spin_unlock_irq(&req->pf->ctrl->lock);
+	spin_lock_irq(&req->mmc->ctrl->lock);
+	nvmevf_slot_release(req->mmc->ctrl, req);
+	spin_unlock_irq(&req->mmc->ctrl->lock);
 }
 
 /* nvme would wait for a tag without an end, and not at all for a controller that is not live */
 static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 {
-	struct nvmevf_pf *pf = req->pf;
+	struct nvmevf_mmc *mmc = req->mmc;
 	long left;
 	int ret;
 
 	for (;;) {
 		req->sent = ktime_get();
-		ret = nvme_pf_submit(pf->ctrl->nvme, &req->cmd);
+		ret = nvme_pf_submit(mmc->ctrl->nvme, &req->cmd);
 		if (ret != -EAGAIN)
 			return ret;
 		if (time_after(jiffies, deadline))
 			return -EBUSY;
 
-		left = nvmevf_wait(pf->ctrl, READ_ONCE(pf->aborting),
+		left = nvmevf_wait(mmc->ctrl, READ_ONCE(mmc->aborting),
 				   msecs_to_jiffies(NVMEVF_RETRY_MS), req->flags);
 		if (left > 0)
 			return -ECANCELED;
@@ -493,12 +494,12 @@ static int nvmevf_send(struct nvmevf_req *req, unsigned long deadline)
 /* true with the answer in @req, false where the command was given up for @err */
 static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int *err)
 {
-	struct nvmevf_pf *pf = req->pf;
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_mmc *mmc = req->mmc;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 	bool done;
 	long left;
 
-	left = nvmevf_wait(ctrl, READ_ONCE(req->done) || READ_ONCE(pf->aborting),
+	left = nvmevf_wait(ctrl, READ_ONCE(req->done) || READ_ONCE(mmc->aborting),
 			   max_t(long, deadline - jiffies, 1), req->flags);
 
 	*err = left > 0 ? -ECANCELED : left < 0 ? -EINTR : -ETIMEDOUT;
@@ -518,15 +519,15 @@ static bool nvmevf_req_undo(struct nvmevf_req *req)
 {
 	int err;
 
-	pci_info(req->pf->vf, "a Suspend that was given up succeeded: resumed by its PF\n");
+	pci_info(req->mmc->vf, "a Suspend that was given up succeeded: resumed by its PF\n");
 
-	spin_lock_irq(&req->pf->ctrl->lock);
-	req->cmd.cmd = req->pf->undo;
+	spin_lock_irq(&req->mmc->ctrl->lock);
+	req->cmd.cmd = req->mmc->undo;
 	req->cmd.timeout = NVMEVF_HARD_TIMEOUT;
 	req->flags = 0;
 	req->done = false;
 	req->given_up = false;
-	spin_unlock_irq(&req->pf->ctrl->lock);
+	spin_unlock_irq(&req->mmc->ctrl->lock);
 
 	if (!nvmevf_submit(req, jiffies + msecs_to_jiffies(NVMEVF_UNDO_MS)))
 		return nvmevf_wait_done(req, jiffies + msecs_to_jiffies(NVMEVF_UNDO_MS), &err);
@@ -539,18 +540,18 @@ static bool nvmevf_req_undo(struct nvmevf_req *req)
 static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 {
 	bool late_suspend = nvmevf_is_late_suspend(req);
-	struct nvmevf_pf *pf = req->pf;
+	struct nvmevf_mmc *mmc = req->mmc;
 
-	guard(mutex)(&pf->late_lock);
+	guard(mutex)(&mmc->late_lock);
 
-	if (late_suspend && !pf->late)
+	if (late_suspend && !mmc->late)
 		return nvmevf_req_undo(req);
 	if (late_suspend)
 		nvmevf_slot_put(req);
-	if (!req->err && pf->late)
-		pf->late(pf->priv, req->flags, req->reset_since);
+	if (!req->err && mmc->late)
+		mmc->late(mmc->priv, req->flags, req->reset_since);
 	else if (!req->err && req->reset_since && (req->flags & NVMEVF_EXEC_LOAD))
-		pci_err(pf->vf, "was changed after its reset: reset it again\n");
+		pci_err(mmc->vf, "was changed after its reset: reset it again\n");
 	return true;
 }
 
@@ -560,7 +561,7 @@ static void nvmevf_req_late(struct work_struct *work)
 	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
 
 	/* an answer that came during a reset is judged, and undone, after it */
-	wait_event(req->pf->ctrl->wait, !READ_ONCE(req->pf->aborting));
+	wait_event(req->mmc->ctrl->wait, !READ_ONCE(req->mmc->aborting));
 
 	if (nvmevf_req_tell_late(req))
 		nvmevf_req_free(req);
@@ -568,7 +569,7 @@ static void nvmevf_req_late(struct work_struct *work)
 		wake_up(&nvmevf_exit_wait);
 }
 
-static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme_command *cmd,
+static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
 					 struct nvmevf_buf *buf, size_t len, unsigned int flags)
 {
 	struct nvmevf_req *req = kzalloc_obj(*req);
@@ -582,8 +583,8 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme
 	req->cmd.timeout = (flags & NVMEVF_EXEC_SUSPEND) ? NVMEVF_NO_TIMEOUT : NVMEVF_HARD_TIMEOUT;
 	req->cmd.done = nvmevf_req_done;
 	req->flags = flags;
-	kref_get(&pf->ref);
-	req->pf = pf;
+	kref_get(&mmc->ref);
+	req->mmc = mmc;
 	if (buf) {
 		kref_get(&buf->ref);
 		req->buf = buf;
@@ -593,11 +594,11 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme
 }
 
 /**
- * nvmevf_pf_exec - send a command on the PF's admin queue and wait for it
- * @pf: the handle
+ * nvmevf_mmc_exec - send a command on the MMC's admin queue and wait for it
+ * @mmc: the handle
  * @cmd: the command; opcode and dwords as they go out, no data pointer
  * @buf: its data or NULL; a command that was given up keeps a reference
- * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_pf_max_xfer()
+ * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_mmc_max_xfer()
  * @result: completion dwords 0 and 1, or NULL; set only where the device answered
  * @timeout_ms: how long to wait until the command is sent, which takes a slot, a
  *	       tag and a PF that is live, and for the answer; milliseconds each
@@ -610,10 +611,10 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_pf *pf, const struct nvme
  * PF did not take the command in time, -ENOMEM, -EINVAL. -ENOTCONN: the PF was
  * reset, which may have been before or after the command, or is gone.
  * Given up: -ETIMEDOUT, -EINTR (fatal signal), -ECANCELED
- * (nvmevf_pf_abort_begin()); the latter two also before it was sent.
+ * (nvmevf_mmc_abort_begin()); the latter two also before it was sent.
  */
-int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
-		   struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, struct nvme_command *cmd,
+		    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 		   unsigned int timeout_ms, unsigned int flags)
 {
 	struct nvmevf_req *req;
@@ -625,7 +626,7 @@ int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
 	if (flags & NVMEVF_EXEC_BRIEF)
 		timeout_ms = min(timeout_ms, NVMEVF_BRIEF_MS);
 
-	req = nvmevf_req_new(pf, cmd, buf, len, flags);
+	req = nvmevf_req_new(mmc, cmd, buf, len, flags);
 	if (!req)
 		return -ENOMEM;
 
@@ -645,57 +646,57 @@ out_free:
 	nvmevf_req_free(req);
 	return ret;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_exec);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_exec);
 
 /**
- * nvmevf_pf_max_xfer - how much one command can move
- * @pf: the handle
+ * nvmevf_mmc_max_xfer - how much one command can move
+ * @mmc: the handle
  *
  * Context: Any.
  * Return: bytes, a multiple of the page size.
  */
-size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf)
+size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc)
 {
-	return pf->ctrl->max_xfer;
+	return mmc->ctrl->max_xfer;
 }
 
 /**
- * nvmevf_pf_cntlid - the PF's own controller id
- * @pf: the handle
+ * nvmevf_mmc_cntlid - the MMC's own controller id
+ * @mmc: the handle
  *
  * Context: Any.
  * Return: the controller id that the nvme driver read from the PF.
  */
-u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf)
+u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc)
 {
-	return nvme_pf_cntlid(pf->ctrl->nvme);
+	return nvme_pf_cntlid(mmc->ctrl->nvme);
 }
 
 /**
- * nvmevf_pf_live - see whether the PF's controller works, and how often it was reset
- * @pf: the handle
+ * nvmevf_mmc_live - see whether the MMC works, and how often it was reset
+ * @mmc: the handle
  * @resets: set to a number that changes with each reset, where the kernel
  *	    counts them (not before 7.0)
  *
- * Context: Any; the caller holds the link of nvmevf_pf_link().
+ * Context: Any; the caller holds the link of nvmevf_mmc_link().
  * Return: whether the controller is live.
  */
-bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets)
+bool nvmevf_mmc_live(const struct nvmevf_mmc *mmc, long *resets)
 {
-	return nvme_pf_live(pf->ctrl->nvme, resets);
+	return nvme_pf_live(mmc->ctrl->nvme, resets);
 }
 
 /**
- * nvmevf_pf_orphan - find the command of a VF that was given up and not answered
- * @pf: the handle; the command may have been sent by an earlier one of this VF
+ * nvmevf_mmc_orphan - find the command of a VF that was given up and not answered
+ * @mmc: the handle; the command may have been sent by an earlier one of this VF
  * @orphan: what is known of it
  *
  * Context: Process.
  * Return: whether there is one: the VF gets no other command until then.
  */
-bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan)
+bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orphan)
 {
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 	bool found = false;
 	unsigned int i;
 
@@ -703,7 +704,7 @@ bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan)
 	for (i = 0; i < NVMEVF_SLOTS && !found; i++) {
 		const struct nvmevf_req *req = ctrl->slots[i];
 
-		found = req && req->pf->vf_id == pf->vf_id && nvmevf_is_orphan(req);
+		found = req && req->mmc->vf_id == mmc->vf_id && nvmevf_is_orphan(req);
 		if (found) {
 			orphan->opcode = req->cmd.cmd.common.opcode;
 			orphan->sent = req->sent;
@@ -712,28 +713,28 @@ bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan)
 	spin_unlock_irq(&ctrl->lock);
 	return found;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_pf_orphan);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_orphan);
 
 /**
- * nvmevf_pf_abort_begin - end the waits of this VF and refuse new commands
- * @pf: the handle
+ * nvmevf_mmc_abort_begin - end the waits of this VF and refuse new commands
+ * @mmc: the handle
  *
- * Commands in flight are given up. Until nvmevf_pf_abort_end() each
- * nvmevf_pf_exec() returns -ECANCELED.
+ * Commands in flight are given up. Until nvmevf_mmc_abort_end() each
+ * nvmevf_mmc_exec() returns -ECANCELED.
  *
  * Context: Process.
  */
-void nvmevf_pf_abort_begin(struct nvmevf_pf *pf)
+void nvmevf_mmc_abort_begin(struct nvmevf_mmc *mmc)
 {
-	spin_lock_irq(&pf->ctrl->lock);
-	pf->aborting = true;
-	wake_up_all(&pf->ctrl->wait);
-	spin_unlock_irq(&pf->ctrl->lock);
+	spin_lock_irq(&mmc->ctrl->lock);
+	mmc->aborting = true;
+	wake_up_all(&mmc->ctrl->wait);
+	spin_unlock_irq(&mmc->ctrl->lock);
 }
 
-static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
+static bool nvmevf_mmc_settled(struct nvmevf_mmc *mmc, unsigned int flags)
 {
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 	bool settled = true;
 	unsigned int i;
 
@@ -741,7 +742,7 @@ static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
 	for (i = 0; i < NVMEVF_SLOTS; i++) {
 		const struct nvmevf_req *req = ctrl->slots[i];
 
-		if (req && req->pf->vf_id == pf->vf_id && !req->done &&
+		if (req && req->mmc->vf_id == mmc->vf_id && !req->done &&
 		    (!flags || (req->flags & flags)))
 			settled = false;
 	}
@@ -750,8 +751,8 @@ static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
 }
 
 /**
- * nvmevf_pf_reset_begin - the VF is going to be reset
- * @pf: the handle, between nvmevf_pf_abort_begin() and nvmevf_pf_abort_end()
+ * nvmevf_mmc_reset_begin - the VF is going to be reset
+ * @mmc: the handle, between nvmevf_mmc_abort_begin() and nvmevf_mmc_abort_end()
  *
  * A load that was cut off would fill the VF that the reset left empty. Its
  * answer is waited for, but not longer than a second; the late function is told
@@ -759,54 +760,54 @@ static bool nvmevf_pf_settled(struct nvmevf_pf *pf, unsigned int flags)
  *
  * Context: Process; sleeps for a second at most.
  */
-void nvmevf_pf_reset_begin(struct nvmevf_pf *pf)
+void nvmevf_mmc_reset_begin(struct nvmevf_mmc *mmc)
 {
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 
-	wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf, NVMEVF_EXEC_LOAD),
+	wait_event_timeout(ctrl->wait, nvmevf_mmc_settled(mmc, NVMEVF_EXEC_LOAD),
 			   msecs_to_jiffies(NVMEVF_SETTLE_MS));
 
 	spin_lock_irq(&ctrl->lock);
-	pf->resetting = true;
+	mmc->resetting = true;
 	spin_unlock_irq(&ctrl->lock);
 }
 
 /**
- * nvmevf_pf_abort_end - allow commands for this VF again
- * @pf: the handle
- * @was_reset: the VF was reset since nvmevf_pf_reset_begin()
+ * nvmevf_mmc_abort_end - allow commands for this VF again
+ * @mmc: the handle
+ * @was_reset: the VF was reset since nvmevf_mmc_reset_begin()
  *
  * A reset makes the device answer a Suspend that was pending, so the answer is
  * waited for, but not longer than a second.
  *
  * Context: Process; sleeps for a second at most.
  */
-void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset)
+void nvmevf_mmc_abort_end(struct nvmevf_mmc *mmc, bool was_reset)
 {
-	struct nvmevf_ctrl *ctrl = pf->ctrl;
+	struct nvmevf_ctrl *ctrl = mmc->ctrl;
 
 	if (was_reset) {
 		spin_lock_irq(&ctrl->lock);
-		pf->flr_gen++;
+		mmc->flr_gen++;
 		spin_unlock_irq(&ctrl->lock);
-		wait_event_timeout(ctrl->wait, nvmevf_pf_settled(pf, 0),
+		wait_event_timeout(ctrl->wait, nvmevf_mmc_settled(mmc, 0),
 				   msecs_to_jiffies(NVMEVF_SETTLE_MS));
 	}
 
 	spin_lock_irq(&ctrl->lock);
-	pf->resetting = false;
-	pf->aborting = false;
+	mmc->resetting = false;
+	mmc->aborting = false;
 	wake_up_all(&ctrl->wait);
 	spin_unlock_irq(&ctrl->lock);
 }
 
 /**
- * nvmevf_pf_init - set up what all PFs share
+ * nvmevf_mmc_init - set up what all PFs share
  *
  * Context: Process, module_init.
  * Return: 0 or -ENOMEM.
  */
-int nvmevf_pf_init(void)
+int nvmevf_mmc_init(void)
 {
 	nvmevf_wq = alloc_workqueue("nvme-vfio-pci", WQ_UNBOUND, 0);
 	return nvmevf_wq ? 0 : -ENOMEM;
@@ -822,19 +823,19 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 		const struct nvmevf_req *req = ctrl->slots[i];
 
 		if (req && nvmevf_is_orphan(req))
-			pci_warn(req->pf->vf, "opcode %#x is unanswered: the module waits for it\n",
+			pci_warn(req->mmc->vf, "opcode %#x is unanswered: the module waits for it\n",
 				 req->cmd.cmd.common.opcode);
 	}
 	spin_unlock_irq(&ctrl->lock);
 }
 
 /**
- * nvmevf_pf_exit - wait until no completion can run in this module any more
+ * nvmevf_mmc_exit - wait until no completion can run in this module any more
  *
  * Context: Process, module_exit, after the last VF was unbound; sleeps until
  * the device answered every command that was given up.
  */
-void nvmevf_pf_exit(void)
+void nvmevf_mmc_exit(void)
 {
 	struct nvmevf_ctrl *ctrl;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-#ifndef NVMEVF_PF_H
-#define NVMEVF_PF_H
+#ifndef NVMEVF_MMC_H
+#define NVMEVF_MMC_H
 
 #include <linux/bits.h>
 #include <linux/ktime.h>
@@ -10,7 +10,7 @@
 #include "buf.h"
 
 struct nvme_command;
-struct nvmevf_pf;
+struct nvmevf_mmc;
 struct pci_dev;
 struct workqueue_struct;
 union nvme_result;
@@ -45,7 +45,7 @@ struct nvmevf_orphan {
 
 /**
  * typedef nvmevf_late_fn - told of a given-up command that succeeded after all
- * @priv: what nvmevf_pf_set_late() was given
+ * @priv: what nvmevf_mmc_set_late() was given
  * @flags: the flags the command was sent with
  * @reset_since: the VF was reset before the answer came
  *
@@ -57,22 +57,22 @@ typedef void (*nvmevf_late_fn)(void *priv, unsigned int flags, bool reset_since)
 extern struct workqueue_struct *nvmevf_wq;
 #endif
 
-int nvmevf_pf_init(void);
-void nvmevf_pf_exit(void);
-struct nvmevf_pf *nvmevf_pf_get(struct pci_dev *vf);
-int nvmevf_pf_link(struct nvmevf_pf *pf);
-void nvmevf_pf_set_late(struct nvmevf_pf *pf, nvmevf_late_fn late, void *priv);
-void nvmevf_pf_set_undo(struct nvmevf_pf *pf, const struct nvme_command *undo);
-void nvmevf_pf_put(struct nvmevf_pf *pf);
-int nvmevf_pf_exec(struct nvmevf_pf *pf, struct nvme_command *cmd,
-		   struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+int nvmevf_mmc_init(void);
+void nvmevf_mmc_exit(void);
+struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf);
+int nvmevf_mmc_link(struct nvmevf_mmc *mmc);
+void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv);
+void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo);
+void nvmevf_mmc_put(struct nvmevf_mmc *mmc);
+int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, struct nvme_command *cmd,
+		    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 		   unsigned int timeout_ms, unsigned int flags);
-size_t nvmevf_pf_max_xfer(const struct nvmevf_pf *pf);
-u16 nvmevf_pf_cntlid(const struct nvmevf_pf *pf);
-bool nvmevf_pf_live(const struct nvmevf_pf *pf, long *resets);
-bool nvmevf_pf_orphan(const struct nvmevf_pf *pf, struct nvmevf_orphan *orphan);
-void nvmevf_pf_abort_begin(struct nvmevf_pf *pf);
-void nvmevf_pf_reset_begin(struct nvmevf_pf *pf);
-void nvmevf_pf_abort_end(struct nvmevf_pf *pf, bool was_reset);
+size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc);
+u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc);
+bool nvmevf_mmc_live(const struct nvmevf_mmc *mmc, long *resets);
+bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orphan);
+void nvmevf_mmc_abort_begin(struct nvmevf_mmc *mmc);
+void nvmevf_mmc_reset_begin(struct nvmevf_mmc *mmc);
+void nvmevf_mmc_abort_end(struct nvmevf_mmc *mmc, bool was_reset);
 
-#endif /* NVMEVF_PF_H */
+#endif /* NVMEVF_MMC_H */

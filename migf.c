@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The migration files: a save reads the stream, a resume writes it.
+ * The migration files: a save reads the stream, a load writes it.
  *
- * A save makes one record at a time, a resume takes it apart byte by byte; both
+ * A save makes one record at a time, a load takes it apart byte by byte; both
  * keep the controller state of one transfer in memory, whatever the state's size.
  * What a save tells before the VF is stopped is HELLO, so that a destination that
  * cannot take the VF over says so while there is still a VM to go on with.
@@ -42,7 +42,7 @@
 #define NVMEVF_HELLOS_MAX	64
 
 /**
- * struct nvmevf_session - one save or resume
+ * struct nvmevf_session - one save or load
  * @vf: the device; its memory is pinned, but nothing in it is used once @dead
  * @pdev: its PCI device, pinned
  * @filp: the file; @vf holds a reference until the session ends
@@ -56,10 +56,10 @@
  * @state_len: save: bytes of controller state that the next HELLO, or the last one
  *	       made, tells of; under the state mutex
  * @ahead: save: bytes of HELLOs that can be read before the VF is stopped
- * @committed: resume: the device took over the state; under the state mutex
- * @needs_reset: resume: the VF ran since its last reset
- * @enabled: resume: the VF's CC.EN was set when it began
- * @told: resume: the log says that the stream is not complete; under the state mutex
+ * @committed: load: the device took over the state; under the state mutex
+ * @needs_reset: load: the VF ran since its last reset
+ * @enabled: load: the VF's CC.EN was set when it began
+ * @told: load: the log says that the stream is not complete; under the state mutex
  * @error: what the session failed with, or 0: it stays failed
  * @buf: memory of @stream's data; none before the VF is stopped
  * @stream: the stream
@@ -155,7 +155,7 @@ static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf,
 }
 
 /**
- * nvmevf_session_end_locked - end the save or resume session, if there is one
+ * nvmevf_session_end_locked - end the save or load session, if there is one
  * @vf: the device
  *
  * Its file stays, and fails with -ENODEV.
@@ -609,7 +609,7 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf)
 	return get_file(s->filp);
 }
 
-static int nvmevf_resume_hello(struct nvmevf_session *s)
+static int nvmevf_load_hello(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
 	int ret;
@@ -626,7 +626,7 @@ static int nvmevf_resume_hello(struct nvmevf_session *s)
 }
 
 /* What the state says of itself, before the device gets any of it */
-static int nvmevf_resume_check(struct nvmevf_session *s)
+static int nvmevf_load_check(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
 	struct nvmevf_lm *lm = s->vf->lm;
@@ -652,7 +652,7 @@ static int nvmevf_resume_check(struct nvmevf_session *s)
  * says nothing of the time before Resume: see what the device says while there is a
  * source to go on with.
  */
-static int nvmevf_resume_verify_locked(struct nvmevf_session *s)
+static int nvmevf_load_verify_locked(struct nvmevf_session *s)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
 	int ret;
@@ -664,7 +664,7 @@ static int nvmevf_resume_verify_locked(struct nvmevf_session *s)
 	return ret ? nvmevf_refuse(&s->stream.refusal, ret, "VF is not known to be suspended") : 0;
 }
 
-static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
+static int nvmevf_load_flush_locked(struct nvmevf_session *s, bool last)
 {
 	struct nvmevf_stream *st = &s->stream;
 	struct nvmevf_lm *lm = s->vf->lm;
@@ -673,7 +673,7 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 
 	ret = nvmevf_check_lost_locked(s->vf);
 	if (!ret && !st->sent)
-		ret = nvmevf_resume_check(s);
+		ret = nvmevf_load_check(s);
 	if (ret)
 		return ret;
 
@@ -681,7 +681,7 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 	if (nvmevf_judge_locked(s->vf, ret))
 		return nvmevf_refuse(&st->refusal, ret, "by the device at offset %llu", st->sent);
 	if (last)
-		ret = nvmevf_resume_verify_locked(s);
+		ret = nvmevf_load_verify_locked(s);
 	if (ret)
 		return ret;
 
@@ -694,21 +694,21 @@ static int nvmevf_resume_flush_locked(struct nvmevf_session *s, bool last)
 }
 
 /* Give the device what arrived since the last flush */
-static int nvmevf_resume_flush(struct nvmevf_session *s, bool last)
+static int nvmevf_load_flush(struct nvmevf_session *s, bool last)
 {
 	int ret;
 
 	ret = nvmevf_session_lock(s);
 	if (ret)
 		return ret;
-	ret = nvmevf_resume_flush_locked(s, last);
+	ret = nvmevf_load_flush_locked(s, last);
 	nvmevf_session_unlock(s);
 	return ret;
 }
 
-static int nvmevf_resume_commit(struct nvmevf_session *s)
+static int nvmevf_load_commit(struct nvmevf_session *s)
 {
-	int ret = nvmevf_resume_flush(s, true);
+	int ret = nvmevf_load_flush(s, true);
 
 	if (!ret)
 		s->stream.stage = NVMEVF_STAGE_DONE;
@@ -716,13 +716,13 @@ static int nvmevf_resume_commit(struct nvmevf_session *s)
 }
 
 /* What the stream asks for after it took bytes in */
-static int nvmevf_resume_act(struct nvmevf_session *s)
+static int nvmevf_load_act(struct nvmevf_session *s)
 {
 	switch (s->stream.stage) {
 	case NVMEVF_STAGE_CHECK:
-		return nvmevf_resume_hello(s);
+		return nvmevf_load_hello(s);
 	case NVMEVF_STAGE_COMMIT:
-		return nvmevf_resume_commit(s);
+		return nvmevf_load_commit(s);
 	default:
 		return 0;
 	}
@@ -732,7 +732,7 @@ static int nvmevf_resume_act(struct nvmevf_session *s)
  * Take in some of @len bytes; returns how many. A full buffer goes out only when
  * more arrives: the last piece is the commit, and waits for END.
  */
-static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *buf, size_t len)
+static ssize_t nvmevf_load_step(struct nvmevf_session *s, const char __user *buf, size_t len)
 {
 	struct nvmevf_stream *st = &s->stream;
 	unsigned int records = st->records;
@@ -743,7 +743,7 @@ static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *b
 		return -ENODEV;
 
 	if (nvmevf_stream_full(st)) {
-		ret = nvmevf_resume_flush(s, false);
+		ret = nvmevf_load_flush(s, false);
 		if (ret)
 			return ret;
 	}
@@ -758,11 +758,11 @@ static ssize_t nvmevf_resume_step(struct nvmevf_session *s, const char __user *b
 	if (st->records != records)
 		trace_nvmevf_record(s->pdev, false, st->tag, st->rec_len);
 	if (!ret)
-		ret = nvmevf_resume_act(s);
+		ret = nvmevf_load_act(s);
 	return ret ?: len;
 }
 
-static int nvmevf_resume_fail(struct nvmevf_session *s, int err)
+static int nvmevf_load_fail(struct nvmevf_session *s, int err)
 {
 	if (s->stream.refusal.why[0] && !nvmevf_session_lock(s)) {
 		nvmevf_err(s->vf->lm, "stream refused: %s", s->stream.refusal.why);
@@ -773,7 +773,7 @@ static int nvmevf_resume_fail(struct nvmevf_session *s, int err)
 	return err;
 }
 
-static ssize_t nvmevf_resume_take(struct nvmevf_session *s, const char __user *buf, size_t len)
+static ssize_t nvmevf_load_take(struct nvmevf_session *s, const char __user *buf, size_t len)
 {
 	size_t done = 0;
 	ssize_t ret;
@@ -785,23 +785,23 @@ static ssize_t nvmevf_resume_take(struct nvmevf_session *s, const char __user *b
 	if (s->needs_reset) {
 		nvmevf_refuse(&s->stream.refusal, -EBUSY,
 			      "VF ran since its last reset: reset it first");
-		return nvmevf_resume_fail(s, -EBUSY);
+		return nvmevf_load_fail(s, -EBUSY);
 	}
 
 	while (done < len) {
-		ret = nvmevf_resume_step(s, buf + done, len - done);
+		ret = nvmevf_load_step(s, buf + done, len - done);
 		if (ret == -EFAULT)
 			return done ?: ret;
 		if (ret < 0)
-			return nvmevf_resume_fail(s, ret);
+			return nvmevf_load_fail(s, ret);
 		done += ret;
 	}
 
 	return done;
 }
 
-static ssize_t nvmevf_resume_write(struct file *filp, const char __user *buf, size_t len,
-				   loff_t *pos)
+static ssize_t nvmevf_load_write(struct file *filp, const char __user *buf, size_t len,
+				 loff_t *pos)
 {
 	struct nvmevf_session *s = filp->private_data;
 	ssize_t ret;
@@ -811,28 +811,28 @@ static ssize_t nvmevf_resume_write(struct file *filp, const char __user *buf, si
 	if (nvmevf_session_get_token(s))
 		return -EINTR;
 
-	ret = nvmevf_resume_take(s, buf, len);
+	ret = nvmevf_load_take(s, buf, len);
 
 	nvmevf_session_put_token(s);
 	return ret;
 }
 
-static const struct file_operations nvmevf_resume_fops = {
+static const struct file_operations nvmevf_load_fops = {
 	.owner		= THIS_MODULE,
-	.write		= nvmevf_resume_write,
+	.write		= nvmevf_load_write,
 	.release	= nvmevf_session_release,
 	.llseek		= noop_llseek,
 };
 
 /**
- * nvmevf_resume_open_locked - begin a load, the arc STOP -> RESUMING
+ * nvmevf_load_open_locked - begin a load, the arc STOP -> RESUMING
  * @vf: the device, suspended
  * @enabled: the VF's CC.EN is set: it ran since its last reset
  *
  * Context: State mutex held; sleeps.
  * Return: the file to write, or an ERR_PTR.
  */
-struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
+struct file *nvmevf_load_open_locked(struct nvmevf_device *vf, bool enabled)
 {
 	struct nvmevf_session *s;
 	struct nvmevf_buf *buf;
@@ -843,7 +843,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 	if (!buf)
 		return ERR_PTR(-ENOMEM);
 
-	s = nvmevf_session_new(vf, &nvmevf_resume_fops, O_WRONLY);
+	s = nvmevf_session_new(vf, &nvmevf_load_fops, O_WRONLY);
 	if (IS_ERR(s)) {
 		nvmevf_buf_put(buf);
 		return ERR_CAST(s);
@@ -859,7 +859,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
 }
 
 /**
- * nvmevf_resume_finish_locked - whether the state was loaded, for RESUMING -> STOP
+ * nvmevf_load_finish_locked - whether the state was loaded, for RESUMING -> STOP
  * @vf: the device
  *
  * The load itself happened inside write(), where an error can still end the
@@ -869,7 +869,7 @@ struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled)
  * Return: 0; the error that the session failed with; -ENODATA where the stream
  * is not complete.
  */
-int nvmevf_resume_finish_locked(struct nvmevf_device *vf)
+int nvmevf_load_finish_locked(struct nvmevf_device *vf)
 {
 	struct nvmevf_session *s = vf->session;
 	int err;

@@ -12,8 +12,8 @@ struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf);
 int nvmevf_precopy_stop_locked(struct nvmevf_device *vf);
 u64 nvmevf_precopy_unread_locked(struct nvmevf_device *vf);
 struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
-struct file *nvmevf_resume_open_locked(struct nvmevf_device *vf, bool enabled);
-int nvmevf_resume_finish_locked(struct nvmevf_device *vf);
+struct file *nvmevf_load_open_locked(struct nvmevf_device *vf, bool enabled);
+int nvmevf_load_finish_locked(struct nvmevf_device *vf);
 void nvmevf_session_end_locked(struct nvmevf_device *vf);
 
 #endif /* NVMEVF_MIGF_H */

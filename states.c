@@ -132,12 +132,12 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 		return ERR_PTR(-ENODEV);
 	}
 
-	return nvmevf_resume_open_locked(vf, enabled);
+	return nvmevf_load_open_locked(vf, enabled);
 }
 
 static int nvmevf_end_resuming_locked(struct nvmevf_device *vf)
 {
-	int ret = nvmevf_resume_finish_locked(vf);
+	int ret = nvmevf_load_finish_locked(vf);
 
 	if (ret)
 		return ret;

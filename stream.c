@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The device stream: its records made for a save, taken apart for a resume.
+ * The device stream: its records made for a save, taken apart for a load.
  *
  * The stream is described in nvme_lm.h. Nothing here knows a device, a lock or
- * user memory: a resume asks where the next bytes go, puts them there and has
+ * user memory: a load asks where the next bytes go, puts them there and has
  * them taken in.
  */
 

@@ -10,15 +10,15 @@
 
 /**
  * enum nvmevf_stage - what comes next in a stream
- * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; resume: not used
- * @NVMEVF_STAGE_RECORD: resume: the head of a record; save: not used
+ * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; load: not used
+ * @NVMEVF_STAGE_RECORD: load: the head of a record; save: not used
  * @NVMEVF_STAGE_HELLO: HELLO's payload; save: the whole record
- * @NVMEVF_STAGE_CHECK: resume: HELLO arrived, does it fit this VF?
- * @NVMEVF_STAGE_PIECE: resume: the head of STATE's payload
+ * @NVMEVF_STAGE_CHECK: load: HELLO arrived, does it fit this VF?
+ * @NVMEVF_STAGE_PIECE: load: the head of STATE's payload
  * @NVMEVF_STAGE_DATA: controller state; save: a whole STATE record
- * @NVMEVF_STAGE_SKIP: resume: payload of an unknown record
+ * @NVMEVF_STAGE_SKIP: load: payload of an unknown record
  * @NVMEVF_STAGE_END: END's payload; save: the whole record
- * @NVMEVF_STAGE_COMMIT: resume: END is right, the device gets the last piece
+ * @NVMEVF_STAGE_COMMIT: load: END is right, the device gets the last piece
  * @NVMEVF_STAGE_DONE: the stream is complete
  */
 enum nvmevf_stage {
@@ -35,24 +35,24 @@ enum nvmevf_stage {
 };
 
 /**
- * struct nvmevf_stream - a stream being made by a save, or taken apart by a resume
+ * struct nvmevf_stream - a stream being made by a save, or taken apart by a load
  * @stage: what comes next
  * @records: how many were begun
  * @tag: of the last of them
  * @rec_len: bytes of its payload
- * @hello_seen: resume: a HELLO was accepted
+ * @hello_seen: load: a HELLO was accepted
  * @crc: running CRC32C
  * @total: bytes of controller state
- * @offset: save: bytes of it in records so far; resume: bytes that arrived
- * @sent: resume: bytes given to the device
- * @extra: resume: bytes of HELLOs and of records that are skipped
- * @rec_left: resume: payload bytes of the record still to come
+ * @offset: save: bytes of it in records so far; load: bytes that arrived
+ * @sent: load: bytes given to the device
+ * @extra: load: bytes of HELLOs and of records that are skipped
+ * @rec_left: load: payload bytes of the record still to come
  * @data: memory for controller state on its way
  * @size: bytes of @data
  * @data_len: save: bytes of @data to be read behind @head
- * @head_len: bytes in @head; save: to be read; resume: arrived so far
+ * @head_len: bytes in @head; save: to be read; load: arrived so far
  * @head: record head and payload other than controller state
- * @refusal: resume: why the stream is refused
+ * @refusal: load: why the stream is refused
  */
 struct nvmevf_stream {
 	enum nvmevf_stage stage;

@@ -58,7 +58,7 @@ struct nvmevf_dirty {
  *		 holds it from reset_prepare to reset_done, inside memory_lock:
  *		 no user memory and no BAR of the VF is touched under it.
  * @mig_state: changes in SET and in a reset only
- * @session: the open save or resume session, or NULL
+ * @session: the open save or load session, or NULL
  * @mmc_resets: nvmevf_mmc_live()'s number before the Suspend, or when the VF was last
  *	       known to be suspended
  * @lost: the PF or the VF was reset behind our back, or foreign state may be in

@@ -965,7 +965,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 	if (!lm)
 		return ERR_PTR(-ENOMEM);
 
-	nvmevf_glance_init(&lm->glance);
+	nvmevf_stats_init(&lm->stats);
 	lm->vf = vf;
 	lm->mmc = nvmevf_mmc_get(vf);
 	if (IS_ERR(lm->mmc)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The state of a VF at a glance: one file in debugfs.
+ * The status of a VF: one file in debugfs.
  *
  * It is for the time when something hangs, so that no lock is taken for it that
  * is held while a command is waited for.
@@ -84,7 +84,7 @@ static void nvmevf_show_command(struct seq_file *seq, const struct nvmevf_mmc *m
 		seq_puts(seq, "command given up: none\n");
 }
 
-static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_glance *glance)
+static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_stats *stats)
 {
 	static const char *const names[] = {
 		[NVMEVF_NR_COMMANDS]	= "commands",
@@ -102,25 +102,25 @@ static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_glanc
 	static_assert(ARRAY_SIZE(names) == NVMEVF_NR_COUNTERS);
 
 	for (i = 0; i < NVMEVF_NR_COUNTERS; i++)
-		seq_printf(seq, "%s: %lld\n", names[i], atomic64_read(&glance->counters[i]));
+		seq_printf(seq, "%s: %lld\n", names[i], atomic64_read(&stats->counters[i]));
 }
 
 static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 {
 	struct nvmevf_lm *lm = vf->lm;
-	struct nvmevf_glance *glance = &lm->glance;
-	char refusal[sizeof(glance->refusal)];
+	struct nvmevf_stats *stats = &lm->stats;
+	char refusal[sizeof(stats->refusal)];
 	ktime_t since;
 	time64_t refused;
 	u64 page_size;
 	u8 opcode;
 
-	scoped_guard(spinlock, &glance->lock) {
-		strscpy(refusal, glance->refusal);
-		refused = glance->refused;
-		opcode = glance->opcode;
-		since = glance->since;
-		page_size = glance->page_size;
+	scoped_guard(spinlock, &stats->lock) {
+		strscpy(refusal, stats->refusal);
+		refused = stats->refused;
+		opcode = stats->opcode;
+		since = stats->since;
+		page_size = stats->page_size;
 	}
 
 	seq_printf(seq, "migration: by %s%s\n", lm->ops->name,
@@ -140,10 +140,10 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 		seq_printf(seq, "last refusal: %ptTs %s\n", &refused, refusal);
 	else
 		seq_puts(seq, "last refusal: none\n");
-	nvmevf_show_counters(seq, glance);
+	nvmevf_show_counters(seq, stats);
 }
 
-static int nvmevf_glance_show(struct seq_file *seq, void *data)
+static int nvmevf_status_show(struct seq_file *seq, void *data)
 {
 	struct nvmevf_device *vf = seq->private;
 
@@ -153,7 +153,7 @@ static int nvmevf_glance_show(struct seq_file *seq, void *data)
 		seq_printf(seq, "migration: none: %s\n", vf->why_not);
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(nvmevf_glance);
+DEFINE_SHOW_ATTRIBUTE(nvmevf_status);
 
 /**
  * nvmevf_debugfs_add - make the file of a device
@@ -173,7 +173,7 @@ void nvmevf_debugfs_add(struct nvmevf_device *vf)
 		dir = vf->debug;
 	}
 
-	debugfs_create_file("nvme", 0400, dir, vf, &nvmevf_glance_fops);
+	debugfs_create_file("nvme", 0400, dir, vf, &nvmevf_status_fops);
 }
 
 /**

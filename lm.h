@@ -91,7 +91,7 @@ struct nvmevf_lm_ops {
  * @exports: what the PF has of exported NVM subsystems, to end a line; "" is nothing
  * @hello: identity and limits for HELLO, complete but for the state's length
  * @pf_hello: the same as of the PF, for the source that sends that
- * @glance: for debugfs; has its own lock
+ * @stats: for debugfs; has its own lock
  *
  * Constant after probe: @vf to @listed, @csvi, @csuuidi, @nuuid, @uuids, @track,
  * @exports, @pf_hello. The state mutex of the device protects the rest.
@@ -119,7 +119,7 @@ struct nvmevf_lm {
 	const char *exports;
 	struct nvme_lm_hello hello;
 	struct nvme_lm_hello pf_hello;
-	struct nvmevf_glance glance;
+	struct nvmevf_stats stats;
 };
 
 #endif /* NVMEVF_LM_H */

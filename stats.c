@@ -43,15 +43,15 @@ const char *nvmevf_state_name(enum vfio_device_mig_state state)
 }
 
 /**
- * nvmevf_glance_init - begin to collect what debugfs tells
- * @glance: what is to be initialised, zeroed
+ * nvmevf_stats_init - begin to collect what debugfs tells
+ * @stats: what is to be initialised, zeroed
  *
  * Context: Any.
  */
-void nvmevf_glance_init(struct nvmevf_glance *glance)
+void nvmevf_stats_init(struct nvmevf_stats *stats)
 {
-	spin_lock_init(&glance->lock);
-	ratelimit_state_init(&glance->limit, NVMEVF_ERR_INTERVAL, NVMEVF_ERR_BURST);
+	spin_lock_init(&stats->lock);
+	ratelimit_state_init(&stats->limit, NVMEVF_ERR_INTERVAL, NVMEVF_ERR_BURST);
 }
 
 /**
@@ -64,7 +64,7 @@ void nvmevf_glance_init(struct nvmevf_glance *glance)
  */
 void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n)
 {
-	atomic64_add(n, &lm->glance.counters[counter]);
+	atomic64_add(n, &lm->stats.counters[counter]);
 }
 
 /**
@@ -77,10 +77,10 @@ void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n)
  */
 void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since)
 {
-	spin_lock(&lm->glance.lock);
-	lm->glance.opcode = opcode;
-	lm->glance.since = since;
-	spin_unlock(&lm->glance.lock);
+	spin_lock(&lm->stats.lock);
+	lm->stats.opcode = opcode;
+	lm->stats.since = since;
+	spin_unlock(&lm->stats.lock);
 }
 
 /**
@@ -92,9 +92,9 @@ void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since)
  */
 void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
 {
-	spin_lock(&lm->glance.lock);
-	lm->glance.page_size = page_size;
-	spin_unlock(&lm->glance.lock);
+	spin_lock(&lm->stats.lock);
+	lm->stats.page_size = page_size;
+	spin_unlock(&lm->stats.lock);
 }
 
 /**
@@ -109,18 +109,18 @@ void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
  */
 void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...)
 {
-	struct nvmevf_glance *glance = &lm->glance;
+	struct nvmevf_stats *stats = &lm->stats;
 	struct va_format vaf = { .fmt = fmt };
 	va_list args;
 
 	va_start(args, fmt);
-	scoped_guard(spinlock, &glance->lock) {
-		vscnprintf(glance->refusal, sizeof(glance->refusal), fmt, args);
-		glance->refused = ktime_get_real_seconds();
+	scoped_guard(spinlock, &stats->lock) {
+		vscnprintf(stats->refusal, sizeof(stats->refusal), fmt, args);
+		stats->refused = ktime_get_real_seconds();
 	}
 	va_end(args);
 
-	if (!__ratelimit(&glance->limit))
+	if (!__ratelimit(&stats->limit))
 		return;
 
 	va_start(args, fmt);

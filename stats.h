@@ -39,7 +39,7 @@ enum nvmevf_counter {
 };
 
 /**
- * struct nvmevf_glance - what debugfs tells of a VF, whatever lock is held
+ * struct nvmevf_stats - what debugfs tells of a VF, whatever lock is held
  * @lock: protects what follows, to @page_size
  * @refusal: the last thing that was refused or went wrong
  * @refused: when that was, in seconds since 1970
@@ -49,7 +49,7 @@ enum nvmevf_counter {
  * @limit: how often the log is told
  * @counters: by enum nvmevf_counter
  */
-struct nvmevf_glance {
+struct nvmevf_stats {
 	spinlock_t lock;	/* protects what follows, to page_size */
 	char refusal[256];
 	time64_t refused;
@@ -60,7 +60,7 @@ struct nvmevf_glance {
 	atomic64_t counters[NVMEVF_NR_COUNTERS];
 };
 
-void nvmevf_glance_init(struct nvmevf_glance *glance);
+void nvmevf_stats_init(struct nvmevf_stats *stats);
 void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n);
 void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since);
 void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size);

@@ -22,6 +22,7 @@
 #include "lm.h"
 #include "match.h"
 #include "mmc.h"
+#include "nvme_lm_vs.h"
 #include "stats.h"
 #include "trace.h"
 #include "track.h"

@@ -7,6 +7,7 @@
 #include <linux/uuid.h>
 
 #include "nvme_lm.h"
+#include "nvme_lm_stream.h"
 #include "stats.h"
 #include "track.h"
 

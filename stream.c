@@ -2,7 +2,7 @@
 /*
  * The device stream: its records made for a save, taken apart for a load.
  *
- * The stream is described in nvme_lm.h. Nothing here knows a device, a lock or
+ * The stream is described in nvme_lm_stream.h. Nothing here knows a device, a lock or
  * user memory: a load asks where the next bytes go, puts them there and has
  * them taken in.
  */

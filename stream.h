@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#include "nvme_lm.h"
+#include "nvme_lm_stream.h"
 #include "refusal.h"
 
 /**

@@ -16,6 +16,8 @@
 #include <linux/vfio.h>
 
 #include "nvme_lm.h"
+#include "nvme_lm_stream.h"
+#include "nvme_lm_vs.h"
 
 #define nvmevf_show_state(state)						\
 	__print_symbolic(state,							\

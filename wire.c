@@ -15,6 +15,7 @@
 
 #include "lm.h"
 #include "nvme.h"
+#include "nvme_lm_vs.h"
 #include "refusal.h"
 #include "wire.h"
 

@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "lm.h"
+#include "nvme_lm_vs.h"
 #include "stream.h"
 #include "wire.h"
 

@@ -14,6 +14,7 @@
 #include <linux/kernel.h>
 
 #include "../nvme_lm.h"
+#include "../nvme_lm_stream.h"
 #include "input.h"
 #include "print.h"
 

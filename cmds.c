@@ -56,14 +56,14 @@ static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 	ktime_t start = ktime_get();
 	int ret;
 
-	nvmevf_note_command(lm, cmd->common.opcode, start);
+	nvmevf_note_command(&lm->stats, cmd->common.opcode, start);
 	nvmevf_mmc_live(lm->mmc, &lm->sent_resets);
 	ret = nvmevf_mmc_exec(lm->mmc, cmd, buf, len, result, timeout_ms, flags);
-	nvmevf_note_command(lm, 0, 0);
+	nvmevf_note_command(&lm->stats, 0, 0);
 
-	nvmevf_count(lm, NVMEVF_NR_COMMANDS, 1);
+	nvmevf_count(&lm->stats, NVMEVF_NR_COMMANDS, 1);
 	if (ret)
-		nvmevf_count(lm, ret > 0 ? NVMEVF_NR_REFUSED : NVMEVF_NR_UNANSWERED, 1);
+		nvmevf_count(&lm->stats, ret > 0 ? NVMEVF_NR_REFUSED : NVMEVF_NR_UNANSWERED, 1);
 	trace_nvmevf_command(lm->vf, cmd, lm->cntlid, len, ret,
 			     ktime_us_delta(ktime_get(), start));
 	return ret;
@@ -89,13 +89,13 @@ static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 	long resets;
 
 	if (nvmevf_mmc_orphan(lm->mmc, &orphan))
-		nvmevf_err(lm, "%s of controller %u: device still owes the answer to opcode %#x",
+		nvmevf_err(&lm->stats, "%s of controller %u: device still owes the answer to opcode %#x",
 			   what, lm->cntlid, orphan.opcode);
 	else if (!nvmevf_mmc_live(lm->mmc, &resets))
-		nvmevf_err(lm, "%s of controller %u: controller of the PF is not live", what,
-			   lm->cntlid);
+		nvmevf_err(&lm->stats, "%s of controller %u: controller of the PF is not live",
+			   what, lm->cntlid);
 	else
-		nvmevf_err(lm, "%s of controller %u: PF is busy with other commands", what,
+		nvmevf_err(&lm->stats, "%s of controller %u: PF is busy with other commands", what,
 			   lm->cntlid);
 }
 
@@ -131,12 +131,12 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
-		nvmevf_err(lm, "%s of controller %u: NVMe status %#x%s (%pe)", what, lm->cntlid,
-			   ret, nvmevf_status_name(ret), ERR_PTR(err));
+		nvmevf_err(&lm->stats, "%s of controller %u: NVMe status %#x%s (%pe)",
+			   what, lm->cntlid, ret, nvmevf_status_name(ret), ERR_PTR(err));
 	else if (ret == -EBUSY)
 		nvmevf_err_busy(lm, what);
 	else if (ret != -ECANCELED)
-		nvmevf_err(lm, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
+		nvmevf_err(&lm->stats, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
 
 	return err;
 }
@@ -202,14 +202,14 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
 {
 	if (!nvmevf_container_len(hdr, size)) {
-		nvmevf_err(lm, "controller state has version %u and impossible sizes",
+		nvmevf_err(&lm->stats, "controller state has version %u and impossible sizes",
 			   le16_to_cpu(hdr->ver));
 		return -EIO;
 	}
 
 	/* a VM would go on without it, and not know */
 	if (!hdr->nvmecss[0] || (lm->csuuidi && !hdr->vss[0])) {
-		nvmevf_err(lm, "controller state lacks a part that was asked for");
+		nvmevf_err(&lm->stats, "controller state lacks a part that was asked for");
 		return -EIO;
 	}
 
@@ -241,7 +241,7 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 	if (!lm->suspended)
 		return 0;
 	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
-		nvmevf_err(lm, "controller is no longer suspended: it was reset or its PF was");
+		nvmevf_err(&lm->stats, "controller is no longer suspended: it was reset or its PF was");
 		return -ENOTCONN;
 	}
 
@@ -325,7 +325,7 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 		return nvmevf_tp_check_suspended(lm, buf->data, csup);
 
 	if (lm->suspended && lm->csup && !csup) {
-		nvmevf_err(lm, "controller is no longer suspended at offset %llu", offset);
+		nvmevf_err(&lm->stats, "controller is no longer suspended at offset %llu", offset);
 		return -ENOTCONN;
 	}
 
@@ -555,7 +555,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 	if (ret)
 		return ret;
 	if (!dw0) {
-		nvmevf_err(lm, "QUERY_DATA_SIZE: no state");
+		nvmevf_err(&lm->stats, "QUERY_DATA_SIZE: no state");
 		return -EIO;
 	}
 
@@ -579,8 +579,8 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 
 	if (!lm->saved) {
 		if (*size > nvmevf_mmc_max_xfer(lm->mmc)) {
-			nvmevf_err(lm, "state of %llu bytes exceeds one transfer of %zu", *size,
-				   nvmevf_mmc_max_xfer(lm->mmc));
+			nvmevf_err(&lm->stats, "state of %llu bytes exceeds one transfer of %zu",
+				   *size, nvmevf_mmc_max_xfer(lm->mmc));
 			return ERR_PTR(-EFBIG);
 		}
 		/* no length goes out: a device that moves more must not reach other memory */
@@ -966,7 +966,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 	if (!lm)
 		return ERR_PTR(-ENOMEM);
 
-	nvmevf_stats_init(&lm->stats);
+	nvmevf_stats_init(&lm->stats, vf);
 	lm->vf = vf;
 	lm->mmc = nvmevf_mmc_get(vf);
 	if (IS_ERR(lm->mmc)) {

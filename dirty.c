@@ -32,6 +32,7 @@
 #include "trace.h"
 #include "track.h"
 #include "vf.h"
+#include "wire.h"
 
 /* Bytes of what was written that are read at a time: room for 4095 pieces */
 #define NVMEVF_DIRTY_XFER	SZ_64K
@@ -272,7 +273,7 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 
 	d->tracked = !ret;
 	if (ret)
-		nvmevf_err(vf->lm, "memory cannot be tracked: %pe", ERR_PTR(ret));
+		nvmevf_err(&vf->lm->stats, "memory cannot be tracked: %pe", ERR_PTR(ret));
 	else
 		pci_dbg(vf->core.pdev, "%u ranges tracked by %llu bytes\n", d->plan->used,
 			NVME_LM_TRACK_UNIT << d->plan->mrtg);
@@ -379,7 +380,7 @@ void nvmevf_dirty_end_locked(struct nvmevf_device *vf)
 
 	d->on = false;
 	d->tracked = false;
-	nvmevf_note_page_size(vf->lm, 0);
+	nvmevf_note_page_size(&vf->lm->stats, 0);
 	nvmevf_dirty_bitmap_destroy(&d->bitmap);
 	nvmevf_plan_free(d->plan);
 	d->plan = NULL;
@@ -474,7 +475,7 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
 	if (n < 0)
 		return n;
 	if (!nvmevf_is_running(vf) && !(c->attrb & NVME_LM_CHANGES_SUSP)) {
-		nvmevf_err(vf->lm, "controller is no longer suspended: it was reset or its PF was");
+		nvmevf_err(&vf->lm->stats, "controller is no longer suspended: it was reset or its PF was");
 		nvmevf_lose_locked(vf);
 		return -ENOTCONN;
 	}
@@ -586,7 +587,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 		return 0;
 	if (ret == -ENXIO || ret == -ENOTCONN)
 		nvmevf_lose_locked(vf);
-	nvmevf_err(vf->lm, "written memory cannot be told: %pe", ERR_PTR(ret));
+	nvmevf_err(&vf->lm->stats, "written memory cannot be told: %pe", ERR_PTR(ret));
 	return ret;
 }
 
@@ -602,7 +603,7 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 	if (mutex_lock_killable(&vf->state_mutex))
 		return -EINTR;
 	ret = nvmevf_report_begin_locked(vf, &regs, &round);
-	nvmevf_count(vf->lm, NVMEVF_NR_REPORTS, 1);
+	nvmevf_count(&vf->lm->stats, NVMEVF_NR_REPORTS, 1);
 	trace_nvmevf_report(vf->core.pdev, nvmevf_is_running(vf), round.reads, round.ranges,
 			    round.bytes + round.ranges, ret, ktime_us_delta(ktime_get(), start));
 	mutex_unlock(&vf->state_mutex);
@@ -728,7 +729,7 @@ static int nvmevf_dirty_log_start(struct vfio_device *vdev, struct rb_root_cache
 		ret = nvmevf_dirty_begin_locked(vf, plan, &regs);
 		if (!ret) {
 			*page_size = NVME_LM_TRACK_UNIT << plan->mrtg;
-			nvmevf_note_page_size(vf->lm, *page_size);
+			nvmevf_note_page_size(&vf->lm->stats, *page_size);
 		}
 		mutex_unlock(&vf->state_mutex);
 	}

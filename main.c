@@ -44,7 +44,7 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 		dev_info_ratelimited(&vf->core.pdev->dev, "migration ended by a reset in %s\n",
 				     nvmevf_state_name(vf->mig_state));
 	trace_nvmevf_reset(vf->core.pdev, vf->mig_state);
-	nvmevf_count(vf->lm, NVMEVF_NR_RESETS, 1);
+	nvmevf_count(&vf->lm->stats, NVMEVF_NR_RESETS, 1);
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
 	vf->unverified |= vf->lost || !nvmevf_is_running(vf);
@@ -100,7 +100,7 @@ static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 	guard(mutex)(&vf->state_mutex);
 
 	if (flags & NVMEVF_EXEC_LOAD) {
-		nvmevf_err(vf->lm, "VF was changed after its reset: reset it again");
+		nvmevf_err(&vf->lm->stats, "VF was changed after its reset: reset it again");
 		nvmevf_lose_locked(vf);
 	} else if ((flags & NVMEVF_EXEC_SUSPEND) && nvmevf_is_running(vf)) {
 		ret = vf->lm->ops->resume(vf->lm, 0);
@@ -139,7 +139,7 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	if (ret == -EINTR)
 		return ret;
 	if (vf->stale || ret == -ENOTCONN) {
-		nvmevf_err(vf->lm, "the previous user's state could not be reset");
+		nvmevf_err(&vf->lm->stats, "the previous user's state could not be reset");
 		return -EIO;
 	}
 

@@ -36,8 +36,6 @@
 #include "vf.h"
 #include "wire.h"
 
-#define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
-
 /* A guest decides how often it is another one: the destination takes 1 MiB of them */
 #define NVMEVF_HELLOS_MAX	64
 
@@ -199,7 +197,7 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	if (ret)
 		return nvmevf_judge_locked(s->vf, ret);
 	if (!st->offset && !nvmevf_sizes_add_up(s)) {
-		nvmevf_err(lm, "save failed: the controller state changed its size");
+		nvmevf_err(&lm->stats, "save failed: the controller state changed its size");
 		return -EIO;
 	}
 
@@ -220,7 +218,7 @@ static int nvmevf_save_end(struct nvmevf_session *s)
 	}
 
 	nvmevf_stream_make_end(&s->stream);
-	nvmevf_count(lm, NVMEVF_NR_SAVES, 1);
+	nvmevf_count(&lm->stats, NVMEVF_NR_SAVES, 1);
 	return 0;
 }
 
@@ -286,7 +284,7 @@ static ssize_t nvmevf_save_fill(struct nvmevf_session *s)
 	ret = nvmevf_save_next_locked(s);
 	if (!ret) {
 		trace_nvmevf_record(s->pdev, true, st->tag, st->rec_len);
-		nvmevf_count(s->vf->lm, NVMEVF_NR_SAVED, st->head_len + st->data_len);
+		nvmevf_count(&s->vf->lm->stats, NVMEVF_NR_SAVED, st->head_len + st->data_len);
 	}
 	nvmevf_session_unlock(s);
 
@@ -462,7 +460,7 @@ static int nvmevf_save_check_locked(struct nvmevf_device *vf)
 	if (vf->lm->hello.cap)
 		return 0;
 
-	nvmevf_err(vf->lm, "save refused: registers of the VF could not be read");
+	nvmevf_err(&vf->lm->stats, "save refused: registers of the VF could not be read");
 	return -EIO;
 }
 
@@ -474,7 +472,7 @@ static int nvmevf_save_check_online_locked(struct nvmevf_device *vf)
 	if (nvmevf_lm_refresh(lm, NVMEVF_EXEC_KILLABLE) || lm->online)
 		return 0;
 
-	nvmevf_err(lm, "save refused: secondary controller %u is offline", lm->cntlid);
+	nvmevf_err(&lm->stats, "save refused: secondary controller %u is offline", lm->cntlid);
 	return -ENODEV;
 }
 
@@ -686,10 +684,10 @@ static int nvmevf_load_flush_locked(struct nvmevf_session *s, bool last)
 		return ret;
 
 	st->sent += len;
-	nvmevf_count(lm, NVMEVF_NR_LOADED, len);
+	nvmevf_count(&lm->stats, NVMEVF_NR_LOADED, len);
 	s->committed = last;
 	if (last)
-		nvmevf_count(lm, NVMEVF_NR_LOADS, 1);
+		nvmevf_count(&lm->stats, NVMEVF_NR_LOADS, 1);
 	return 0;
 }
 
@@ -765,7 +763,7 @@ static ssize_t nvmevf_load_step(struct nvmevf_session *s, const char __user *buf
 static int nvmevf_load_fail(struct nvmevf_session *s, int err)
 {
 	if (s->stream.refusal.why[0] && !nvmevf_session_lock(s)) {
-		nvmevf_err(s->vf->lm, "stream refused: %s", s->stream.refusal.why);
+		nvmevf_err(&s->vf->lm->stats, "stream refused: %s", s->stream.refusal.why);
 		nvmevf_session_unlock(s);
 	}
 
@@ -886,7 +884,7 @@ int nvmevf_load_finish_locked(struct nvmevf_device *vf)
 		return 0;
 
 	if (!s->told)
-		nvmevf_err(vf->lm, "stream ends too early: nothing was committed");
+		nvmevf_err(&vf->lm->stats, "stream ends too early: nothing was committed");
 	s->told = true;
 	return -ENODATA;
 }

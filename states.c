@@ -122,12 +122,12 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 	if (ret == -ENOTCONN)
 		nvmevf_lose_locked(vf);		/* the VF is suspended, or was until then */
 	if (ret) {
-		nvmevf_err(vf->lm, "load refused: secondary controller not found: %pe",
+		nvmevf_err(&vf->lm->stats, "load refused: secondary controller not found: %pe",
 			   ERR_PTR(ret));
 		return ERR_PTR(ret);
 	}
 	if (!vf->lm->online) {
-		nvmevf_err(vf->lm, "load refused: secondary controller %u is offline",
+		nvmevf_err(&vf->lm->stats, "load refused: secondary controller %u is offline",
 			   vf->lm->cntlid);
 		return ERR_PTR(-ENODEV);
 	}

@@ -13,7 +13,6 @@
 #include <linux/timekeeping.h>
 #include <linux/vfio.h>
 
-#include "lm.h"
 #include "stats.h"
 
 #define NVMEVF_ERR_INTERVAL	(5 * HZ)
@@ -45,61 +44,61 @@ const char *nvmevf_state_name(enum vfio_device_mig_state state)
 /**
  * nvmevf_stats_init - begin to collect what debugfs tells
  * @stats: what is to be initialised, zeroed
- *
- * Context: Any.
+ * @vf: the VF that the log names
  */
-void nvmevf_stats_init(struct nvmevf_stats *stats)
+void nvmevf_stats_init(struct nvmevf_stats *stats, struct pci_dev *vf)
 {
+	stats->vf = vf;
 	spin_lock_init(&stats->lock);
 	ratelimit_state_init(&stats->limit, NVMEVF_ERR_INTERVAL, NVMEVF_ERR_BURST);
 }
 
 /**
  * nvmevf_count - count something for debugfs
- * @lm: the VF
+ * @stats: of the VF
  * @counter: what
  * @n: how many
  *
  * Context: Any.
  */
-void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n)
+void nvmevf_count(struct nvmevf_stats *stats, enum nvmevf_counter counter, u64 n)
 {
-	atomic64_add(n, &lm->stats.counters[counter]);
+	atomic64_add(n, &stats->counters[counter]);
 }
 
 /**
  * nvmevf_note_command - tell debugfs which command is waited for
- * @lm: the VF
+ * @stats: of the VF
  * @opcode: the command
  * @since: when that began; 0: none any more
  *
  * Context: Process.
  */
-void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since)
+void nvmevf_note_command(struct nvmevf_stats *stats, u8 opcode, ktime_t since)
 {
-	spin_lock(&lm->stats.lock);
-	lm->stats.opcode = opcode;
-	lm->stats.since = since;
-	spin_unlock(&lm->stats.lock);
+	spin_lock(&stats->lock);
+	stats->opcode = opcode;
+	stats->since = since;
+	spin_unlock(&stats->lock);
 }
 
 /**
  * nvmevf_note_page_size - tell debugfs about DMA logging
- * @lm: the VF
+ * @stats: of the VF
  * @page_size: its granularity in bytes; 0: it is off
  *
  * Context: Process.
  */
-void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
+void nvmevf_note_page_size(struct nvmevf_stats *stats, u64 page_size)
 {
-	spin_lock(&lm->stats.lock);
-	lm->stats.page_size = page_size;
-	spin_unlock(&lm->stats.lock);
+	spin_lock(&stats->lock);
+	stats->page_size = page_size;
+	spin_unlock(&stats->lock);
 }
 
 /**
  * nvmevf_err - tell the log, and debugfs, what was refused or went wrong
- * @lm: the VF
+ * @stats: of the VF
  * @fmt: a line without its end
  *
  * A user can bring most of these about, as often as he likes: the log gets some of
@@ -107,9 +106,8 @@ void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size)
  *
  * Context: Process.
  */
-void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...)
+void nvmevf_err(struct nvmevf_stats *stats, const char *fmt, ...)
 {
-	struct nvmevf_stats *stats = &lm->stats;
 	struct va_format vaf = { .fmt = fmt };
 	va_list args;
 
@@ -125,6 +123,6 @@ void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...)
 
 	va_start(args, fmt);
 	vaf.va = &args;
-	pci_err(lm->vf, "%pV\n", &vaf);
+	pci_err(stats->vf, "%pV\n", &vaf);
 	va_end(args);
 }

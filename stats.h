@@ -10,7 +10,7 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 
-struct nvmevf_lm;
+struct pci_dev;
 
 /**
  * enum nvmevf_counter - what debugfs tells the number of
@@ -40,6 +40,7 @@ enum nvmevf_counter {
 
 /**
  * struct nvmevf_stats - what debugfs tells of a VF, whatever lock is held
+ * @vf: the VF that the log names
  * @lock: protects what follows, to @page_size
  * @refusal: the last thing that was refused or went wrong
  * @refused: when that was, in seconds since 1970
@@ -50,6 +51,7 @@ enum nvmevf_counter {
  * @counters: by enum nvmevf_counter
  */
 struct nvmevf_stats {
+	struct pci_dev *vf;
 	spinlock_t lock;	/* protects what follows, to page_size */
 	char refusal[256];
 	time64_t refused;
@@ -60,11 +62,11 @@ struct nvmevf_stats {
 	atomic64_t counters[NVMEVF_NR_COUNTERS];
 };
 
-void nvmevf_stats_init(struct nvmevf_stats *stats);
-void nvmevf_count(struct nvmevf_lm *lm, enum nvmevf_counter counter, u64 n);
-void nvmevf_note_command(struct nvmevf_lm *lm, u8 opcode, ktime_t since);
-void nvmevf_note_page_size(struct nvmevf_lm *lm, u64 page_size);
-__printf(2, 3) void nvmevf_err(struct nvmevf_lm *lm, const char *fmt, ...);
+void nvmevf_stats_init(struct nvmevf_stats *stats, struct pci_dev *vf);
+void nvmevf_count(struct nvmevf_stats *stats, enum nvmevf_counter counter, u64 n);
+void nvmevf_note_command(struct nvmevf_stats *stats, u8 opcode, ktime_t since);
+void nvmevf_note_page_size(struct nvmevf_stats *stats, u64 page_size);
+__printf(2, 3) void nvmevf_err(struct nvmevf_stats *stats, const char *fmt, ...);
 const char *nvmevf_state_name(enum vfio_device_mig_state state);
 
 #endif /* NVMEVF_STATS_H */

@@ -8,6 +8,9 @@
 #include "nvme_lm_stream.h"
 #include "refusal.h"
 
+/* Bytes of a HELLO record */
+#define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
+
 /**
  * enum nvmevf_stage - what comes next in a stream
  * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; load: not used
@@ -70,7 +73,7 @@ struct nvmevf_stream {
 	size_t size;
 	size_t data_len;
 	size_t head_len;
-	u8 head[sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello)] __aligned(8);
+	u8 head[NVMEVF_HELLO_LEN] __aligned(8);
 	struct nvmevf_refusal refusal;
 };
 

@@ -14,7 +14,6 @@
 #include <linux/string.h>
 
 #include "track.h"
-#include "wire.h"
 
 /* Beyond it one unit is all there is */
 #define NVMEVF_MRTG_MAX		(63 - NVME_LM_TRACK_SHIFT)
@@ -337,41 +336,3 @@ int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct n
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_get);
-
-/**
- * nvmevf_queues_parse - where a VF writes completions to: Fig 358 to 361
- * @state: controller state, from its beginning on
- * @len: bytes of it; the vendor specific part is not looked at
- * @cqe_size: bytes of an entry, CC.IOCQES
- * @cqs: where to
- * @max: how many there is room for
- *
- * Context: Any.
- * Return: how many there are; -EPROTO where that cannot be said, for example as a
- * queue is listed in memory of the guest; -ENOSPC.
- */
-int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
-			unsigned int max)
-{
-	const struct nvme_lm_state_cq *cq;
-	struct nvmevf_queues q;
-	unsigned int i;
-
-	if (nvmevf_state_queues(state, len, &q) || q.end > len)
-		return -EPROTO;
-	if (q.ncq > max)
-		return -ENOSPC;
-
-	for (i = 0, cq = q.cq; i < q.ncq; i++, cq++) {
-		if (!(le32_to_cpu(cq->attr) & NVME_LM_CQ_CONTIGUOUS))
-			return -EPROTO;
-		cqs[i].first = le64_to_cpu(cq->prp1);
-		if (check_add_overflow(cqs[i].first,
-				       (le16_to_cpu(cq->qsize) + 1) * (u64)cqe_size - 1,
-				       &cqs[i].last))
-			return -EPROTO;
-	}
-
-	return q.ncq;
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_queues_parse);

@@ -71,7 +71,5 @@ int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
 			const struct nvmevf_track_hints *hints);
 int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid);
 int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r);
-int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
-			unsigned int max);
 
 #endif /* NVMEVF_TRACK_H */

@@ -69,7 +69,7 @@ static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
 	if (lm->ops->check_suspended)
 		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
 	else
-		nvmevf_err(lm, "PF was reset while this VF was suspended: reset the VF");
+		nvmevf_err(&lm->stats, "PF was reset while this VF was suspended: reset the VF");
 
 	if (!nvmevf_judge_locked(vf, ret))
 		vf->mmc_resets = resets;
@@ -126,7 +126,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 	if (lm->ops->is_suspended)
 		ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
 	if (ret < 0) {
-		nvmevf_err(lm, "cannot see whether the reset worked: %pe", ERR_PTR(ret));
+		nvmevf_err(&lm->stats, "cannot see whether the reset worked: %pe", ERR_PTR(ret));
 		return ret;
 	}
 
@@ -134,7 +134,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 	if (!ret)
 		return 0;
 
-	nvmevf_err(lm, "VF is still suspended after its reset: reset it again");
+	nvmevf_err(&lm->stats, "VF is still suspended after its reset: reset it again");
 	nvmevf_lose_locked(vf);
 	return -ENOTCONN;
 }

@@ -11,6 +11,7 @@
 struct nvme_command;
 struct nvme_id_ctrl;
 struct nvmevf_lm;
+struct nvmevf_range;
 struct nvmevf_refusal;
 
 /**
@@ -42,6 +43,8 @@ struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len);
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
 int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q);
+int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
+			unsigned int max);
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
 u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id);
 int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f);

@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "lm.h"
+#include "nvme.h"
 #include "nvme_lm_vs.h"
 #include "stream.h"
 #include "wire.h"
@@ -931,6 +932,135 @@ static void test_v0_first_piece(struct kunit *test)
 	}
 }
 
+/* ---- where it writes completions to ---- */
+
+/* Two submission queues, two completion queues: 48 + 8 + 4 * 24 bytes */
+#define QUEUES_LEN	152
+
+static void put_queues(u8 *p)
+{
+	memset(p, 0, QUEUES_LEN);
+	put_unaligned_le64((QUEUES_LEN - 48) / 4, p + 16);
+	put_unaligned_le16(2, p + 50);
+	put_unaligned_le16(2, p + 52);
+	memset(p + 56, 0xff, 48);
+	put_unaligned_le64(0x123456789000, p + 104);
+	put_unaligned_le16(1023, p + 112);
+	put_unaligned_le32(0x00010003, p + 120);
+	put_unaligned_le64(0xabc000, p + 128);
+	put_unaligned_le16(0, p + 136);
+	put_unaligned_le32(0x1, p + 144);
+}
+
+static void test_queues_parse(struct kunit *test)
+{
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[0].first, 0x123456789000);
+	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x12345678cfff);
+	KUNIT_EXPECT_EQ(test, cqs[1].first, 0xabc000);
+	KUNIT_EXPECT_EQ(test, cqs[1].last, 0xabc00f);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 1), -ENOSPC);
+}
+
+struct queues_case {
+	const char *name;
+	unsigned int at;	/* byte that is changed, by */
+	u8 by;
+};
+
+static const struct queues_case queues_cases[] = {
+	{ "version of the container", 0, 1 },
+	{ "size of the NVMe state", 16, 1 },
+	{ "size beyond 64 bits", 24, 1 },
+	{ "version of the state", 48, 1 },
+	{ "one submission queue more", 50, 1 },
+	{ "many submission queues", 51, 1 },
+	{ "one completion queue less", 52, 3 },
+	{ "many completion queues", 53, 1 },
+	{ "not contiguous", 120, 1 },
+	{ "not contiguous, the last", 144, 1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(queues, queues_cases, name);
+
+static void test_queues_wrong(struct kunit *test)
+{
+	const struct queues_case *c = test->param_value;
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	p[c->at] ^= c->by;
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
+}
+
+static void test_queues_short(struct kunit *test)
+{
+	struct nvmevf_range cqs[2];
+	u8 *p;
+	size_t len;
+
+	/* memory of just that size: a checking kernel sees what is read behind it */
+	for (len = 0; len < QUEUES_LEN; len += 4) {
+		u8 whole[QUEUES_LEN];
+
+		put_queues(whole);
+		p = kunit_kmalloc(test, len, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		memcpy(p, whole, len);
+		KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, len, 16, cqs, 2), -EPROTO);
+		kunit_kfree(test, p);
+	}
+}
+
+/* Entries of I/O queues may be longer than 16 bytes */
+static void test_queues_entry_size(struct kunit *test)
+{
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 32, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x123456790fff);
+	KUNIT_EXPECT_EQ(test, cqs[1].last, 0xabc01f);
+	/* the largest that CC.IOCQES can say, and the longest queue */
+	put_unaligned_le16(0xffff, p + 112);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 32768, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x123456789000 + 0x7fffffff);
+}
+
+/* The vendor specific part comes behind the queues, and need not be there */
+static void test_queues_vendor_part(struct kunit *test)
+{
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	put_unaligned_le64(12345, p + 32);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
+	/* so what looks like a queue may not be one */
+	put_unaligned_le64((QUEUES_LEN - 48) / 4 - 6, p + 16);
+	put_unaligned_le64(6, p + 32);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
+}
+
+static void test_queues_beyond_the_end(struct kunit *test)
+{
+	u8 p[QUEUES_LEN] __aligned(8);
+	struct nvmevf_range cqs[2];
+
+	put_queues(p);
+	put_unaligned_le64(-16ULL, p + 128);
+	KUNIT_ASSERT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
+	KUNIT_EXPECT_EQ(test, cqs[1].last, U64_MAX);
+	put_unaligned_le16(1, p + 136);
+	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);
+}
+
 static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(test_layout),
 	KUNIT_CASE(test_encode_identify),
@@ -959,6 +1089,12 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(test_v0_vendor_set),
 	KUNIT_CASE_PARAM(test_v0_wrong, v0_gen_params),
 	KUNIT_CASE(test_v0_first_piece),
+	KUNIT_CASE(test_queues_parse),
+	KUNIT_CASE_PARAM(test_queues_wrong, queues_gen_params),
+	KUNIT_CASE(test_queues_short),
+	KUNIT_CASE(test_queues_entry_size),
+	KUNIT_CASE(test_queues_vendor_part),
+	KUNIT_CASE(test_queues_beyond_the_end),
 	{}
 };
 

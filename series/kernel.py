@@ -40,7 +40,7 @@ IN_TREE = {
         (re.compile(r"\tcase -ENOEXEC:\n\t\treturn .*\n"), ""),
     ],
     "mmc.c": [
-        ('#include "nvme.h"\n#include "nvme_pf.h"\n', '#include "nvme.h"\n'),
+        ('#include "nvme_pf.h"\n', ""),
         ("#include <linux/nvme.h>\n", "#include <linux/nvme-pf.h>\n#include <linux/nvme.h>\n"),
         ("sends the commands: nvme_pf.h.", "sends the commands."),
         (re.compile(r" \* -EAGAIN where its controller is not live, -ENOEXEC where the running kernel\n"
@@ -108,7 +108,7 @@ DOCUMENT_RULES = {
 
 
 # mmc_test.c puts stubs in place of nvme_pf.c, which in a tree is in another module
-STUBBED = ("nvme_pf.c", "mmc.c", "nvme.h")
+STUBBED = ("nvme_pf.c", "mmc.c", "mmc.h")
 
 
 def without_stubs(text):
@@ -151,16 +151,6 @@ def document(name):
     if found := re.search(r"``(?:driver|device|unvme)-test|Debian|``(?:tests|tools|vm|qemu|selftests)/|nvme-lm-dump", text):
         raise Mismatch(f"{name}.rst: {found[0]} is not in the tree")
     return text
-
-
-# For the step before it is there
-REFUSE = "__printf(3, 4) int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...);\n"
-REFUSE_STUB = """static inline __printf(3, 4)
-int nvmevf_refuse(struct nvmevf_stream *st, int err, const char *fmt, ...)
-{
-	return err;
-}
-"""
 
 
 class Makefile:
@@ -218,20 +208,18 @@ class Posting(Series):
 
     def codecs(self):
         self.step("wire")
-        self.sources("nvme_lm.h", "nvme.h", "wire.c", "wire_test.c")
+        self.sources("nvme.h", "nvme_lm.h", "nvme_lm_vs.h", "nvme_lm_stream.h", "refusal.h", "refusal.c", "stats.h", "track.h", "lm.h",
+                     "wire.h", "wire.c", "stream.h", "wire_test.c")
         self.add(f"{DRIVER}/Kconfig", replace(project("Kconfig"), ("\tselect VFIO_PCI_CORE\n", "\tselect NVME_PF\n\tselect VFIO_PCI_CORE\n")))
         self.edit("drivers/vfio/pci/Kconfig", (re.compile(r"\nendmenu\n\Z"), f'\nsource "{DRIVER}/Kconfig"\n\nendmenu\n'))
         self.put("drivers/vfio/pci/Makefile", self.get("drivers/vfio/pci/Makefile") + "\nobj-$(CONFIG_NVME_VFIO_PCI) += nvme/\n")
         self.maintainers()
-        self.stub_logging()
-        self.edit(f"{DRIVER}/nvme.h", (REFUSE, REFUSE_STUB))
         self.module_lines(f"{DRIVER}/wire.c")
 
         self.step("stream")
-        self.edit(f"{DRIVER}/nvme.h", (REFUSE_STUB, REFUSE))
-        self.sources("stream.c", "match.c", "kunit.h", "stream_test.c", "match_test.c")
+        self.sources("stream.c", "match.h", "match.c", "kunit.h", "stream_test.c", "match_test.c")
         self.step("track")
-        self.sources("track.c", "dirty_bitmap.c", "track_test.c", "dirty_bitmap_test.c")
+        self.sources("track.c", "dirty_bitmap.h", "dirty_bitmap.c", "track_test.c", "dirty_bitmap_test.c")
 
     def maintainers(self):
         name, email = identity()
@@ -251,24 +239,26 @@ F:	{DRIVER}/
         self.put(path, self.get(path) + "\n" + "".join(re.findall(r"(?m)^MODULE_(?:LICENSE|DESCRIPTION)\(.*\n", project("main.c"))))
 
     def stub_logging(self):
-        """Functions of DMA logging that do nothing, for the steps before it."""
-        path = f"{DRIVER}/nvme.h"
+        """Functions of DMA logging that do nothing, for the step before it."""
+        path = f"{DRIVER}/dirty.h"
         self.edit(path, ("extern const struct vfio_log_ops nvmevf_dirty_log_ops;\n", ""))
         self.put(path, re.sub(r"(?m)^(void nvmevf_dirty_\w+\([^;]*\));\n", r"static inline \1 { }\n", self.get(path)))
 
     def driver(self):
-        self.step("pf")
-        self.sources("mmc.c")
+        self.step("mmc")
+        self.sources("buf.h", "buf.c", "mmc.h", "mmc.c")
         self.step("trace")
         self.sources("trace.h", "trace.c")
-        self.step("debugfs")
-        self.sources("debugfs.c")
         self.step("cmds")
-        self.sources("ident.c", "cmds.c")
+        self.sources("stats.c", "ident.h", "ident.c", "cmds.h", "cmds.c")
+
+        self.step("debugfs")
+        self.sources("vf.h", "vf.c", "debugfs.h", "debugfs.c")
 
         self.step("main")
         self.put(f"{DRIVER}/wire.c", without_compat("wire.c", project("wire.c")))
-        self.sources("fence.c", "migf.c", "main.c")
+        self.sources("fence.h", "fence.c", "migf.h", "migf.c", "dirty.h", "states.h", "states.c", "main.c")
+        self.stub_logging()
         self.edit(f"{DRIVER}/main.c",
                   (re.compile(r"/\* Returns what the log is told of it \*/\nstatic const char \*nvmevf_enable_logging\(.*?\n}\n\n", re.S), ""),
                   (re.compile(r'controller %u%s%s%s\\n", lm->ops->name,\n(\s*)lm->cntlid, only, nvmevf_enable_logging\(vf\), lm->exports\);'),
@@ -276,7 +266,7 @@ F:	{DRIVER}/
 
         self.step("dirty")
         self.sources("dirty.c")
-        for name in ("nvme.h", "main.c"):
+        for name in ("dirty.h", "main.c"):
             self.put(f"{DRIVER}/{name}", without_compat(name, project(name)))
 
     def check_complete(self):

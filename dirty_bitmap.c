@@ -41,7 +41,6 @@
  * @ranges: what is tracked
  * @nr: how many ranges
  *
- * Context: Any.
  * Return: the number, for nvmevf_dirty_bitmap_init(): enough for writes to each chunk of the
  * ranges and some outside, but no more than 32 TiB of memory take.
  */
@@ -61,8 +60,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_limit);
  * nvmevf_dirty_bitmap_init - begin with nothing dirty
  * @map: the dirty memory
  * @limit: how many bitmaps there may be
- *
- * Context: Any.
  */
 void nvmevf_dirty_bitmap_init(struct nvmevf_dirty_bitmap *map, unsigned long limit)
 {

@@ -28,7 +28,6 @@ static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
  * that of nvme-core; before a pointer from it is followed, see that it is what
  * it should be. Reads cannot fault.
  *
- * Context: Any.
  * Return: whether @dev is a controller whose admin queue can be used.
  */
 bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev)

@@ -19,8 +19,6 @@
  * @hello: the payload; what is not in Identify is filled in elsewhere
  * @id: Identify Controller data
  * @ident: whose it is
- *
- * Context: Any.
  */
 void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id,
 		       enum nvme_lm_ident ident)
@@ -60,7 +58,6 @@ static bool nvmevf_same_text(const char *a, const char *b, size_t size)
  * @hello: what nvmevf_hello_fill() made of the PF's Identify Controller data
  * @id: Identify Controller data of the other one
  *
- * Context: Any.
  * Return: true where vendor, serial number and name of the subsystem are the same.
  */
 bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
@@ -79,7 +76,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_sibling);
  * Base Specification 2.4: such a controller shows what was configured for it. The
  * template of the NVM Command Set fixes version and controller id.
  *
- * Context: Any.
  * Return: true where the VF says that it is controller 0, by version 2.3, of another
  * subsystem than the PF's.
  */

@@ -652,7 +652,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_exec);
  * nvmevf_mmc_max_xfer - how much one command can move
  * @mmc: the handle
  *
- * Context: Any.
  * Return: bytes, a multiple of the page size.
  */
 size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc)
@@ -664,7 +663,6 @@ size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc)
  * nvmevf_mmc_cntlid - the MMC's own controller id
  * @mmc: the handle
  *
- * Context: Any.
  * Return: the controller id that the nvme driver read from the PF.
  */
 u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc)

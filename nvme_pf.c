@@ -205,7 +205,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvme_pf_submit);
  * nvme_pf_max_xfer - how much one command can move
  * @ctrl: the controller
  *
- * Context: Any.
  * Return: bytes, a multiple of the page size.
  */
 size_t nvme_pf_max_xfer(const struct nvme_ctrl *ctrl)
@@ -225,7 +224,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvme_pf_max_xfer);
  * nvme_pf_cntlid - the PF's own controller id
  * @ctrl: the controller
  *
- * Context: Any.
  * Return: the controller id that nvme read from the PF.
  */
 u16 nvme_pf_cntlid(const struct nvme_ctrl *ctrl)

@@ -15,7 +15,6 @@
  * @err: the errno of it
  * @fmt: the reason, one line for the log
  *
- * Context: Any.
  * Return: @err.
  */
 int nvmevf_refuse(struct nvmevf_refusal *refusal, int err, const char *fmt, ...)

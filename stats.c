@@ -22,7 +22,6 @@
  * nvmevf_state_name - what the uAPI calls a state
  * @state: VFIO_DEVICE_STATE_*, or anything
  *
- * Context: Any.
  * Return: the name without VFIO_DEVICE_STATE_.
  */
 const char *nvmevf_state_name(enum vfio_device_mig_state state)
@@ -58,8 +57,6 @@ void nvmevf_stats_init(struct nvmevf_stats *stats, struct pci_dev *vf)
  * @stats: of the VF
  * @counter: what
  * @n: how many
- *
- * Context: Any.
  */
 void nvmevf_count(struct nvmevf_stats *stats, enum nvmevf_counter counter, u64 n)
 {

@@ -25,7 +25,6 @@
  * @state_len: bytes of controller state
  * @piece: bytes of state in one record
  *
- * Context: Any.
  * Return: bytes of HELLO, the STATE records and END.
  */
 u64 nvmevf_stream_size(u64 state_len, size_t piece)
@@ -63,8 +62,6 @@ static void *nvmevf_make_record(struct nvmevf_stream *st, u32 tag, u64 len)
  * nvmevf_stream_make_hello - make the record that begins a stream
  * @st: the stream; its @total is known
  * @hello: identity and limits of the VF
- *
- * Context: Any.
  */
 void nvmevf_stream_make_hello(struct nvmevf_stream *st, const struct nvme_lm_hello *hello)
 {
@@ -82,7 +79,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_make_hello);
  * nvmevf_stream_piece_len - how much controller state the next record takes
  * @st: the stream
  *
- * Context: Any.
  * Return: bytes.
  */
 size_t nvmevf_stream_piece_len(const struct nvmevf_stream *st)
@@ -94,8 +90,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_piece_len);
 /**
  * nvmevf_stream_make_piece - make a STATE record
  * @st: the stream; its @data holds nvmevf_stream_piece_len() bytes of state
- *
- * Context: Any.
  */
 void nvmevf_stream_make_piece(struct nvmevf_stream *st)
 {
@@ -118,8 +112,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_make_piece);
 /**
  * nvmevf_stream_make_end - make the record that ends a stream
  * @st: the stream
- *
- * Context: Any.
  */
 void nvmevf_stream_make_end(struct nvmevf_stream *st)
 {
@@ -158,8 +150,6 @@ static int nvmevf_take_hello(struct nvmevf_stream *st)
 /**
  * nvmevf_stream_accept_hello - go on behind a HELLO that fits this VF
  * @st: the stream, in NVMEVF_STAGE_CHECK
- *
- * Context: Any.
  */
 void nvmevf_stream_accept_hello(struct nvmevf_stream *st)
 {
@@ -326,7 +316,6 @@ static int nvmevf_take_head(struct nvmevf_stream *st)
  * nvmevf_stream_full - whether @data has no room for the state that comes next
  * @st: the stream
  *
- * Context: Any.
  * Return: true where the device has to be given @data before more can arrive.
  */
 bool nvmevf_stream_full(const struct nvmevf_stream *st)
@@ -340,7 +329,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_full);
  * @st: the stream, not full
  * @len: bytes there are; becomes how many of them go there, not 0
  *
- * Context: Any.
  * Return: the memory, or an ERR_PTR: -EFBIG behind the end.
  */
 void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len)
@@ -374,7 +362,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_room);
  * In NVMEVF_STAGE_CHECK and NVMEVF_STAGE_COMMIT the caller has to do something
  * before it goes on.
  *
- * Context: Any.
  * Return: 0, or a negative errno with the reason in @refusal.
  */
 int nvmevf_stream_take(struct nvmevf_stream *st, size_t len)

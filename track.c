@@ -39,8 +39,6 @@ static const char *nvmevf_track_why_not(const struct nvme_lm_track_limits *l)
  * nvmevf_track_parse_limits - what a PF can track: Fig 312
  * @limits: where to
  * @id: its Identify Controller data
- *
- * Context: Any.
  */
 void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id)
 {
@@ -64,8 +62,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_parse_limits);
 /**
  * nvmevf_track_begin - begin with what the user would like, as near as the device can
  * @plan: the plan
- *
- * Context: Any.
  */
 void nvmevf_track_begin(struct nvmevf_track_plan *plan)
 {
@@ -203,7 +199,6 @@ static void nvmevf_track_put(struct nvmevf_track_plan *plan, const struct nvmevf
  * @out: room for NVMEVF_TRACK_MAX ranges
  * @len: bytes of it that are used
  *
- * Context: Any.
  * Return: 0, or -ENOSPC where the device cannot track this in any way.
  */
 int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out, size_t *len)
@@ -233,8 +228,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill);
  * @plan: the plan
  * @out: room for a range: Fig 468
  * @len: bytes of it that are used
- *
- * Context: Any.
  */
 void nvmevf_track_fill_one(const struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
 			   size_t *len)
@@ -259,7 +252,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill_one);
  *
  * Fewer ranges come first, they do not cost the user anything.
  *
- * Context: Any.
  * Return: 0 to try again, or @err.
  */
 int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
@@ -293,7 +285,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_adjust);
  * @len: bytes of it
  * @cntlid: the controller it was asked about
  *
- * Context: Any.
  * Return: number of changes, or -EPROTO.
  */
 int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid)
@@ -319,7 +310,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_check);
  * @i: which
  * @r: the memory
  *
- * Context: Any.
  * Return: 0, or -EPROTO for what cannot be.
  */
 int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r)

@@ -38,7 +38,6 @@ static const struct nvmevf_status_errno nvmevf_errnos[] = {
  * nvmevf_status_to_errno - what an NVMe status becomes for the user
  * @status: SCT and SC
  *
- * Context: Any.
  * Return: a negative errno, whatever the status.
  */
 int nvmevf_status_to_errno(u16 status)
@@ -59,7 +58,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_status_to_errno);
  * @cancelled: the nvme driver ended the command, not the device
  * @err: what the block layer says
  *
- * Context: Any.
  * Return: 0, or an NVMe status (SCT and SC, greater than 0), or a negative errno:
  * -ENOTCONN where the device never answered.
  */
@@ -79,7 +77,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_answer_error);
  * @cns: which data structure
  * @cntid: lowest controller id of a list
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid)
@@ -99,7 +96,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_identify);
  *
  * A UDMQ would be kept.
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype)
@@ -116,7 +112,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_suspend);
  * nvmevf_encode_resume - Migration Send, Resume: Fig 353
  * @cntlid: the controller
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_resume(u16 cntlid)
@@ -135,7 +130,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_resume);
  * @offset: where in the state to begin
  * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len)
@@ -160,7 +154,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_get);
  * @len: bytes of data, a multiple of 4: NUMD is a plain count
  * @last: the device commits
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
@@ -190,7 +183,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_set);
  *
  * There is no length: the data tells it.
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact)
@@ -209,7 +201,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_track);
  * @cntlid: the controller
  * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len)
@@ -229,7 +220,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_changes);
  * @vfn: number of the VF, counted from 1
  * @cdw11: bytes of state with NVME_LM_VS_LOAD_DATA, else 0
  *
- * Context: Any.
  * Return: the command.
  */
 struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11)
@@ -247,7 +237,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_vs);
  * @hdr: its head; the sizes in it are 128 bits of dwords each
  * @len: bytes of the whole, the head included
  *
- * Context: Any.
  * Return: whether the version is known and the sizes are possible.
  */
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len)
@@ -267,7 +256,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);
  * @len: bytes of it that there are; they may end before the queues do
  * @q: where to
  *
- * Context: Any.
  * Return: 0, or -EPROTO if the version is not known or the sizes contradict the
  * numbers of queues.
  */
@@ -301,7 +289,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_queues);
  * @cqs: where to
  * @max: how many there is room for
  *
- * Context: Any.
  * Return: how many there are; -EPROTO where that cannot be said, for example as a
  * queue is listed in memory of the guest; -ENOSPC.
  */
@@ -476,7 +463,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_check);
  * @ssvid: PCI Subsystem Vendor ID of the PF
  * @cntlid: controller id of the PF
  *
- * Context: Any.
  * Return: true where it is.
  */
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid)
@@ -492,7 +478,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_is_identity);
  *
  * Byte 3072 means something in the data of certain devices only.
  *
- * Context: Any.
  * Return: enum nvme_lm_cmdset, or 0.
  */
 u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id)
@@ -563,7 +548,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_parse_formats);
  * A VMM that keeps the admin queue to itself enables the VF before it begins to
  * load, and the device itself refuses a state with I/O queues over others.
  *
- * Context: Any.
  * Return: true if the device has no vendor specific format of the state.
  */
 bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
@@ -577,7 +561,6 @@ bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
  * @vfn: number of the VF, counted from 1
  * @pcid: controller id of its PF
  *
- * Context: Any.
  * Return: the entry, or NULL. The PF itself is never the VF.
  */
 const struct nvme_lm_secondary_entry *
@@ -602,7 +585,6 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_secondary);
  * @list: the page
  * @cntid: lowest controller id that it was asked for
  *
- * Context: Any.
  * Return: lowest controller id to ask for next, or -ENXIO at the end.
  */
 int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The fence: a VF whose state may have been moved is kept from executing anything.
+ * The fence prevents a VF whose state may have been moved from executing anything.
  *
- * A reset of the PF un-suspends its VFs, and nvme resets a PF by itself when a
- * command of anybody times out. The source of a migration would then execute the
- * commands that the destination executes. So bus mastering is off while the VF is
- * stopped: a controller that cannot fetch executes nothing.
+ * A reset of the PF un-suspends its VFs, and nvme resets a PF on its own when any
+ * command times out. The source of a migration would then execute the same commands
+ * as the destination. So bus mastering is off while the VF is stopped: a controller
+ * that cannot fetch executes nothing.
  *
- * The user does not see it: the bit reads as the user left it. What the user writes
- * to the command register is what it is from then on.
+ * The user does not see the fence: the bit reads as the user left it. If the user
+ * writes the command register, the written value takes effect and the fence is gone.
  */
 
 #include <linux/pci.h>
@@ -20,7 +20,7 @@
 #include "vf.h"
 
 /**
- * nvmevf_fence_raise - take bus mastering from the VF
+ * nvmevf_fence_raise - turn off bus mastering of the VF
  * @vf: the device
  *
  * Context: Process, state mutex held.
@@ -40,7 +40,7 @@ void nvmevf_fence_raise(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_fence_lower - give bus mastering back, unless the user wrote it since
+ * nvmevf_fence_lower - turn bus mastering on again, unless the user has written it since
  * @vf: the device
  *
  * Context: Process, state mutex held.
@@ -72,7 +72,7 @@ void nvmevf_fence_drop(struct nvmevf_device *vf)
 	spin_unlock(&vf->fence_lock);
 }
 
-/* Where in a buffer the byte with the bit is that a config access covers, or -1 */
+/* Offset of the byte with the bus master bit in the buffer of a config access, or -1 */
 static ssize_t nvmevf_command_at(loff_t pos, size_t count)
 {
 	loff_t offset = pos & VFIO_PCI_OFFSET_MASK;
@@ -94,14 +94,14 @@ static int nvmevf_show_master(char __user *at)
 }
 
 /**
- * nvmevf_fence_read - read a region of the device, the fence being invisible
+ * nvmevf_fence_read - read a region of the device, hiding the fence
  * @vdev: the device
  * @buf: the user's memory
  * @count: bytes
  * @ppos: region and offset
  *
  * Context: Process; no lock is held.
- * Return: bytes, or a negative errno.
+ * Return: bytes read, or a negative errno.
  */
 ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
@@ -122,8 +122,8 @@ ssize_t nvmevf_fence_read(struct vfio_device *vdev, char __user *buf, size_t cou
 }
 
 /*
- * The user wrote the bit. If it is off nevertheless the fence was raised behind
- * that, and stays.
+ * The user wrote the bit. If it was set but is off now, the fence was raised after
+ * the write, and stays.
  */
 static void nvmevf_fence_written(struct nvmevf_device *vf, u8 val)
 {
@@ -137,14 +137,14 @@ static void nvmevf_fence_written(struct nvmevf_device *vf, u8 val)
 }
 
 /**
- * nvmevf_fence_write - write a region of the device; the fence gives way
+ * nvmevf_fence_write - write a region of the device; a written command register wins
  * @vdev: the device
  * @buf: the user's memory
  * @count: bytes
  * @ppos: region and offset
  *
  * Context: Process; no lock is held.
- * Return: bytes, or a negative errno.
+ * Return: bytes written, or a negative errno.
  */
 ssize_t nvmevf_fence_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos)

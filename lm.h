@@ -18,30 +18,30 @@ struct pci_dev;
 
 /**
  * struct nvmevf_lm_ops - one command set
- * @cmdset: its name in the stream
+ * @cmdset: its id in the stream
  * @name: its name in the log
- * @probe: find out whether PF and VF support it, and the formats of state
- * @notify: tell the VF that it is going to be suspended, or NULL
- * @suspend: stop the VF; returns when it starts no transaction any more
- * @resume: let the suspended VF go on
- * @state_size: bytes of controller state as of now
- * @save_begin: begin a save: bytes of the state, and the buffer to read it by
+ * @probe: find out whether PF and VF support it, and which state formats
+ * @notify: announce a coming Suspend, or NULL
+ * @suspend: stop the VF; returns when it no longer starts any transaction
+ * @resume: make the suspended VF run again
+ * @state_size: bytes of controller state at present
+ * @save_begin: begin a save; returns the buffer for @read_state and the size of the state
  * @read_state: fill the buffer with @len bytes of the state from @offset on
  * @write_state: send @len bytes of the buffer; with @last the device commits
- * @check_suspended: see that the VF still is suspended, or NULL
- * @is_suspended: ask whether a VF that was reset is suspended, or NULL; returns 1
- *		  if it is
- * @undo_save: make a VF that was saved what it was before, or NULL
- * @track_start: begin to track what is in the buffer, or NULL; with -ENOSPC the
- *		 hints of the device come back
- * @track_stop: end it
+ * @check_suspended: check that the VF is still suspended, or NULL
+ * @is_suspended: ask whether a VF is suspended although it was reset, or NULL;
+ *		  returns 1 if it is
+ * @undo_save: restore a VF that was changed by a save, or NULL
+ * @track_start: start to track the ranges in the buffer, or NULL; with -ENOSPC the
+ *		 device returns hints
+ * @track_stop: stop tracking
  * @track_read: fill the buffer with a struct nvme_lm_changes
  * @read_queues: fill the buffer with the state of the queues, in its container
  *
- * All but @probe: the state mutex is held; they sleep and return 0 or a
- * negative errno. What -ENOTCONN (the PF was reset, or the VF is not suspended any
- * more) and -ENXIO (the device knows no such controller) mean for a VF that was
- * suspended is for nvmevf_judge_locked() to say. @flags is NVMEVF_EXEC_KILLABLE or 0.
+ * All functions except @probe are called with the state mutex held, sleep, and return
+ * 0 or a negative errno. If the VF was suspended, nvmevf_judge_locked() decides the
+ * meaning of -ENOTCONN (the PF was reset, or the VF is no longer suspended) and -ENXIO
+ * (the device knows no such controller). @flags is NVMEVF_EXEC_KILLABLE or 0.
  */
 struct nvmevf_lm_ops {
 	enum nvme_lm_cmdset cmdset;
@@ -67,31 +67,32 @@ struct nvmevf_lm_ops {
 };
 
 /**
- * struct nvmevf_lm - how one VF is migrated
+ * struct nvmevf_lm - migration data of one VF
  * @vf: the VF
- * @mmc: the way to the controller that migrates it
+ * @mmc: handle to the controller that migrates it
  * @ops: the command set
- * @why_not: probe: why there is no migration if the step under way fails
+ * @why_not: probe: why there is no migration if the current step fails
  * @cntlid: controller id of the VF
  * @listed: the PF lists its secondary controllers
- * @online: the secondary controller was online when last asked; not @listed: its
- *	    registers could be read when it was opened
- * @suspended: the device confirmed that it suspended the VF; a VF that is disabled
- *	       may be in a state that asks for that without it
+ * @online: the secondary controller was online when the PF was last asked; if not
+ *	    @listed: the VF's registers could be read when it was opened
+ * @suspended: the device confirmed that it suspended the VF; this may be false for a
+ *	       disabled VF in a migration state that requires it
  * @loaded: a state was loaded since the VF left RUNNING
- * @sent_resets: nvmevf_mmc_live()'s number when the last command was sent
- * @csup: this device reports CSUP, so its absence means something
+ * @sent_resets: reset count of nvmevf_mmc_live() when the last command was sent
+ * @csup: this device has reported CSUP before, so its absence means something
  * @csvi: index of the NVMe Controller State version, 0: none
  * @csuuidi: index of the UUID to save with, 0: none
- * @load_csuuidi: index of the UUID that the stream being loaded names
+ * @load_csuuidi: index of the UUID in the stream being loaded
  * @nuuid: number of UUIDs that the device lists
  * @uuids: those UUIDs
- * @saved: what the vendor set's SAVE returned; kept until it is loaded back, or reset
+ * @saved: state returned by the vendor set's SAVE_DATA; kept until it is loaded back, or
+ *	   the VF is reset
  * @saved_len: bytes of state in @saved
- * @track: what the PF can track
- * @exports: what the PF has of exported NVM subsystems, to end a line; "" is nothing
- * @hello: identity and limits for HELLO, complete but for the state's length
- * @pf_hello: the same as of the PF, for the source that sends that
+ * @track: tracking capabilities of the PF
+ * @exports: support of the PF for exported NVM subsystems, as the end of a message, or ""
+ * @hello: identity and limits for HELLO, complete except for the length of the state
+ * @pf_hello: the same for the PF, to compare with a source that sends those of its PF
  * @stats: for debugfs; has its own lock
  *
  * Constant after probe: @vf to @listed, @csvi, @csuuidi, @nuuid, @uuids, @track,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO variant driver for NVMe functions: a virtual function whose PF supports
- * live migration is migrated through the VFIO uAPI, everything else acts as
- * with vfio-pci.
+ * VFIO variant driver for NVMe functions. A virtual function whose PF supports
+ * live migration is migrated through the VFIO uAPI; any other function behaves
+ * as with vfio-pci.
  */
 
 #include <linux/cleanup.h>
@@ -25,7 +25,7 @@
 #include "vf.h"
 #include "wire.h"
 
-/* Bytes of controller state assumed before the device was asked */
+/* Bytes of controller state assumed before the device has been asked */
 #define NVMEVF_STATE_LEN_GUESS	SZ_16K
 
 static struct nvmevf_device *nvmevf_from_pdev(struct pci_dev *pdev)
@@ -35,7 +35,7 @@ static struct nvmevf_device *nvmevf_from_pdev(struct pci_dev *pdev)
 	return container_of(core, struct nvmevf_device, core);
 }
 
-/* What a reset of the VF leaves: nothing */
+/* The VF is or will be reset: drop everything that a reset ends */
 static void nvmevf_reset_locked(struct nvmevf_device *vf)
 {
 	lockdep_assert_held(&vf->state_mutex);
@@ -74,7 +74,7 @@ static void nvmevf_reset_done(struct pci_dev *pdev)
 	if (!vf->lm)
 		return;
 
-	/* not before: until it is reset the VF might go on with what was moved */
+	/* not earlier: until it is reset, the VF might continue with a state that was moved */
 	nvmevf_fence_lower(vf);
 	nvmevf_reset_locked(vf);
 	vf->stale = false;
@@ -88,7 +88,7 @@ static const struct pci_error_handlers nvmevf_err_handlers = {
 	.error_detected	= vfio_pci_core_aer_err_detected,
 };
 
-/* A command that had been given up succeeded after the VF was reset */
+/* A command that was given up has succeeded after all */
 static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
 {
 	struct nvmevf_device *vf = priv;
@@ -131,10 +131,10 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 
 	guard(mutex)(&vf->state_mutex);
 
-	/* reset_done runs after a reset that failed, too */
+	/* reset_done runs even after a reset that failed */
 	if (was_stale && !vf->core.reset_works)
 		vf->stale = true;
-	/* if the PF does not answer now, the first arc asks again */
+	/* if the PF does not answer now, the first arc will ask again */
 	ret = nvmevf_verify_reset_locked(vf);
 	if (ret == -EINTR)
 		return ret;
@@ -147,7 +147,7 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	vf->lm->hello.vs = regs.vs;
 	vf->lm->hello.msix = cpu_to_le16(max(pci_msix_vec_count(vf->core.pdev), 0));
 
-	/* an offline VF may be opened as well, and the PF may be away */
+	/* even an offline VF may be opened, and the PF may be unreachable */
 	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (ret == -EINTR)
 		return ret;
@@ -193,16 +193,16 @@ static void nvmevf_close_device(struct vfio_device *vdev)
 	}
 	nvmevf_mmc_reset_begin(vf->lm->mmc);
 
-	/* the core takes bus mastering away by itself */
+	/* the core turns bus mastering off itself */
 	nvmevf_fence_drop(vf);
-	/* resets the VF without reset_done; or not, where a lock was taken */
+	/* resets the VF without reset_done, or skips the reset if a lock was taken */
 	vfio_pci_core_close_device(vdev);
 
 	scoped_guard(mutex, &vf->state_mutex)
 		vf->stale = vf->core.needs_reset;
 	nvmevf_mmc_abort_end(vf->lm->mmc, !vf->stale);
 
-	/* not before the reset: a suspended VF stays tracked */
+	/* not before the reset: tracking of a suspended VF cannot be stopped */
 	nvmevf_dirty_stop(vf);
 }
 
@@ -230,7 +230,7 @@ static int nvmevf_init_dev(struct vfio_device *vdev)
 
 	ret = vfio_pci_core_init_dev(vdev);
 	if (ret) {
-		/* the core does not call release then */
+		/* the core does not call release in this case */
 		mutex_destroy(&vf->state_mutex);
 		lockdep_unregister_key(&vf->lock_key);
 	}
@@ -299,7 +299,7 @@ static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char
 	return lm;
 }
 
-/* Returns what the log is told of it */
+/* Returns the part of the bind message about it */
 static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
 {
 	if (!vf->lm->track.ranges)
@@ -403,7 +403,7 @@ static void nvmevf_remove(struct pci_dev *pdev)
 static const struct pci_device_id nvmevf_table[] = {
 	{
 		/*
-		 * Any interface: libvirt compares an alias field by field, where "i02*" is not 02
+		 * Any interface: libvirt compares an alias field by field, and "i02*" is not 02
 		 */
 		PCI_DEVICE_CLASS(PCI_CLASS_STORAGE_EXPRESS, 0xffff00),
 		.override_only = PCI_ID_F_VFIO_DRIVER_OVERRIDE,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Words that many files of the VFIO variant driver for NVMe share.
+ * Definitions shared by many files of the VFIO variant driver for NVMe.
  */
 
 #ifndef NVMEVF_NVME_H
@@ -18,7 +18,7 @@ struct nvmevf_range {
 	u64 last;
 };
 
-/* Contiguous Queues Required, of CAP */
+/* CAP.CQR: Contiguous Queues Required */
 #define NVMEVF_CAP_CQR(cap)	(((cap) >> 16) & 0x1)
 
 #endif /* NVMEVF_NVME_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The migration states of a VF: the arcs between them and what each does.
+ * The migration state machine of a VF.
  */
 
 #include <linux/file.h>
@@ -19,7 +19,7 @@
 #include "trace.h"
 #include "vf.h"
 
-/* A disabled VF need not be suspended; whether it can be loaded nevertheless is for Set to say */
+/* A disabled VF need not be suspended; whether it can be loaded is for the device to decide */
 static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)
 {
 	if (enabled || (err != -ENXIO && err != -EINVAL && err != -EPROTO))
@@ -43,13 +43,13 @@ static int nvmevf_suspend_locked(struct nvmevf_device *vf, bool enabled)
 
 	lm->suspended = !ret;
 	lm->loaded = false;
-	/* not what it is now: a reset during the command counts as one after it */
+	/* not the current count: a reset during the command counts as one after it */
 	vf->mmc_resets = lm->sent_resets;
 	nvmevf_dirty_suspended_locked(vf);
 	return 0;
 }
 
-/* One that was never suspended has nothing to resume, except what was loaded */
+/* A VF that was never suspended has nothing to resume, unless a state was loaded */
 static int nvmevf_send_resume_locked(struct nvmevf_device *vf)
 {
 	struct nvmevf_lm *lm = vf->lm;
@@ -63,8 +63,8 @@ static int nvmevf_send_resume_locked(struct nvmevf_device *vf)
 }
 
 /*
- * Resume is sent here only, never to clean up: on a source that was migrated
- * away it would execute commands a second time that the destination executes.
+ * Resume is sent only here, never to clean up: a source that was migrated away
+ * would execute the same commands as the destination.
  */
 static int nvmevf_resume_locked(struct nvmevf_device *vf)
 {
@@ -76,12 +76,12 @@ static int nvmevf_resume_locked(struct nvmevf_device *vf)
 		nvmevf_drop_saved_locked(vf);
 		nvmevf_dirty_resumed_locked(vf);
 	} else if (ret == -EREMOTEIO) {
-		nvmevf_lose_locked(vf);		/* not suspended: it ran, or was reset */
+		nvmevf_lose_locked(vf);		/* not suspended: it has run, or was reset */
 	}
 	return ret;
 }
 
-/* From here on the VF may change again, so what was saved is no longer its state */
+/* From here on the VF may change again, so the saved data is no longer its state */
 static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
 {
 	int ret;
@@ -96,8 +96,9 @@ static int nvmevf_undo_save_locked(struct nvmevf_device *vf)
 }
 
 /*
- * A reset of the PF, which nvme may do by itself, lets its VFs run. From here on the
- * state may have been moved: a VF that cannot fetch executes nothing a second time.
+ * A reset of the PF, which nvme may do on its own, makes its VFs run. From here on the
+ * state may be moved, and no command may be executed a second time: a VF that cannot
+ * fetch executes nothing.
  */
 static int nvmevf_stop_locked(struct nvmevf_device *vf)
 {
@@ -120,7 +121,7 @@ static struct file *nvmevf_begin_resuming_locked(struct nvmevf_device *vf, bool 
 
 	ret = nvmevf_lm_refresh(vf->lm, NVMEVF_EXEC_KILLABLE);
 	if (ret == -ENOTCONN)
-		nvmevf_lose_locked(vf);		/* the VF is suspended, or was until then */
+		nvmevf_lose_locked(vf);		/* the VF was suspended until the PF was reset */
 	if (ret) {
 		nvmevf_err(&vf->lm->stats, "load refused: secondary controller not found: %pe",
 			   ERR_PTR(ret));
@@ -175,9 +176,9 @@ static struct file *nvmevf_begin_precopy_locked(struct nvmevf_device *vf)
 #define NVMEVF_ARC(from, to)	((from) << 8 | (to))
 
 /*
- * One arc of the state machine. A suspended controller starts nothing and still
- * takes register writes, which is what the P2P states mean. In STOP it could not
- * start anything either, whatever becomes of the PF.
+ * One arc of the state machine. A suspended controller starts nothing but still
+ * accepts register writes, as the P2P states require. From STOP on it cannot start
+ * anything even if the PF is reset.
  */
 static struct file *nvmevf_step_locked(struct nvmevf_device *vf, enum vfio_device_mig_state next,
 				       bool enabled)
@@ -228,13 +229,13 @@ static struct file *nvmevf_traced_step_locked(struct nvmevf_device *vf,
 	return filp;
 }
 
-/* Whether a failed arc leaves the device in a state that nobody knows */
+/* Whether a failed arc leaves the device in an unknown state */
 static bool nvmevf_is_unknown(struct nvmevf_device *vf, enum vfio_device_mig_state next, int err)
 {
 	if (vf->lost)
 		return true;
 
-	/* these only ask the device, unless a save itself changes it */
+	/* these only query the device, unless a save itself changes it */
 	switch (NVMEVF_ARC(vf->mig_state, next)) {
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING, VFIO_DEVICE_STATE_PRE_COPY):
 	case NVMEVF_ARC(VFIO_DEVICE_STATE_RUNNING_P2P, VFIO_DEVICE_STATE_PRE_COPY_P2P):
@@ -264,7 +265,7 @@ static struct file *nvmevf_arc_failed_locked(struct nvmevf_device *vf,
 	return ERR_PTR(err);
 }
 
-/* No arc was begun, because of a loss or because the device could not be asked about one */
+/* No arc was begun: the VF is lost, or the device could not be asked */
 static struct file *nvmevf_not_walked_locked(struct nvmevf_device *vf, int err)
 {
 	if (vf->lost)
@@ -289,7 +290,7 @@ static struct file *nvmevf_walk_locked(struct nvmevf_device *vf, enum vfio_devic
 	}
 
 	while (vf->mig_state != new) {
-		/* Also tells an impossible request apart, before anything is touched */
+		/* also rejects an impossible request, before anything is touched */
 		ret = vfio_mig_get_next_state(&vf->core.vdev, vf->mig_state, new, &next);
 		if (ret)
 			return ERR_PTR(ret);
@@ -325,7 +326,7 @@ static int nvmevf_read_enabled(struct nvmevf_device *vf, bool *enabled)
 	return ret;
 }
 
-/* A controller that is offline says that it failed, and so does one that did */
+/* CSTS.CFS is set if the controller is offline, and also if it has failed */
 static bool nvmevf_read_failed(struct nvmevf_device *vf)
 {
 	u32 csts;
@@ -340,7 +341,7 @@ static struct file *nvmevf_set_state(struct vfio_device *vdev, enum vfio_device_
 	struct file *filp;
 	int ret;
 
-	/* the core would call it done where the state is ERROR already */
+	/* the core would report success if the state is ERROR already */
 	if (new == VFIO_DEVICE_STATE_ERROR)
 		return ERR_PTR(-EINVAL);
 
@@ -370,7 +371,7 @@ static int nvmevf_get_state(struct vfio_device *vdev, enum vfio_device_mig_state
 	return 0;
 }
 
-/* A VMM takes an error for a huge state: the last known size is better than one */
+/* A VMM takes an error for a huge state, so the last known size is better than an error */
 static void nvmevf_update_data_size_locked(struct nvmevf_device *vf)
 {
 	u64 size;

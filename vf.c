@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One VF: whether it runs, whether it is lost, how long its state is, its registers.
+ * One VF: whether it runs or is lost, the length of its state, and its registers.
  */
 
 #include <linux/lockdep.h>
@@ -15,11 +15,11 @@
 #include "vf.h"
 
 /**
- * nvmevf_is_running - whether the VF works in its state, and has nothing to lose
+ * nvmevf_is_running - whether the VF runs in its migration state, and so cannot be lost
  * @vf: the device
  *
  * Context: State mutex held.
- * Return: false where the VF is suspended, or should be.
+ * Return: false if the VF is suspended, or should be.
  */
 bool nvmevf_is_running(const struct nvmevf_device *vf)
 {
@@ -28,7 +28,7 @@ bool nvmevf_is_running(const struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_lose_locked - note that only a reset of the VF helps any more
+ * nvmevf_lose_locked - mark the VF as lost, until it is reset
  * @vf: the device
  *
  * Context: State mutex held.
@@ -41,11 +41,11 @@ void nvmevf_lose_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_judge_locked - see from the result of a command whether the VF is lost
+ * nvmevf_judge_locked - mark the VF as lost if the result of a command shows that it is
  * @vf: the device
- * @err: what a function of struct nvmevf_lm_ops returned
+ * @err: result of a function of struct nvmevf_lm_ops
  *
- * A VF that runs has nothing to lose.
+ * A VF that was not suspended cannot be lost.
  *
  * Context: State mutex held.
  * Return: @err.
@@ -58,8 +58,9 @@ int nvmevf_judge_locked(struct nvmevf_device *vf, int err)
 }
 
 /*
- * nvme may have stopped the PF without a reset of it, and root can write the count
- * of resets. The device knows; with the vendor set it cannot be asked.
+ * The count of resets may be wrong: nvme may have stopped the PF without a reset, and
+ * root can write the count. Only the device knows; with the vendor set it cannot be
+ * asked.
  */
 static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
 {
@@ -77,16 +78,16 @@ static int nvmevf_ask_lost_locked(struct nvmevf_device *vf, long resets)
 }
 
 /**
- * nvmevf_check_lost_locked - see whether the VF may have run behind our back
+ * nvmevf_check_lost_locked - check whether the VF may have run behind our back
  * @vf: the device
  *
- * A reset of the PF makes the VFs that it suspended run again. What the host knows
- * of resets is a suspicion only, about which the device is asked. Once a loss is
- * known this stays so until the VF is reset.
+ * A reset of the PF makes its suspended VFs run again. The host's count of resets
+ * gives only a suspicion, which the device has to confirm. A loss that is known
+ * stays known until the VF is reset.
  *
  * Context: State mutex held; may send a command, a fatal signal ends it.
- * Return: 0; -ENOTCONN if the VF was suspended and is not any more; another errno
- * if the device could not be asked, and nothing is known.
+ * Return: 0; -ENOTCONN if the VF was suspended and no longer is; another errno
+ * if the device could not be asked, so that nothing is known.
  */
 int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 {
@@ -105,14 +106,14 @@ int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_verify_reset_locked - see that a reset of a suspended VF worked
+ * nvmevf_verify_reset_locked - check that a reset of a suspended VF worked
  * @vf: the device
  *
- * The PCI core reports a reset as done whether it worked or not. One of a VF that was
- * suspended is seen to have worked before the VF is used for a migration again.
+ * The PCI core reports a reset as done whether it worked or not. If the VF was
+ * suspended, the reset is verified before the VF is used for a migration again.
  *
  * Context: State mutex held; may send a command, a fatal signal ends it.
- * Return: 0; -ENOTCONN if the VF still is suspended; another errno if the device
+ * Return: 0; -ENOTCONN if the VF is still suspended; another errno if the device
  * could not be asked.
  */
 int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
@@ -140,7 +141,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_state_size_locked - ask how long the state is as of now
+ * nvmevf_state_size_locked - ask the device for the current length of the state
  * @vf: the device, not lost
  * @size: bytes of controller state
  *
@@ -155,7 +156,7 @@ int nvmevf_state_size_locked(struct nvmevf_device *vf, u64 *size)
 }
 
 /**
- * nvmevf_note_size_locked - remember how long the state is
+ * nvmevf_note_size_locked - remember the length of the state
  * @vf: the device
  * @state_len: bytes of controller state
  *
@@ -168,7 +169,7 @@ void nvmevf_note_size_locked(struct nvmevf_device *vf, u64 state_len)
 }
 
 /**
- * nvmevf_drop_saved_locked - free what the vendor set's SAVE returned
+ * nvmevf_drop_saved_locked - free the state that the vendor set's SAVE_DATA returned
  * @vf: the device
  *
  * Context: State mutex held.
@@ -183,10 +184,10 @@ void nvmevf_drop_saved_locked(struct nvmevf_device *vf)
  * nvmevf_read_reg - read a register of the VF
  * @vf: the device
  * @reg: its offset in BAR 0
- * @val: where to
+ * @val: its value
  *
  * Context: Process; takes memory_lock, so not under the state mutex.
- * Return: 0; -EIO where the user disabled memory space; another errno.
+ * Return: 0; -EIO if the user disabled memory space; another errno.
  */
 int nvmevf_read_reg(struct nvmevf_device *vf, unsigned int reg, u32 *val)
 {

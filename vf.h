@@ -21,18 +21,18 @@ struct nvmevf_track_plan;
 /**
  * struct nvmevf_dirty - DMA logging of one VF
  * @on: the user started it, and has not stopped it
- * @tracked: the device has tracked all writes since they were added to @bitmap last
- * @device: the device may track something for this VF, wanted or not
- * @resets: nvmevf_mmc_live()'s number when the device was known to track last
+ * @tracked: the device has tracked all writes since the last update of @bitmap
+ * @device: the device may be tracking memory of this VF, wanted or not
+ * @resets: reset count of nvmevf_mmc_live() when the device was last known to track
  * @cqs_done: the completion queues of the suspended VF are in @bitmap
  * @nr_cqs: number of entries in @cqs; -1: not known
- * @cqs: the completion queues when last asked
- * @plan: what is tracked
+ * @cqs: the completion queues when the device was last asked
+ * @plan: the tracked ranges
  * @buf: memory for one transfer
- * @bitmap: what was written
+ * @bitmap: dirty memory
  *
- * But for @device and @resets all is of the time that logging is on. The state
- * mutex protects it.
+ * All members except @device and @resets are valid only while logging is on. The
+ * state mutex protects them all.
  */
 struct nvmevf_dirty {
 	bool on;
@@ -49,28 +49,28 @@ struct nvmevf_dirty {
 
 /**
  * struct nvmevf_device - a VF (or any other NVMe function) bound to this driver
- * @core: what every vfio-pci device is
- * @lm: how it is migrated; NULL: it cannot be, and acts as with vfio-pci
- * @why_not: why it cannot be
- * @debug: a debugfs directory of our own, where the core has none
- * @lock_key: a reset of several functions holds several state mutexes
+ * @core: the vfio-pci core device
+ * @lm: its migration data; NULL: it cannot be migrated, and behaves as with vfio-pci
+ * @why_not: why it cannot be migrated
+ * @debug: our own debugfs directory, if the core has none
+ * @lock_key: lockdep class, because a reset of several functions holds several state mutexes
  * @state_mutex: protects what follows, and the changing part of @lm. A reset
  *		 holds it from reset_prepare to reset_done, inside memory_lock:
  *		 no user memory and no BAR of the VF is touched under it.
- * @mig_state: changes in SET and in a reset only
+ * @mig_state: migration state, changed only by SET and by a reset
  * @session: the open save or load session, or NULL
- * @mmc_resets: nvmevf_mmc_live()'s number before the Suspend, or when the VF was last
- *	       known to be suspended
- * @lost: the PF or the VF was reset behind our back, or foreign state may be in
+ * @mmc_resets: reset count of nvmevf_mmc_live() before the Suspend, or when the VF was
+ *	       last known to be suspended
+ * @lost: the PF or the VF was reset behind our back, or unknown state may be in
  *	  the VF: only a reset of the VF helps
- * @unverified: the VF was reset while it was suspended: see whether that worked
- * @state_len: bytes of controller state last known
- * @data_size: size of its stream, never 0
+ * @unverified: the VF was reset while it was suspended, and has not been checked since
+ * @state_len: last known length of the controller state, in bytes
+ * @data_size: size of its stream in bytes, never 0
  * @dirty: DMA logging
- * @failed: CSTS.CFS was set before the request for a state that is under way
- * @stale: the reset at close was skipped: what the last user left is in the VF
+ * @failed: CSTS.CFS was set before the current request for a state
+ * @stale: the reset at close was skipped: the previous user's state is in the VF
  * @fence_lock: protects @fenced, together with the real command register
- * @fenced: bus mastering is off, but on for the user
+ * @fenced: bus mastering is off in the VF, but the user sees it on
  */
 struct nvmevf_device {
 	struct vfio_pci_core_device core;

@@ -260,7 +260,7 @@ F:	{DRIVER}/
         self.sources("fence.h", "fence.c", "migf.h", "migf.c", "dirty.h", "states.h", "states.c", "main.c")
         self.stub_logging()
         self.edit(f"{DRIVER}/main.c",
-                  (re.compile(r"/\* Returns what the log is told of it \*/\nstatic const char \*nvmevf_enable_logging\(.*?\n}\n\n", re.S), ""),
+                  (re.compile(r"/\* Returns the part of the bind message about it \*/\nstatic const char \*nvmevf_enable_logging\(.*?\n}\n\n", re.S), ""),
                   (re.compile(r'controller %u%s%s%s\\n", lm->ops->name,\n(\s*)lm->cntlid, only, nvmevf_enable_logging\(vf\), lm->exports\);'),
                    r'controller %u%s%s\\n", lm->ops->name,\n\1lm->cntlid, only, lm->exports);'))
 

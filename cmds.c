@@ -3,8 +3,8 @@
  * The commands that suspend, save, load and resume a VF: NVMe host managed live
  * migration (TP4159) and the vendor specific set proposed in 2022.
  *
- * The controller id, the format indexes, offsets and lengths of a command come
- * from here; nothing that a user writes becomes a field of a command.
+ * The controller id, format indexes, offsets and lengths of a command come from the
+ * driver; nothing that a user writes becomes a field of a command.
  */
 
 #include <linux/cleanup.h>
@@ -48,7 +48,7 @@ module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
 		 "How long an Identify command may take, in milliseconds (default: 10000)");
 
-/* As nvmevf_mmc_exec(), and tell of it */
+/* nvmevf_mmc_exec(), with statistics and a trace event */
 static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 			    unsigned int timeout_ms, unsigned int flags)
@@ -69,7 +69,7 @@ static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 	return ret;
 }
 
-/* A PF that was reset may never have got the command, and need not have lost anything: ask it */
+/* If the PF was reset, it may never have got the command, and need not have lost anything: retry */
 static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
 		       size_t len, union nvme_result *result, unsigned int timeout_ms,
 		       unsigned int flags)
@@ -82,7 +82,7 @@ static int nvmevf_exec(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nv
 	return ret;
 }
 
-/* Why the PF takes no command of this VF, for the log */
+/* Log why the PF takes no command of this VF */
 static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 {
 	struct nvmevf_orphan orphan;
@@ -99,7 +99,7 @@ static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 			   lm->cntlid);
 }
 
-/* Those that a number says nothing of yet */
+/* Names of the status codes that few people know by number yet */
 static const char *nvmevf_status_name(u16 status)
 {
 	switch (status) {
@@ -114,7 +114,7 @@ static const char *nvmevf_status_name(u16 status)
 	}
 }
 
-/* Send @cmd; a positive status ends here */
+/* Send @cmd, log an error and turn a status into an errno */
 static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
 		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
 		      unsigned int timeout_ms, unsigned int flags)
@@ -148,13 +148,13 @@ static int nvmevf_identify(struct nvmevf_lm *lm, u8 cns, u16 cntid, struct nvmev
 	struct nvme_command cmd = nvmevf_encode_identify(cns, cntid);
 	int ret;
 
-	/* Identify has no length field: the device always moves 4096 bytes */
+	/* Identify has no length field: the device always transfers 4096 bytes */
 	ret = nvmevf_exec(lm, &cmd, buf, NVME_IDENTIFY_DATA_SIZE, NULL, identify_timeout_ms,
 			  flags | NVMEVF_EXEC_AGAIN);
 	return ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 }
 
-/* Only a hint: a device that knows none may refuse it */
+/* Only a hint: a device without support may refuse it */
 static int nvmevf_tp_notify(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_NOTIFICATION);
@@ -207,7 +207,7 @@ static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_hea
 		return -EIO;
 	}
 
-	/* a VM would go on without it, and not know */
+	/* a VM would continue without that part and not notice */
 	if (!hdr->nvmecss[0] || (lm->csuuidi && !hdr->vss[0])) {
 		nvmevf_err(&lm->stats, "controller state lacks a part that was asked for");
 		return -EIO;
@@ -216,7 +216,7 @@ static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_hea
 	return 0;
 }
 
-/* The first 48 bytes tell the size of the rest, and whether the VF is suspended */
+/* The first 48 bytes contain the size of the rest, and whether the VF is suspended */
 static int nvmevf_tp_get_header(struct nvmevf_lm *lm, struct nvme_lm_state_header *hdr,
 				bool *csup, unsigned int flags)
 {
@@ -234,7 +234,7 @@ static int nvmevf_tp_get_header(struct nvmevf_lm *lm, struct nvme_lm_state_heade
 	return ret;
 }
 
-/* Of a VF that was suspended; of another one nothing is asked */
+/* For a VF that the device suspended; others need not be suspended */
 static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr,
 				     bool csup)
 {
@@ -274,7 +274,7 @@ static int nvmevf_tp_check(struct nvmevf_lm *lm, unsigned int flags)
 	return ret ?: nvmevf_tp_check_suspended(lm, &hdr, csup);
 }
 
-/* Silent: a device that does not answer this of a disabled VF has not suspended it */
+/* Silent: a device that refuses this for a disabled VF has not suspended it */
 static int nvmevf_tp_is_suspended(struct nvmevf_lm *lm, unsigned int flags)
 {
 	struct nvme_command cmd = nvmevf_encode_get(lm, 0, sizeof(struct nvme_lm_state_header));
@@ -342,8 +342,8 @@ static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 }
 
 /*
- * Silent: what a device cannot track is asked for in another way, and whether a
- * VF is tracked at all is not always known.
+ * Silent: if a device cannot track the ranges, the caller asks for others, and it is
+ * not always known whether a VF is tracked at all.
  */
 static int nvmevf_tp_track(struct nvmevf_lm *lm, struct nvme_command *cmd, struct nvmevf_buf *buf,
 			   size_t len, struct nvmevf_track_hints *hints, unsigned int timeout_ms,
@@ -386,14 +386,14 @@ static int nvmevf_tp_track_read(struct nvmevf_lm *lm, struct nvmevf_buf *buf, un
 {
 	struct nvme_command cmd = nvmevf_encode_changes(lm->cntlid, buf->len);
 
-	/* what a device does not fill in is not to be taken for its answer */
+	/* bytes that a device leaves unwritten must not look like an answer */
 	memset(buf->data, 0xff, buf->len);
 	return nvmevf_tp_track(lm, &cmd, buf, buf->len, NULL, data_timeout_ms, flags);
 }
 
 /*
- * Without the vendor specific part, which may be long. A device that needs it to
- * say what a full completion queue holds back may refuse that.
+ * Ask without the vendor specific part, which may be long. A device may refuse that if
+ * it needs this part for completions that wait for a full queue.
  */
 static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
 				unsigned int flags)
@@ -401,7 +401,7 @@ static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, si
 	struct nvme_command cmd = nvmevf_encode_get(lm, 0, len), whole = cmd;
 	int ret;
 
-	/* what a device does not fill in is not to be taken for queues */
+	/* bytes that a device leaves unwritten must not look like queues */
 	memset(buf->data, 0xff, len);
 	cmd.common.cdw11 = cpu_to_le32(lm->cntlid);
 	ret = nvmevf_tp_track(lm, &cmd, buf, len, NULL, data_timeout_ms, flags);
@@ -411,8 +411,8 @@ static int nvmevf_tp_get_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, si
 }
 
 /*
- * Most VFs have so few queues that the second command is not needed. One that works
- * may have got more of them until then: what was not read is not to be looked at.
+ * Most VFs have so few queues that the second command is not needed. A running VF may
+ * have more queues by the second command: what was not read must not be parsed.
  */
 static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags)
 {
@@ -428,7 +428,7 @@ static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 			return ret;
 		if (!nvmevf_container_len(hdr, &total))
 			return -EPROTO;
-		/* the vendor specific part comes behind all queues */
+		/* the vendor specific part follows the queues */
 		total = sizeof(*hdr) + le64_to_cpu(hdr->nvmecss[0]) * sizeof(__le32);
 		if (total > buf->len)
 			return -EFBIG;
@@ -517,7 +517,7 @@ static int nvmevf_vs_cmd(struct nvmevf_lm *lm, const char *what, u8 opcode, u32 
 {
 	struct nvme_command cmd = nvmevf_encode_vs(opcode, nvmevf_vfn(lm), cdw11);
 
-	/* nothing but a command that was cut off says that a reset of the PF let the VF run */
+	/* a cut-off command is the only sign that a reset of the PF made the VF run */
 	if (lm->suspended)
 		flags &= ~NVMEVF_EXEC_AGAIN;
 	return nvmevf_cmd(lm, what, &cmd, buf, len, dw0, timeout_ms, flags);
@@ -530,7 +530,7 @@ static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
-/* A VF that is not suspended has no status of its own in this set */
+/* This set has no status for a VF that is not suspended */
 static int nvmevf_vs_resume(struct nvmevf_lm *lm, unsigned int flags)
 {
 	int ret;
@@ -564,9 +564,9 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 }
 
 /*
- * SAVE moves the state at once and may disable the VF. What it returned is the
- * only copy then: it stays with the device, and a second save is served from it.
- * It may have to drain like a Suspend, and would disable a VF that was reset.
+ * SAVE_DATA returns the whole state at once and may disable the VF. The returned data
+ * is then the only copy: it is kept, and serves a second save, too. The command may
+ * have to drain the VF like a Suspend, and would disable a VF that was reset meanwhile.
  */
 static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
 {
@@ -583,7 +583,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 				   *size, nvmevf_mmc_max_xfer(lm->mmc));
 			return ERR_PTR(-EFBIG);
 		}
-		/* no length goes out: a device that moves more must not reach other memory */
+		/* the command has no length: a device that sends more must not hit other memory */
 		buf = nvmevf_buf_alloc(PAGE_ALIGN(*size));
 		if (!buf)
 			return ERR_PTR(-ENOMEM);
@@ -603,7 +603,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 	return lm->saved;
 }
 
-/* The buffer that save_begin returned holds the whole state already */
+/* The buffer returned by save_begin holds the whole state already */
 static int nvmevf_vs_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
 				size_t len, unsigned int flags)
 {
@@ -629,7 +629,7 @@ static int nvmevf_vs_undo_save(struct nvmevf_lm *lm, unsigned int flags)
 	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved_len, true, flags);
 }
 
-/* VFs that are known to mean this set by their PF's byte 3072 */
+/* VFs for which byte 3072 of their PF is known to announce this set */
 static const struct pci_device_id nvmevf_vs_ids[] = {
 	{ PCI_DEVICE(PCI_VENDOR_ID_INTEL, 0x1457) },
 	{ }
@@ -670,7 +670,7 @@ static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
 	}
 }
 
-/* What answered must be this PF, or the queue was not its admin queue */
+/* If it was not this PF that answered, the queue is not its admin queue */
 static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
 	const struct pci_dev *pf = pci_physfn(lm->vf);
@@ -678,7 +678,7 @@ static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *
 	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_mmc_cntlid(lm->mmc));
 }
 
-/* Base Specification 2.4: known of, so that the log tells them from other devices */
+/* Base Specification 2.4: not used, but logged to tell such devices from others */
 static const char *nvmevf_exports(const struct nvme_id_ctrl *id)
 {
 	u8 ensa = ((const u8 *)id)[NVME_LM_ID_ENSA];
@@ -775,16 +775,16 @@ static void nvmevf_store_entry(struct nvmevf_lm *lm, const struct nvme_lm_second
 }
 
 /**
- * nvmevf_lm_refresh - ask anew whether the VF is online and what it was given
+ * nvmevf_lm_refresh - ask again whether the VF is online, and for its resources
  * @lm: the VF
  * @flags: NVMEVF_EXEC_KILLABLE or 0
  *
- * Identify CNS 15h, Fig 331. A PF without that list is not asked: what is known of
- * the VF is whether its registers could be read when it was opened.
+ * Identify CNS 15h, Fig 331. If the PF has no such list, the VF counts as online if its
+ * registers could be read when it was opened.
  *
  * Context: Process, state mutex held; sleeps.
- * Return: 0; -ENXIO where the list does not name the VF by the controller id
- * that it had at probe; or what nvmevf_mmc_exec() returns, as an errno.
+ * Return: 0; -ENXIO if the list does not contain the VF with the controller id
+ * that it had at probe; or the result of nvmevf_mmc_exec(), as an errno.
  */
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags)
 {
@@ -835,7 +835,7 @@ static const char *nvmevf_function_reason(int err)
 	}
 }
 
-/* What a VF says of itself names it to its PF; but only where it is its PF */
+/* The controller id that the VF reports is valid only within the subsystem of its PF */
 static int nvmevf_take_target(struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
 	lm->why_not = "Identify data of this VF is that of another NVM subsystem";
@@ -872,8 +872,8 @@ static int nvmevf_take_function(struct nvmevf_lm *lm, const struct nvme_id_ctrl 
 }
 
 /*
- * A VF that is offline cannot be asked. Where the PF lists it that does not matter:
- * the PF's own data stand for the VF's in HELLO.
+ * A VF that is offline cannot be asked. If the PF lists the VF, that does not matter:
+ * HELLO then contains the PF's data instead.
  */
 static int nvmevf_probe_function(struct nvmevf_lm *lm)
 {
@@ -901,14 +901,14 @@ static int nvmevf_probe_function(struct nvmevf_lm *lm)
 
 /*
  * The list belongs to Virtualization Management, which is optional: a PF without it
- * knows no such CNS, or has nothing in the list.
+ * does not know this CNS, or returns an empty list.
  */
 static bool nvmevf_has_no_list(const struct nvmevf_lm *lm, int err)
 {
 	return !lm->listed && (err == -EINVAL || err == -EOPNOTSUPP || err == -ENXIO);
 }
 
-/* Which controller it is that commands are for, and what it says of itself */
+/* Find the controller that commands are for, and its identity */
 static int nvmevf_probe_target(struct nvmevf_lm *lm)
 {
 	int ret;
@@ -936,7 +936,7 @@ static const char *nvmevf_mmc_get_reason(long err)
 	}
 }
 
-/* What failed was not asked if an earlier owner of the VF left a command behind */
+/* Nothing was asked if a command of an earlier owner of the VF is still unanswered */
 static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
 {
 	struct nvmevf_orphan orphan;
@@ -951,7 +951,7 @@ static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
 /**
  * nvmevf_lm_probe - find out whether and how a VF can be migrated
  * @vf: the virtual function
- * @why_not: set to the reason where it cannot
+ * @why_not: set to the reason if it cannot
  *
  * Context: Process, probe of @vf; sleeps.
  * Return: the VF's migration data, for nvmevf_lm_free(), or an ERR_PTR.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an NVMe function says of itself: Identify Controller by an admin queue of
- * its own, before anybody owns the function.
+ * Identify Controller data of an NVMe function, read through an admin queue of the
+ * function itself before anybody owns it.
  *
- * It knows nothing of migration, and not only VFs can be asked. The function is
- * left as it was found, disabled.
+ * This is independent of migration, and works for functions other than VFs, too. The
+ * function is left disabled.
  */
 
 #include <linux/dma-mapping.h>
@@ -18,27 +18,27 @@
 #include "ident.h"
 #include "wire.h"
 
-/* Up to the doorbell of the admin submission queue; the other one is not needed */
+/* Up to the doorbell of the admin submission queue; no other doorbell is needed */
 #define NVMEVF_FUNCTION_REGS	(NVME_REG_DBS + sizeof(u32))
 
-/* Smallest admin queues: room for a command, and for an entry that marks the end */
+/* Smallest admin queues: room for a command, and for the entry that stays free */
 #define NVMEVF_FUNCTION_DEPTH	2
 
 #define NVMEVF_POLL_US		1000
 
-/* Admin commands only, for a function that has no other command set */
+/* Admin commands only, for a function without any other command set */
 #define NVMEVF_CC_CSS_ADMIN	(7 << NVME_CC_CSS_SHIFT)
 
 /**
- * struct nvmevf_function - a function that is asked
+ * struct nvmevf_function - a function to identify
  * @pdev: the function
  * @bar: its registers
  * @cap: CAP
  * @page: size of its pages, in bytes
  * @sq: its admin submission queue
  * @cq: its admin completion queue
- * @data: what Identify returns
- * @dma: where those three are, one page each
+ * @data: the data that Identify returns
+ * @dma: DMA address of these three, one page each
  */
 struct nvmevf_function {
 	struct pci_dev *pdev;
@@ -59,8 +59,8 @@ static int nvmevf_count_device(struct device *dev, void *data)
 }
 
 /*
- * DMA goes where the DMA API maps as long as nobody has claimed the IOMMU group for
- * a user. A function alone in its group can be claimed through its driver only.
+ * Mappings of the DMA API are in effect as long as nobody has claimed the IOMMU group
+ * for a user. A function alone in its group can be claimed only through its driver.
  */
 static bool nvmevf_function_is_alone(struct pci_dev *pdev)
 {
@@ -80,7 +80,7 @@ static bool nvmevf_function_failed(u32 csts)
 	return csts == U32_MAX || (csts & NVME_CSTS_CFS);
 }
 
-/* As long as the function itself allows */
+/* Waits for the time in the function's own CAP.TO */
 static int nvmevf_function_wait(const struct nvmevf_function *f, u32 ready)
 {
 	u32 csts;
@@ -120,7 +120,7 @@ static int nvmevf_function_enable(const struct nvmevf_function *f)
 	return nvmevf_function_wait(f, NVME_CSTS_RDY);
 }
 
-/* Where the function does not do it by itself, a reset does */
+/* If the function does not disable itself, reset it */
 static void nvmevf_function_disable(const struct nvmevf_function *f)
 {
 	writel(0, f->bar + NVME_REG_CC);
@@ -145,7 +145,7 @@ static int nvmevf_function_command(const struct nvmevf_function *f, unsigned int
 
 	*f->sq = nvmevf_encode_identify(NVME_ID_CNS_CTRL, 0);
 	f->sq->common.dptr.prp1 = cpu_to_le64(f->dma + 2 * f->page);
-	/* the queue before the doorbell: writel() orders that */
+	/* writel() orders the queue entry before the doorbell */
 	writel(1, f->bar + NVME_REG_DBS);
 
 	ret = read_poll_timeout(READ_ONCE, status, (status & cpu_to_le16(1)) ||
@@ -154,7 +154,7 @@ static int nvmevf_function_command(const struct nvmevf_function *f, unsigned int
 	if (!(status & cpu_to_le16(1)))
 		return ret ?: -EINTR;
 
-	/* the entry before the data */
+	/* read the entry before the data */
 	dma_rmb();
 	code = le16_to_cpu(status) >> 1 & NVME_SCT_SC_MASK;
 	return code ? nvmevf_status_to_errno(code) : 0;
@@ -186,7 +186,7 @@ static int nvmevf_function_alloc(struct nvmevf_function *f)
 	return 0;
 }
 
-/* An offline controller says that it failed, and nothing else */
+/* An offline controller reports a fatal status and nothing else */
 static int nvmevf_function_look(struct nvmevf_function *f)
 {
 	if (nvmevf_function_failed(readl(f->bar + NVME_REG_CSTS)))
@@ -199,7 +199,7 @@ static int nvmevf_function_look(struct nvmevf_function *f)
 	if (f->page > PAGE_SIZE)
 		return -EOPNOTSUPP;
 
-	/* its last owner may have left it as it was */
+	/* its last owner may have left it enabled */
 	if (!(readl(f->bar + NVME_REG_CC) & NVME_CC_ENABLE))
 		return 0;
 	writel(0, f->bar + NVME_REG_CC);
@@ -221,7 +221,7 @@ static int nvmevf_function_use(struct nvmevf_function *f, struct nvme_id_ctrl *i
 
 	ret = nvmevf_function_ask(f, id, timeout_ms);
 
-	/* whatever became of it, it reaches no memory any more */
+	/* even if disabling failed, it cannot access memory any more */
 	pci_clear_master(f->pdev);
 	dma_free_coherent(&f->pdev->dev, 3 * f->page, f->sq, f->dma);
 	return ret;
@@ -247,18 +247,18 @@ static int nvmevf_function_map_and_use(struct nvmevf_function *f, struct nvme_id
 
 /**
  * nvmevf_function_identify - ask an NVMe function for its Identify Controller data
- * @pdev: the function, which nobody uses and no driver is bound to yet
- * @id: where to
+ * @pdev: the function, unused and not yet bound to a driver
+ * @id: its data
  * @timeout_ms: how long the command may take, in milliseconds
  *
  * The function is enabled with an admin queue in memory of the host, and disabled
- * again. To get ready it has the time that its own CAP.TO names.
+ * again. It has to become ready within the time in its CAP.TO.
  *
  * Context: Process, probe of @pdev: the device lock is held, and keeps everybody
  * else from claiming the function; sleeps, a fatal signal ends it.
- * Return: 0; -EBUSY where @pdev shares its IOMMU group, which somebody may have
- * claimed; -ENODEV where there is no controller, as with a VF that is offline, or
- * where it fails; -EOPNOTSUPP where its smallest page is larger than the host's;
+ * Return: 0; -EBUSY if @pdev shares its IOMMU group, which somebody may have
+ * claimed; -ENODEV if there is no controller, as with a VF that is offline, or
+ * if it fails; -EOPNOTSUPP if its smallest page is larger than the host's;
  * -ETIMEDOUT; the errno of a status; another negative errno.
  */
 int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
@@ -271,7 +271,7 @@ int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
 	if (!nvmevf_function_is_alone(pdev))
 		return -EBUSY;
 
-	/* before it is enabled, which then has nothing to report */
+	/* before pci_enable_device_mem(), which then has nothing to report */
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
 	pci_write_config_word(pdev, PCI_COMMAND, command | PCI_COMMAND_MEMORY |
 			      PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
@@ -282,7 +282,7 @@ int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
 		pci_disable_device(pdev);
 	}
 
-	/* as it was found, but without a driver it has no business with memory */
+	/* as before, but a function without a driver must not access memory */
 	pci_write_config_word(pdev, PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
 	return ret;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether a VF can take over the state of another: HELLO is filled on the source,
+ * Whether a VF can take over the state of another: HELLO is filled in on the source,
  * and compared with the VF on the destination.
  */
 
@@ -15,10 +15,10 @@
 #include "refusal.h"
 
 /**
- * nvmevf_hello_fill - begin a HELLO with what a controller says of itself
- * @hello: the payload; what is not in Identify is filled in elsewhere
+ * nvmevf_hello_fill - begin a HELLO with the identity of a controller
+ * @hello: the payload; members that are not from Identify are filled in elsewhere
  * @id: Identify Controller data
- * @ident: whose it is
+ * @ident: the controller that @id is from
  */
 void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id,
 		       enum nvme_lm_ident ident)
@@ -38,7 +38,7 @@ void nvmevf_hello_fill(struct nvme_lm_hello *hello, const struct nvme_id_ctrl *i
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_fill);
 
-/* Padding is not text: the specification wants spaces, some devices have NULs */
+/* Length without padding: the specification requires spaces, some devices use NULs */
 static int nvmevf_text_len(const char *text, size_t size)
 {
 	while (size && (text[size - 1] == ' ' || !text[size - 1]))
@@ -55,10 +55,10 @@ static bool nvmevf_same_text(const char *a, const char *b, size_t size)
 
 /**
  * nvmevf_hello_is_sibling - whether a controller belongs to the subsystem of the PF
- * @hello: what nvmevf_hello_fill() made of the PF's Identify Controller data
- * @id: Identify Controller data of the other one
+ * @hello: filled by nvmevf_hello_fill() from the PF's Identify Controller data
+ * @id: Identify Controller data of the other controller
  *
- * Return: true where vendor, serial number and name of the subsystem are the same.
+ * Return: true if vendor, serial number and subsystem name are the same.
  */
 bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
 {
@@ -69,15 +69,15 @@ bool nvmevf_hello_is_sibling(const struct nvme_lm_hello *hello, const struct nvm
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_sibling);
 
 /**
- * nvmevf_hello_is_exported - whether a VF looks like a part of an exported subsystem
- * @hello: what nvmevf_hello_fill() made of the PF's Identify Controller data
+ * nvmevf_hello_is_exported - whether a VF looks like a controller of an exported subsystem
+ * @hello: filled by nvmevf_hello_fill() from the PF's Identify Controller data
  * @id: Identify Controller data of the VF
  *
- * Base Specification 2.4: such a controller shows what was configured for it. The
+ * Base Specification 2.4: such a controller shows its configured identity. The
  * template of the NVM Command Set fixes version and controller id.
  *
- * Return: true where the VF says that it is controller 0, by version 2.3, of another
- * subsystem than the PF's.
+ * Return: true if the VF reports version 2.3, controller id 0 and another subsystem
+ * than the PF.
  */
 bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nvme_id_ctrl *id)
 {
@@ -86,7 +86,7 @@ bool nvmevf_hello_is_exported(const struct nvme_lm_hello *hello, const struct nv
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_hello_is_exported);
 
-/* What must be the same on both sides: the guest has seen it */
+/* The guest has seen these, so they must be the same on both sides */
 static int nvmevf_check_identity(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 				 const struct nvme_lm_hello *own)
 {
@@ -102,7 +102,7 @@ static int nvmevf_check_identity(struct nvmevf_refusal *refusal, const struct nv
 		return nvmevf_refuse(refusal, -EXDEV, "model %*pE, here %*pE",
 				     nvmevf_text_len(in->mn, sizeof(in->mn)), in->mn,
 				     nvmevf_text_len(own->mn, sizeof(own->mn)), own->mn);
-	/* a string: what a device has behind its NUL is nobody's name */
+	/* a string: bytes after its NUL are not part of the name */
 	if (strncmp(in->subnqn, own->subnqn, sizeof(in->subnqn)))
 		return nvmevf_refuse(refusal, -EXDEV, "subsystem %*pE, here %*pE",
 				     (int)strnlen(in->subnqn, sizeof(in->subnqn)), in->subnqn,
@@ -127,10 +127,10 @@ static unsigned int nvmevf_mdts(const struct nvme_lm_hello *hello)
 #define NVMEVF_SGLS_SUPPORT(sgls)	((sgls) & 0x3)
 #define NVMEVF_SGLS_ANY			0x1
 #define NVMEVF_SGLS_DWORDS		0x2
-/* What is no feature: how SGLs are supported, and a recommended number of descriptors */
+/* Not features: the kind of SGL support, and a recommended number of descriptors */
 #define NVMEVF_SGLS_OTHER		(GENMASK(15, 8) | 0x3)
 
-/* Whether a guest can go on with its SGLs */
+/* Whether a guest can continue to use SGLs as before */
 static bool nvmevf_sgls_suffice(u32 in, u32 own)
 {
 	u32 support = NVMEVF_SGLS_SUPPORT(in);
@@ -145,9 +145,9 @@ static bool nvmevf_sgls_suffice(u32 in, u32 own)
 }
 
 /*
- * What a running guest relies on and the state cannot show: the largest and rarest
- * that it may still use. How many queues and event requests there are is part of
- * the state, and for the device to refuse.
+ * Limits that a running guest may rely on, even if the state shows no use of them. The
+ * numbers of queues and event requests are part of the state, and the device checks
+ * them.
  */
 static int nvmevf_check_limits(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,
 			       const struct nvme_lm_hello *own)
@@ -192,7 +192,7 @@ static int nvmevf_check_cap(struct nvmevf_refusal *refusal, u64 in, u64 own)
 	return 0;
 }
 
-/* Indexes are local to a device: a format is found by version and UUID */
+/* Indexes are local to a device, so a format is found by version and UUID */
 static bool nvmevf_match_format(struct nvmevf_lm *lm, const struct nvme_lm_hello *in)
 {
 	unsigned int i;
@@ -237,9 +237,9 @@ static int nvmevf_check_format(struct nvmevf_refusal *refusal, const struct nvme
 }
 
 /*
- * A VF need not have the limits of its PF: like is compared with like. A VF that was
- * offline when it was bound has said nothing of itself; its limits are then for the
- * device to compare.
+ * A VF need not have the limits of its PF, so a VF is compared with a VF, and a PF with
+ * a PF. If a VF was offline when it was bound, its identity is not known; the device
+ * then has to compare the limits.
  */
 static const struct nvme_lm_hello *nvmevf_counterpart(const struct nvmevf_lm *lm,
 						      const struct nvme_lm_hello *in)
@@ -248,13 +248,13 @@ static const struct nvme_lm_hello *nvmevf_counterpart(const struct nvmevf_lm *lm
 }
 
 /**
- * nvmevf_hello_check - see whether a VF can take over what a stream is of
+ * nvmevf_hello_check - check whether a VF can take over the state in a stream
  * @refusal: gets the reason if it cannot
  * @in: the stream's HELLO
- * @max_xfer: bytes that one command can move here
+ * @max_xfer: bytes that one command can transfer here
  * @lm: the VF; gets the index of the stream's format
  *
- * Context: The caller holds what protects @lm.
+ * Context: The caller holds the lock that protects @lm.
  * Return: 0, or a negative errno with the reason in @refusal.
  */
 int nvmevf_hello_check(struct nvmevf_refusal *refusal, const struct nvme_lm_hello *in,

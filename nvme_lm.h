@@ -20,11 +20,11 @@
 #define NVME_LM_ADMIN_MIGRATION_SEND	0x41
 #define NVME_LM_ADMIN_MIGRATION_RECEIVE	0x42
 
-/* Identify Controller OACS, Fig 312; bit 12 came with Base Specification 2.4 */
+/* Identify Controller OACS, Fig 312; bit 12 is new in Base Specification 2.4 */
 #define NVME_LM_OACS_HMLMS		BIT(11)
 #define NVME_LM_OACS_EXPORTS		BIT(12)
 
-/* Identify Controller ENSA, of the same: exported NVM subsystems */
+/* Identify Controller ENSA, also from 2.4: exported NVM subsystems */
 #define NVME_LM_ID_ENSA			404
 #define NVME_LM_ENSA_ENSTS		BIT(0)
 #define NVME_LM_ENSA_ENSMS		BIT(1)
@@ -81,8 +81,8 @@
  * @nuuid: number of UUID entries
  * @entries: @nv versions of 2 bytes each, then @nuuid UUIDs of 16 bytes each
  *
- * An index into either list (CSVI, CSUUIDI) counts from 1 and means something
- * to this one device only.
+ * An index into either list (CSVI, CSUUIDI) counts from 1 and is valid for this
+ * device only.
  */
 struct nvme_lm_state_formats {
 	__u8 nv;
@@ -133,7 +133,7 @@ struct nvme_lm_secondary_list {
 /**
  * struct nvme_lm_state_header - head of the Controller State, Fig 358
  * @ver: version of this structure, 0h
- * @csattr: bit 0: suspended while the whole command was processed
+ * @csattr: bit 0: suspended throughout the processing of the command
  * @rsvd3: reserved
  * @nvmecss: dwords of NVMe state; the upper quadword of 128 bits comes second
  * @vss: dwords of vendor specific state, likewise
@@ -155,7 +155,7 @@ struct nvme_lm_state_header {
  * @niocq: number of I/O Completion Queues
  * @rsvd6: reserved
  *
- * Behind it @niosq of struct nvme_lm_state_sq, then @niocq of struct
+ * It is followed by @niosq times struct nvme_lm_state_sq, then @niocq times struct
  * nvme_lm_state_cq, each by ascending identifier.
  */
 struct nvme_lm_state {
@@ -218,13 +218,13 @@ struct nvme_lm_state_cq {
 #define NVME_LM_CQ_ATTR_MASK		0x7
 #define NVME_LM_CQ_VECTOR_SHIFT		16
 
-/* Where struct nvme_lm_track_limits is in the Identify Controller data */
+/* Offset of struct nvme_lm_track_limits in the Identify Controller data */
 #define NVME_LM_ID_TRACK_LIMITS		570
 
 /**
- * struct nvme_lm_track_limits - what a controller can track, Fig 312
- * @cmmrtd: memory range descriptors that it can track in all
- * @nmmrtd: those that the NVM subsystem can
+ * struct nvme_lm_track_limits - tracking capabilities of a controller, Fig 312
+ * @cmmrtd: number of memory range descriptors that the controller can track in total
+ * @nmmrtd: number that the NVM subsystem can track
  * @minmrtg: finest granularity, 2^n times 4 KiB
  * @maxmrtg: coarsest granularity
  * @trattr: NVME_LM_TRATTR_*
@@ -246,8 +246,8 @@ struct nvme_lm_track_limits {
 
 /**
  * struct nvme_lm_track_range - memory to be tracked, Fig 470
- * @saddr: where it begins
- * @len: how many times the granularity it is long
+ * @saddr: start address
+ * @len: length in units of the granularity
  */
 struct nvme_lm_track_range {
 	__le64 saddr;
@@ -271,9 +271,9 @@ struct nvme_lm_track {
 };
 
 /**
- * struct nvme_lm_change - memory that was written, Fig 461
- * @saddr: where it begins
- * @len: how many times the granularity it is long
+ * struct nvme_lm_change - a piece of dirty memory, Fig 461
+ * @saddr: start address
+ * @len: length in units of the granularity
  * @rsvd12: reserved
  */
 struct nvme_lm_change {
@@ -290,7 +290,7 @@ struct nvme_lm_change {
  * @ntmcd: number of entries of @change
  * @rpmpg: granularity, 2^n times 4 KiB
  * @rsvd10: reserved
- * @change: what was written
+ * @change: the dirty memory
  */
 struct nvme_lm_changes {
 	__u8 ver;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stream of this driver, in which a VMM moves the controller state. Everything
- * is little-endian.
+ * The stream format of this driver, in which a VMM moves the controller state.
+ * Everything is little-endian.
  */
 
 #ifndef NVME_LM_STREAM_H
@@ -18,8 +18,8 @@
  *
  *	HELLO, STATE ..., END
  *
- * HELLO may come again before the first STATE and then replaces the earlier
- * one. STATE records carry the controller state in ascending, gap-free pieces.
+ * Before the first STATE, another HELLO may follow and replaces the earlier one.
+ * STATE records carry the controller state in ascending pieces without gaps.
  */
 #define NVME_LM_REC_HELLO		0x4f4c4548	/* "HELO" */
 #define NVME_LM_REC_STATE		0x54415453	/* "STAT" */
@@ -28,14 +28,14 @@
 /* A reader that does not know the tag refuses the stream */
 #define NVME_LM_REC_MANDATORY		BIT(0)
 
-/* Bytes that HELLO and records of other tags may have in all */
+/* Limit of the bytes of all HELLO records and records with other tags */
 #define NVME_LM_EXTRA_MAX		SZ_1M
 
 /**
  * struct nvme_lm_rec - head of a stream record
  * @tag: NVME_LM_REC_*
  * @flags: NVME_LM_REC_MANDATORY or 0
- * @len: bytes of payload behind this head
+ * @len: bytes of payload after this head
  */
 struct nvme_lm_rec {
 	__le32 tag;
@@ -52,7 +52,7 @@ enum nvme_lm_cmdset {
 	NVME_LM_CMDSET_VENDOR	= 2,
 };
 
-/* Whose Identify Controller data @vid to @subnqn are */
+/* Which controller's Identify data @vid to @subnqn come from */
 enum nvme_lm_ident {
 	NVME_LM_IDENT_PF	= 0,
 	NVME_LM_IDENT_VF	= 1,
@@ -62,7 +62,7 @@ enum nvme_lm_ident {
 #define NVME_LM_STATE_VERSION_NONE	0xffff
 
 /**
- * struct nvme_lm_hello - who sends, and what the receiver must be able to hold
+ * struct nvme_lm_hello - identity of the source, and what the destination has to support
  * @magic: NVME_LM_STREAM_MAGIC
  * @version: NVME_LM_STREAM_VERSION
  * @cmdset: enum nvme_lm_cmdset
@@ -71,7 +71,7 @@ enum nvme_lm_ident {
  *	       NVME_LM_STATE_VERSION_NONE
  * @msix: number of MSI-X vectors of the VF
  * @state_len: bytes of controller state that follow
- * @uuid: format of the vendor specific part, all zero where there is none
+ * @uuid: format of the vendor specific part, all zero if there is none
  * @cap: the VF's Controller Capabilities register
  * @vs: the VF's Version register
  * @nvq: VQ flexible resources of the VF, 0 if not known
@@ -116,7 +116,7 @@ struct nvme_lm_hello {
 
 /**
  * struct nvme_lm_piece - head of a STATE record's payload
- * @offset: where in the controller state the bytes behind this head belong
+ * @offset: offset in the controller state of the bytes after this head
  */
 struct nvme_lm_piece {
 	__le64 offset;
@@ -125,7 +125,7 @@ struct nvme_lm_piece {
 /**
  * struct nvme_lm_end - payload of the END record
  * @total: bytes of controller state that were sent
- * @crc: CRC32C of every byte of the stream from HELLO on up to this field
+ * @crc: CRC32C of all bytes of the stream from the last HELLO up to this field
  * @rsvd12: zero
  */
 struct nvme_lm_end {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of both command sets: how a command is encoded, and how what a
- * device returned is read. Nothing here asks a device.
+ * The wire format of both command sets: the encoding of commands, and the decoding of
+ * the data that a device returned. Nothing here accesses a device.
  */
 
 #include <kunit/visibility.h>
@@ -35,10 +35,10 @@ static const struct nvmevf_status_errno nvmevf_errnos[] = {
 };
 
 /**
- * nvmevf_status_to_errno - what an NVMe status becomes for the user
+ * nvmevf_status_to_errno - convert an NVMe status for the user
  * @status: SCT and SC
  *
- * Return: a negative errno, whatever the status.
+ * Return: a negative errno for any status.
  */
 int nvmevf_status_to_errno(u16 status)
 {
@@ -53,13 +53,13 @@ int nvmevf_status_to_errno(u16 status)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_status_to_errno);
 
 /**
- * nvmevf_answer_error - what the answer to a command means
- * @status: the NVMe status as the completion has it, or as the host made it up
+ * nvmevf_answer_error - interpret the answer to a command
+ * @status: the NVMe status from the completion, or made up by the host
  * @cancelled: the nvme driver ended the command, not the device
- * @err: what the block layer says
+ * @err: the status of the block layer
  *
  * Return: 0, or an NVMe status (SCT and SC, greater than 0), or a negative errno:
- * -ENOTCONN where the device never answered.
+ * -ENOTCONN if the device never answered.
  */
 int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err)
 {
@@ -94,7 +94,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_identify);
  * @cntlid: the controller
  * @stype: NVME_LM_STYPE_SUSPEND or NVME_LM_STYPE_NOTIFICATION
  *
- * A UDMQ would be kept.
+ * A User Data Migration Queue (UDMQ) would be kept.
  *
  * Return: the command.
  */
@@ -126,8 +126,8 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_resume);
 
 /**
  * nvmevf_encode_get - Migration Receive, Get Controller State: Fig 341 to 347
- * @lm: the VF; its formats to save with
- * @offset: where in the state to begin
+ * @lm: the VF, with the formats to save in
+ * @offset: offset in the state to begin at
  * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
  *
  * Return: the command.
@@ -149,8 +149,8 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_get);
 
 /**
  * nvmevf_encode_set - Migration Send, Set Controller State: Fig 354 to 357
- * @lm: the VF; its formats of the stream being loaded
- * @offset: where in the state the data belongs; 0 begins a sequence
+ * @lm: the VF, with the formats of the stream being loaded
+ * @offset: offset of the data in the state; 0 begins a sequence
  * @len: bytes of data, a multiple of 4: NUMD is a plain count
  * @last: the device commits
  *
@@ -181,7 +181,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_set);
  * @cntlid: the controller
  * @tact: NVME_LM_TRACK_TACT_*
  *
- * There is no length: the data tells it.
+ * The command has no length: it is in the data.
  *
  * Return: the command.
  */
@@ -233,9 +233,9 @@ struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_vs);
 
 /**
- * nvmevf_container_len - how long a controller state is: Fig 358
- * @hdr: its head; the sizes in it are 128 bits of dwords each
- * @len: bytes of the whole, the head included
+ * nvmevf_container_len - compute the length of a controller state: Fig 358
+ * @hdr: its head; each size in it is a 128-bit number of dwords
+ * @len: bytes of the whole state, including the head
  *
  * Return: whether the version is known and the sizes are possible.
  */
@@ -253,8 +253,8 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_container_len);
 /**
  * nvmevf_state_queues - find the queues in a controller state: Fig 358 and 359
  * @state: the state, from its beginning on
- * @len: bytes of it that there are; they may end before the queues do
- * @q: where to
+ * @len: bytes available of it; they may end before the queues do
+ * @q: the queues found
  *
  * Return: 0, or -EPROTO if the version is not known or the sizes contradict the
  * numbers of queues.
@@ -274,7 +274,7 @@ int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q)
 	q->cq = (const void *)(q->sq + q->nsq);
 	q->end = (const void *)(q->cq + q->ncq) - state;
 
-	/* the length of all of it was possible, so this does not overflow */
+	/* the total length did not overflow, so this does not either */
 	if (le64_to_cpu(hdr->nvmecss[0]) * sizeof(__le32) != q->end - sizeof(*hdr))
 		return -EPROTO;
 	return 0;
@@ -282,15 +282,15 @@ int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_queues);
 
 /**
- * nvmevf_queues_parse - where a VF writes completions to: Fig 358 to 361
+ * nvmevf_queues_parse - find the completion queues of a VF in memory: Fig 358 to 361
  * @state: controller state, from its beginning on
- * @len: bytes of it; the vendor specific part is not looked at
+ * @len: bytes of it; the vendor specific part is ignored
  * @cqe_size: bytes of an entry, CC.IOCQES
- * @cqs: where to
- * @max: how many there is room for
+ * @cqs: the memory of each queue
+ * @max: number of queues that @cqs has room for
  *
- * Return: how many there are; -EPROTO where that cannot be said, for example as a
- * queue is listed in memory of the guest; -ENOSPC.
+ * Return: number of queues; -EPROTO if they cannot be found, for example because a
+ * queue is not contiguous, so that its addresses are in memory of the guest; -ENOSPC.
  */
 int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
 			unsigned int max)
@@ -318,7 +318,7 @@ int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvme
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_queues_parse);
 
-/* What both kinds of queues have */
+/* Common attributes of both kinds of queues */
 struct nvmevf_queue {
 	char kind;
 	u16 qid;
@@ -385,7 +385,7 @@ static int nvmevf_cq_cmp(const void *key, const void *cq)
 	return (int)*(const u16 *)key - le16_to_cpu(((const struct nvme_lm_state_cq *)cq)->qid);
 }
 
-/* All completion queues that there are, each by itself */
+/* All completion queues before @end, each on its own */
 static int nvmevf_cqs_check(struct nvmevf_refusal *refusal, u64 cap, const struct nvmevf_queues *q,
 			    const void *end)
 {
@@ -401,7 +401,7 @@ static int nvmevf_cqs_check(struct nvmevf_refusal *refusal, u64 cap, const struc
 	return ret;
 }
 
-/* The same of submission queues; each needs its completion queue */
+/* All submission queues before @end; each needs its completion queue */
 static int nvmevf_sqs_check(struct nvmevf_refusal *refusal, u64 cap, const struct nvmevf_queues *q,
 			    const void *state, const void *end)
 {
@@ -427,15 +427,15 @@ static int nvmevf_sqs_check(struct nvmevf_refusal *refusal, u64 cap, const struc
 }
 
 /**
- * nvmevf_state_check - see that the NVMe Controller State makes sense: Fig 359 to 361
+ * nvmevf_state_check - check that the NVMe Controller State makes sense: Fig 359 to 361
  * @refusal: gets the reason if it does not
  * @state: the controller state, or the first piece of it
  * @len: bytes of @state
- * @lm: the VF that it is to be loaded into
+ * @lm: the VF to load it into
  *
- * Queues behind the first piece are left to the device, as is all else.
+ * Queues after the first piece, and everything else, are left for the device to check.
  *
- * Context: The caller holds what protects @lm.
+ * Context: The caller holds the lock that protects @lm.
  * Return: 0, or -EPROTO with the reason in @refusal.
  */
 int nvmevf_state_check(struct nvmevf_refusal *refusal, const void *state, size_t len,
@@ -463,7 +463,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_state_check);
  * @ssvid: PCI Subsystem Vendor ID of the PF
  * @cntlid: controller id of the PF
  *
- * Return: true where it is.
+ * Return: true if it is.
  */
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid)
 {
@@ -473,10 +473,10 @@ bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 c
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_is_identity);
 
 /**
- * nvmevf_find_cmdset - what a PF says it can migrate by
+ * nvmevf_find_cmdset - find the command set that a PF claims to support
  * @id: its Identify Controller data
  *
- * Byte 3072 means something in the data of certain devices only.
+ * Byte 3072 has this meaning only on certain devices.
  *
  * Return: enum nvme_lm_cmdset, or 0.
  */
@@ -518,7 +518,7 @@ static u8 nvmevf_first_uuid(const uuid_t *uuids, u8 nuuid)
  * @f: the formats that the device lists; their indexes count from 1
  *
  * Context: Process; sleeps.
- * Return: 0; -EPROTO where the list does not fit in its own 4096 bytes; -ENOMEM.
+ * Return: 0; -EPROTO if the list does not fit in its own 4096 bytes; -ENOMEM.
  */
 int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f)
 {
@@ -546,7 +546,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_parse_formats);
  * @lm: the VF
  *
  * A VMM that keeps the admin queue to itself enables the VF before it begins to
- * load, and the device itself refuses a state with I/O queues over others.
+ * load. If the VF has I/O queues, the device itself refuses a state with I/O queues.
  *
  * Return: true if the device has no vendor specific format of the state.
  */
@@ -581,9 +581,9 @@ nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pc
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_secondary);
 
 /**
- * nvmevf_next_secondary - where the list goes on that @list is a page of
- * @list: the page
- * @cntid: lowest controller id that it was asked for
+ * nvmevf_next_secondary - find the start of the next page of a Secondary Controller List
+ * @list: this page
+ * @cntid: lowest controller id that was asked for in this page
  *
  * Return: lowest controller id to ask for next, or -ENXIO at the end.
  */
@@ -593,7 +593,7 @@ int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid)
 
 	if (list->nument < NVME_LM_SECONDARY_MAX)
 		return -ENXIO;
-	/* ids ascend: a device that says otherwise would be asked for ever */
+	/* ids ascend: otherwise the device would be asked forever */
 	if (last < cntid || last == U16_MAX)
 		return -ENXIO;
 

@@ -16,11 +16,11 @@ struct nvmevf_refusal;
 
 /**
  * struct nvmevf_queues - the I/O queues in a controller state
- * @nsq: how many submission queues
- * @ncq: how many completion queues
+ * @nsq: number of submission queues
+ * @ncq: number of completion queues
  * @sq: the submission queues, by ascending identifier
  * @cq: the completion queues, likewise
- * @end: where they end, in bytes from the beginning of the state
+ * @end: offset of their end, in bytes from the beginning of the state
  */
 struct nvmevf_queues {
 	unsigned int nsq;

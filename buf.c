@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of one transfer. A command that was given up still owns its buffer.
+ * Memory of one transfer. A command that was given up still owns its buffer.
  */
 
 #include <linux/slab.h>
@@ -21,7 +21,7 @@ struct nvmevf_buf *nvmevf_buf_alloc(size_t len)
 	if (!buf)
 		return NULL;
 
-	/* users decide when: what they are told is the errno */
+	/* no warning: a user can cause the failure, and gets an errno */
 	buf->data = kvzalloc(len, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!buf->data) {
 		kfree(buf);

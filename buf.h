@@ -8,7 +8,7 @@
 
 /**
  * struct nvmevf_buf - memory of one transfer, owned by whoever still needs it
- * @ref: the session or device that uses it, and the command that moves it
+ * @ref: the session or device that uses it, and the command that transfers it
  * @len: bytes at @data
  * @data: the memory, page aligned or at least dword aligned
  */

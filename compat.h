@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between 6.12, the oldest kernel this builds for, and 7.x: where
- * possible, the names of 7.x for 6.12. Not part of an upstream posting.
+ * Differences between 6.12, the oldest kernel this builds for, and 7.x. If possible,
+ * this defines the names of 7.x for 6.12. Not part of an upstream posting.
  */
 
 #ifndef NVMEVF_COMPAT_H
@@ -17,7 +17,7 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 
-/* By the CPU's instruction, if it has one; what <linux/crc32.h> had then was not */
+/* This one uses the CPU's instruction, if any; the one in <linux/crc32.h> did not */
 #if IS_REACHABLE(CONFIG_LIBCRC32C)
 #include <linux/crc32c.h>
 #else
@@ -30,10 +30,10 @@
 #define NVMEVF_END_IO_ARGS		struct request *rq, blk_status_t err
 #define NVMEVF_MATCH_DATA		void *
 
-/* Counting of resets came with 7.x: the suspended bit alone tells here */
+/* Resets are counted since 7.x: before that, only the suspended bit shows one */
 #define nvmevf_ctrl_resets(ctrl)	0L
 
-/* A name, not a string, until 6.13 */
+/* A name instead of a string before 6.13 */
 #undef MODULE_IMPORT_NS
 #define MODULE_IMPORT_NS(ns)		MODULE_INFO(import_ns, ns)
 
@@ -73,11 +73,11 @@ static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
 
 #endif
 
-/* nvme's private structures: out of tree they may be others than those compiled here */
+/* nvme's private structures: out of tree they may differ from those compiled here */
 bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev);
 int nvmevf_same_nvme(struct pci_dev *vf);
 
-/* In tree it is selected; without it every report fails in the core */
+/* Selected in tree; without it every report fails in the core */
 #define NVMEVF_HAS_IOVA_BITMAP		IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
 
 #ifdef VFIO_PRECOPY_INFO_REINIT

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Is the running nvme the one whose private structures this was built with?
+ * Checks that the running nvme has the private structures that this was built with.
  * Not part of an upstream posting.
  */
 
@@ -16,17 +16,17 @@
 
 #include "compat.h"
 
-/* Of the symbols used only this one takes a controller: its CRC guards the layout */
+/* The only symbol used whose CRC depends on struct nvme_ctrl, so it guards the layout */
 static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
 
 /**
- * nvmevf_layout_fits - see that a controller is laid out as compiled here
+ * nvmevf_layout_fits - check that a controller is laid out as compiled here
  * @pf: the PF
  * @dev: its child of class "nvme"
  *
- * The layout of struct nvme_ctrl is private to nvme. When this was built it was
- * that of nvme-core; before a pointer from it is followed, see that it is what
- * it should be. Reads cannot fault.
+ * The layout of struct nvme_ctrl is private to nvme, and was that of nvme-core when
+ * this was built. Before a pointer in it is followed, check that it is plausible.
+ * Reads cannot fault.
  *
  * Return: whether @dev is a controller whose admin queue can be used.
  */
@@ -49,7 +49,7 @@ bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev)
 	if (parent != &pf->dev || class_dev != dev || IS_ERR_OR_NULL(q))
 		return false;
 
-	/* the admin queue belongs to no namespace, and its tags to this controller */
+	/* the admin queue belongs to no namespace, its tags belong to this controller */
 	if (get_kernel_nofault(owner, &q->queuedata) || owner ||
 	    get_kernel_nofault(set, &q->tag_set) ||
 	    get_kernel_nofault(owner, &set->driver_data) || owner != nvme ||
@@ -60,7 +60,7 @@ bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev)
 }
 
 /**
- * nvmevf_same_nvme - see that the PF's driver is the one this was built for
+ * nvmevf_same_nvme - check that the PF's driver is the one this was built for
  * @vf: a VF linked to its PF
  *
  * Context: Process.

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The way from a VF to its MMC, the controller that takes migration commands: that
- * of the PF.
+ * Commands of a VF to its MMC, the controller that takes migration commands: the
+ * controller of the PF.
  *
  * The PF stays bound to the nvme driver, which sends the commands: nvme_pf.h.
- * Here is who may send one, how long it is waited for, and what becomes of it.
+ * This file decides who may send a command and how long to wait for it, and handles
+ * late answers.
  *
- * A timeout of the block layer on that queue would reset the PF under every VM
- * on it. So the waits here have timeouts of their own: a command that is not
- * waited for any longer (given up) keeps its slot and its buffer until the
- * device answers, and the VF gets no other command until then.
+ * A timeout of the block layer on the admin queue would reset the PF under every VM
+ * on it. So the waits here have their own, shorter timeouts. A command that the driver
+ * no longer waits for (given up) keeps its slot and its buffer until the device
+ * answers, and its VF gets no other command until then.
  */
 
 #include <kunit/visibility.h>
@@ -27,16 +28,16 @@
 #include "mmc.h"
 #include "wire.h"
 
-/* Commands of this driver in flight per PF: most of its tags are for others */
+/* Commands of this driver in flight per PF: most of its tags are left for others */
 #define NVMEVF_SLOTS		4
 /* A guest can make its own Suspend endless and must not starve other VFs */
 #define NVMEVF_SUSPEND_SLOTS	(NVMEVF_SLOTS / 2)
 
-/* Beyond it the block layer resets the PF: the last resort */
+/* After this time the block layer resets the PF, as the last resort */
 #define NVMEVF_HARD_TIMEOUT	(30 * 60 * HZ)
 #define NVMEVF_NO_TIMEOUT	((unsigned int)INT_MAX)
 
-/* How long a reset waits for the answers to commands it cut off */
+/* How long a reset waits for the answers to commands that it cut off */
 #define NVMEVF_SETTLE_MS	1000
 
 /* The longest wait that nobody can end */
@@ -45,7 +46,7 @@
 /* How soon sending is tried again if the admin queue has no tag or is stopped */
 #define NVMEVF_RETRY_MS		10
 
-/* How long a VF that another owner has by now is tried to be let go on */
+/* How long to try to resume a VF that has another owner by now */
 #define NVMEVF_UNDO_MS		30000
 
 #define NVMEVF_MAX_XFER		((size_t)SZ_1M)
@@ -53,15 +54,15 @@
 struct nvmevf_req;
 
 /**
- * struct nvmevf_ctrl - the MMC of the VFs of one PF, shared by them
+ * struct nvmevf_ctrl - the MMC of one PF, shared by its VFs
  * @node: in nvmevf_ctrls
  * @ref: one for each struct nvmevf_mmc
- * @rcu: a completion may still hold @lock when the last reference goes
+ * @rcu: a completion may still hold @lock when the last reference is dropped
  * @nvme: the controller, referenced
- * @max_xfer: bytes that one command can move
+ * @max_xfer: bytes that one command can transfer
  * @lock: protects @slots, the state of requests, and aborting and flr_gen of
  *	  the VFs; taken in interrupts
- * @slots: commands in flight, those given up included
+ * @slots: commands in flight, including those that were given up
  * @wait: woken at each completion and at each change of aborting
  */
 struct nvmevf_ctrl {
@@ -82,11 +83,11 @@ struct nvmevf_ctrl {
  * @vf: the VF, referenced
  * @vf_id: number of the VF, counted from 0
  * @aborting: no command may be sent or waited for
- * @resetting: the VF is being reset: what is answered now may have run after it
+ * @resetting: the VF is being reset: a command answered now may have run after it
  * @flr_gen: counts the VF's resets
- * @undo: lets the VF go on if a Suspend succeeds that nobody waits for any more
- * @late_lock: protects @late and @priv, held over the call
- * @late: told of a given-up command that succeeded; NULL: the VF has another owner
+ * @undo: command that resumes the VF if a Suspend succeeds after it was given up
+ * @late_lock: protects @late and @priv, held during the call
+ * @late: called when a given-up command succeeds; NULL: the VF has another owner
  * @priv: its argument
  */
 struct nvmevf_mmc {
@@ -105,15 +106,15 @@ struct nvmevf_mmc {
 
 /**
  * struct nvmevf_req - one command in flight
- * @cmd: what nvme is told and what it answers
- * @mmc: who sent it, referenced
+ * @cmd: the command as nvme gets it, and its result
+ * @mmc: the handle that sent it, referenced
  * @buf: its data, referenced, or NULL
  * @work: clean-up of a command that had been given up
  * @sent: when it was sent
  * @flr_gen: the VF's generation when it was sent
  * @flags: enum nvmevf_exec_flags
  * @err: 0, a negative errno or an NVMe status, valid when @done
- * @reset_since: the VF was, or was being, reset when the device answered
+ * @reset_since: the VF had been reset, or was being reset, when the device answered
  * @done: the device answered
  * @given_up: nobody waits; the completion owns this structure
  */
@@ -139,7 +140,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_wq);
 static atomic_t nvmevf_nr_given_up = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(nvmevf_exit_wait);
 
-/* wait_event_timeout(), or its killable sibling where the flags say so */
+/* wait_event_timeout(), killable if the flags say so */
 #define nvmevf_wait(ctrl, condition, timeout, flags)				\
 	___wait_event((ctrl)->wait, ___wait_cond_timeout(condition),		\
 		      ((flags) & NVMEVF_EXEC_KILLABLE) ? TASK_KILLABLE :	\
@@ -175,7 +176,7 @@ static struct nvmevf_ctrl *nvmevf_ctrl_find_locked(const struct nvme_ctrl *nvme)
 	return NULL;
 }
 
-/* The reference to @nvme is the new structure's, in case of success */
+/* On success the new structure owns the reference to @nvme */
 static struct nvmevf_ctrl *nvmevf_ctrl_new_locked(struct nvme_ctrl *nvme)
 {
 	struct nvmevf_ctrl *ctrl = kzalloc_obj(*ctrl);
@@ -224,13 +225,13 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
  * nvmevf_mmc_get - find the MMC of a VF
  * @vf: the virtual function
  *
- * Without nvmevf_mmc_link() the handle is for questions at probe only: the PF
+ * Without nvmevf_mmc_link() the handle is only for queries at probe: the PF
  * may go away, and commands then fail.
  *
  * Context: Process, probe of @vf; sleeps.
- * Return: the handle, or an ERR_PTR: -ENODEV where the PF is not bound to nvme,
- * -EAGAIN where its controller is not live, -ENOEXEC where the running kernel
- * is not the one this was built for, -ENOMEM.
+ * Return: the handle, or an ERR_PTR: -ENODEV if the PF is not bound to nvme,
+ * -EAGAIN if its controller is not live, -ENOEXEC if the module was built for
+ * another kernel, -ENOMEM.
  */
 struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 {
@@ -257,15 +258,15 @@ struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_get);
 
 /**
- * nvmevf_mmc_link - tie the VF's driver to that of the PF
+ * nvmevf_mmc_link - link the VF to its PF
  * @mmc: the handle
  *
  * From here on the driver core unbinds the VF before the PF, so that the
  * handle stays valid until nvmevf_mmc_put().
  *
  * Context: Process, probe of the VF; sleeps.
- * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its
- * driver is another build than the one this was compiled against.
+ * Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was
+ * built against another nvme module.
  */
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 {
@@ -273,12 +274,12 @@ int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 }
 
 /**
- * nvmevf_mmc_set_undo - name the command that lets a suspended VF go on
+ * nvmevf_mmc_set_undo - set the command that resumes a suspended VF
  * @mmc: the handle
  * @undo: the command, without data
  *
  * It is sent if a Suspend that was given up succeeds after the VF was reset and
- * its driver has gone: whoever has the VF by then does not know of it.
+ * unbound from its driver: the new owner of the VF does not know about it.
  *
  * Context: Process, probe of the VF.
  */
@@ -288,7 +289,7 @@ void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo
 }
 
 /**
- * nvmevf_mmc_set_late - say who is told of given-up commands that succeeded
+ * nvmevf_mmc_set_late - set the function to call when a given-up command succeeds
  * @mmc: the handle
  * @late: the function
  * @priv: its argument
@@ -314,11 +315,11 @@ static void nvmevf_mmc_release(struct kref *ref)
 }
 
 /**
- * nvmevf_mmc_put - give the handle back
- * @mmc: the handle; no command may be waited for any more
+ * nvmevf_mmc_put - release the handle
+ * @mmc: the handle; nobody may be waiting for a command
  *
- * Commands that were given up keep what they need. Their late answers are not
- * reported after this returned; a Suspend that succeeds after the VF was reset is
+ * Commands that were given up keep their resources. Their late answers are not
+ * reported after this returns; a Suspend that succeeds after the VF was reset is
  * undone by the PF.
  *
  * Context: Process; sleeps.
@@ -356,14 +357,14 @@ static void nvmevf_slot_release(struct nvmevf_ctrl *ctrl, const struct nvmevf_re
 	wake_up_all(&ctrl->wait);
 }
 
-/* It stopped a VF that runs for its owner again: nothing else is sent until that is undone */
+/* A Suspend that stopped a VF after its reset: it keeps the slot until it is undone */
 static bool nvmevf_is_late_suspend(const struct nvmevf_req *req)
 {
 	return req->given_up && req->reset_since && !req->err &&
 	       (req->flags & NVMEVF_EXEC_SUSPEND);
 }
 
-/* In an RCU read-side section: for nvmevf_mmc_exit(), and for the ctrl once a waiter saw @done */
+/* In an RCU read-side section: for nvmevf_mmc_exit(), and for ctrl once a waiter has seen @done */
 static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 {
 	struct nvmevf_req *req = container_of(cmd, struct nvmevf_req, cmd);
@@ -376,7 +377,7 @@ static void nvmevf_req_done(struct nvme_pf_cmd *cmd)
 	req->done = true;
 	if (!nvmevf_is_late_suspend(req))
 		nvmevf_slot_release(ctrl, req);
-	/* last: the work frees the request, and takes no lock before that */
+	/* last, because the work frees the request without taking this lock before */
 	if (req->given_up)
 		queue_work(nvmevf_wq, &req->work);
 	spin_unlock_irqrestore(&ctrl->lock, irqflags);
@@ -387,7 +388,7 @@ static bool nvmevf_is_orphan(const struct nvmevf_req *req)
 	return req->given_up && !req->done;
 }
 
-/* 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
+/* Returns 0 with a slot taken, -EAGAIN to wait for one, or an error that ends the wait */
 static int nvmevf_slot_try_locked(struct nvmevf_req *req)
 {
 	struct nvmevf_mmc *mmc = req->mmc;
@@ -453,7 +454,7 @@ static void nvmevf_slot_put(struct nvmevf_req *req)
 	spin_unlock_irq(&req->mmc->ctrl->lock);
 }
 
-/* nvme would wait for a tag without an end, and not at all for a controller that is not live */
+/* nvme would wait for a tag forever, and not at all for a controller that is not live */
 static int nvmevf_submit(struct nvmevf_req *req, unsigned long deadline)
 {
 	struct nvmevf_mmc *mmc = req->mmc;
@@ -491,7 +492,7 @@ static int nvmevf_send(struct nvmevf_req *req, unsigned long deadline)
 	return ret;
 }
 
-/* true with the answer in @req, false where the command was given up for @err */
+/* Returns true with the answer in @req, or false if the command was given up because of @err */
 static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int *err)
 {
 	struct nvmevf_mmc *mmc = req->mmc;
@@ -514,7 +515,7 @@ static bool nvmevf_wait_done(struct nvmevf_req *req, unsigned long deadline, int
 	return done;
 }
 
-/* Send the handle's undo command in the slot of @req; false if that is given up in its turn */
+/* Send the handle's undo command in the slot of @req; returns false if it is given up, too */
 static bool nvmevf_req_undo(struct nvmevf_req *req)
 {
 	int err;
@@ -536,7 +537,7 @@ static bool nvmevf_req_undo(struct nvmevf_req *req)
 	return true;
 }
 
-/* Returns whether the request is still the caller's */
+/* Returns whether the caller still owns the request */
 static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 {
 	bool late_suspend = nvmevf_is_late_suspend(req);
@@ -555,12 +556,12 @@ static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 	return true;
 }
 
-/* A command that had been given up was answered: undo what nobody waited for */
+/* A command that was given up has been answered: undo its effect if necessary */
 static void nvmevf_req_late(struct work_struct *work)
 {
 	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
 
-	/* an answer that came during a reset is judged, and undone, after it */
+	/* an answer that came during a reset is handled after the reset */
 	wait_event(req->mmc->ctrl->wait, !READ_ONCE(req->mmc->aborting));
 
 	if (nvmevf_req_tell_late(req))
@@ -598,10 +599,10 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nv
  * @mmc: the handle
  * @cmd: the command; opcode and dwords as they go out, no data pointer
  * @buf: its data or NULL; a command that was given up keeps a reference
- * @len: bytes of @buf to move, a multiple of 4, at most nvmevf_mmc_max_xfer()
- * @result: completion dwords 0 and 1, or NULL; set only where the device answered
+ * @len: bytes of @buf to transfer, a multiple of 4, at most nvmevf_mmc_max_xfer()
+ * @result: completion dwords 0 and 1, or NULL; set only if the device answered
  * @timeout_ms: how long to wait until the command is sent, which takes a slot, a
- *	       tag and a PF that is live, and for the answer; milliseconds each
+ *	       tag and a live PF, and again for the answer; in milliseconds
  * @flags: enum nvmevf_exec_flags
  *
  * Context: Process; sleeps. One command per VF at a time: the caller
@@ -634,7 +635,7 @@ int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, struct nvme_command *cmd,
 	if (ret)
 		goto out_free;
 
-	/* other VFs' commands must not cost this one's its time: a command cut off costs a disk */
+	/* time spent waiting for other VFs must not count: a command cut off costs a disk */
 	if (!nvmevf_wait_done(req, jiffies + msecs_to_jiffies(timeout_ms), &ret))
 		return ret;
 
@@ -649,7 +650,7 @@ out_free:
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_exec);
 
 /**
- * nvmevf_mmc_max_xfer - how much one command can move
+ * nvmevf_mmc_max_xfer - get the largest transfer of one command
  * @mmc: the handle
  *
  * Return: bytes, a multiple of the page size.
@@ -660,7 +661,7 @@ size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc)
 }
 
 /**
- * nvmevf_mmc_cntlid - the MMC's own controller id
+ * nvmevf_mmc_cntlid - get the MMC's own controller id
  * @mmc: the handle
  *
  * Return: the controller id that the nvme driver read from the PF.
@@ -671,9 +672,9 @@ u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc)
 }
 
 /**
- * nvmevf_mmc_live - see whether the MMC works, and how often it was reset
+ * nvmevf_mmc_live - check whether the MMC works, and how often it was reset
  * @mmc: the handle
- * @resets: set to a number that changes with each reset, where the kernel
+ * @resets: set to a number that changes with each reset, if the kernel
  *	    counts them (not before 7.0)
  *
  * Context: Any; the caller holds the link of nvmevf_mmc_link().
@@ -685,12 +686,12 @@ bool nvmevf_mmc_live(const struct nvmevf_mmc *mmc, long *resets)
 }
 
 /**
- * nvmevf_mmc_orphan - find the command of a VF that was given up and not answered
+ * nvmevf_mmc_orphan - find a command of a VF that was given up and is unanswered
  * @mmc: the handle; the command may have been sent by an earlier one of this VF
- * @orphan: what is known of it
+ * @orphan: set to its opcode and time
  *
  * Context: Process.
- * Return: whether there is one: the VF gets no other command until then.
+ * Return: whether there is one: the VF gets no other command until it is answered.
  */
 bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orphan)
 {
@@ -752,9 +753,9 @@ static bool nvmevf_mmc_settled(struct nvmevf_mmc *mmc, unsigned int flags)
  * nvmevf_mmc_reset_begin - the VF is going to be reset
  * @mmc: the handle, between nvmevf_mmc_abort_begin() and nvmevf_mmc_abort_end()
  *
- * A load that was cut off would fill the VF that the reset left empty. Its
- * answer is waited for, but not longer than a second; the late function is told
- * of one that comes still later.
+ * A load that was cut off could still fill the VF after the reset has emptied it. So
+ * this waits for its answer, but at most a second; an answer that comes even later is
+ * reported to the late function.
  *
  * Context: Process; sleeps for a second at most.
  */
@@ -775,8 +776,8 @@ void nvmevf_mmc_reset_begin(struct nvmevf_mmc *mmc)
  * @mmc: the handle
  * @was_reset: the VF was reset since nvmevf_mmc_reset_begin()
  *
- * A reset makes the device answer a Suspend that was pending, so the answer is
- * waited for, but not longer than a second.
+ * A reset makes the device answer a pending Suspend, so this waits for the answer,
+ * but at most a second.
  *
  * Context: Process; sleeps for a second at most.
  */
@@ -800,7 +801,7 @@ void nvmevf_mmc_abort_end(struct nvmevf_mmc *mmc, bool was_reset)
 }
 
 /**
- * nvmevf_mmc_init - set up what all PFs share
+ * nvmevf_mmc_init - set up the workqueue that all PFs share
  *
  * Context: Process, module_init.
  * Return: 0 or -ENOMEM.
@@ -811,7 +812,7 @@ int nvmevf_mmc_init(void)
 	return nvmevf_wq ? 0 : -ENOMEM;
 }
 
-/* What the module waits for, by name: only the device, or a reset of the PF, can end it */
+/* Log the commands that the module waits for: only the device or a reset of the PF ends the wait */
 static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 {
 	unsigned int i;
@@ -831,7 +832,7 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
  * nvmevf_mmc_exit - wait until no completion can run in this module any more
  *
  * Context: Process, module_exit, after the last VF was unbound; sleeps until
- * the device answered every command that was given up.
+ * the device has answered every command that was given up.
  */
 void nvmevf_mmc_exit(void)
 {

@@ -16,13 +16,13 @@ struct workqueue_struct;
 union nvme_result;
 
 /**
- * enum nvmevf_exec_flags - how a command is waited for and what it may cost
+ * enum nvmevf_exec_flags - how to wait for a command, and what it may cause
  * @NVMEVF_EXEC_KILLABLE: a fatal signal ends the wait
  * @NVMEVF_EXEC_SUSPEND: the guest decides how long it takes: at most half of
  *			 the slots, no timeout of the block layer
  * @NVMEVF_EXEC_LOAD: would harm a VF that was reset in the meantime
- * @NVMEVF_EXEC_BRIEF: nobody can end the wait: it lasts a second at most
- * @NVMEVF_EXEC_AGAIN: does no harm if it is sent twice, so it is if the PF was
+ * @NVMEVF_EXEC_BRIEF: nobody can end the wait, so it lasts at most a second
+ * @NVMEVF_EXEC_AGAIN: can safely be sent twice, and is sent again if the PF was
  *		       reset meanwhile
  */
 enum nvmevf_exec_flags {
@@ -44,9 +44,9 @@ struct nvmevf_orphan {
 };
 
 /**
- * typedef nvmevf_late_fn - told of a given-up command that succeeded after all
- * @priv: what nvmevf_mmc_set_late() was given
- * @flags: the flags the command was sent with
+ * typedef nvmevf_late_fn - called when a command that was given up succeeds after all
+ * @priv: the argument of nvmevf_mmc_set_late()
+ * @flags: the flags that the command was sent with
  * @reset_since: the VF was reset before the answer came
  *
  * Context: Process; may sleep and may send commands.

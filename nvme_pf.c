@@ -2,7 +2,7 @@
 /*
  * Admin commands to a PF for the driver of one of its VFs.
  *
- * All that needs nvme's private structures, and would be part of nvme in tree.
+ * Everything that needs nvme's private structures, and would be part of nvme in tree.
  * The PF stays bound to nvme; its controller is found as the child of class
  * "nvme", and commands go out as passthrough requests on its admin queue.
  */
@@ -29,7 +29,7 @@ static int nvme_pf_match(struct device *dev, NVMEVF_MATCH_DATA data)
 	return dev->class && !strcmp(dev->class->name, "nvme");
 }
 
-/* nvme frees the controller; its code is there for a grace period after a controller was live */
+/* nvme frees the controller; its code stays for a grace period after a controller was live */
 static bool nvme_pf_pin(struct nvme_ctrl *ctrl)
 {
 	guard(rcu)();
@@ -40,13 +40,13 @@ static bool nvme_pf_pin(struct nvme_ctrl *ctrl)
  * nvme_pf_get - find the controller of a VF's PF
  * @vf: the virtual function
  *
- * The reference keeps the controller and the module, but not the PF bound:
+ * The reference pins the controller and the module, but does not keep the PF bound:
  * without nvme_pf_link() commands may fail at any time.
  *
  * Context: Process; sleeps.
- * Return: the controller, or an ERR_PTR: -ENODEV where the PF is not bound to
- * nvme, -EAGAIN where its controller is not live, -ENOEXEC where the running
- * kernel is not the one this was built for.
+ * Return: the controller, or an ERR_PTR: -ENODEV if the PF is not bound to
+ * nvme, -EAGAIN if its controller is not live, -ENOEXEC if the module was built
+ * for another kernel.
  */
 struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
 {
@@ -85,8 +85,8 @@ err_put:
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_get);
 
 /**
- * nvme_pf_put - give back what nvme_pf_get() returned
- * @ctrl: the controller; every command was answered
+ * nvme_pf_put - release a controller from nvme_pf_get()
+ * @ctrl: the controller; all commands have been answered
  *
  * Context: Process; sleeps.
  */
@@ -104,20 +104,20 @@ void nvme_pf_put(struct nvme_ctrl *ctrl)
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_put);
 
 /**
- * nvme_pf_link - tie the VF's driver to that of the PF
+ * nvme_pf_link - link the VF to its PF
  * @vf: the virtual function
  *
  * From here on the driver core unbinds the VF before the PF.
  *
  * Context: Process, probe of the VF; sleeps.
- * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its
- * driver is another build than the one this was compiled against.
+ * Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was
+ * built against another nvme module.
  */
 int nvme_pf_link(struct pci_dev *vf)
 {
 	struct device_link *link;
 
-	/* a managed link cannot be dropped by hand: a failed probe drops it */
+	/* a managed link cannot be deleted by hand: a failed probe deletes it */
 	link = device_link_add(&vf->dev, &pci_physfn(vf)->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
 		return -EPROBE_DEFER;
@@ -129,7 +129,7 @@ static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
 {
 	struct nvme_pf_cmd *cmd = rq->end_io_data;
 
-	/* whoever goes away after the last answer waits for a grace period */
+	/* the module that owns done() waits for a grace period before it goes away */
 	guard(rcu)();
 
 	cmd->status = nvme_req(rq)->status;
@@ -140,7 +140,7 @@ static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
 	return RQ_END_IO_FREE;
 }
 
-/* A firmware activation stops commands for a while, too, and resets nothing */
+/* NVME_CTRL_RESETTING may also mean a firmware activation, which resets nothing */
 static int nvme_pf_ready(struct nvme_ctrl *ctrl)
 {
 	switch (nvme_ctrl_state(ctrl)) {
@@ -160,11 +160,11 @@ static int nvme_pf_ready(struct nvme_ctrl *ctrl)
  * @ctrl: the controller
  * @cmd: the command, which belongs to nvme until done() is called
  *
- * A command that meets a reset of the PF fails; it is never sent again.
+ * If the PF is reset meanwhile, the command fails; it is never sent again.
  *
  * Context: Process; sleeps, but waits neither for a tag nor for the controller.
- * Return: 0, and done() will be called or was already; -EAGAIN if there is no
- * tag, or the controller is not live and may become so; -ENOTCONN if it is gone;
+ * Return: 0, and done() will be called or has already been called; -EAGAIN if no tag
+ * is free, or the controller is not live but may become live; -ENOTCONN if it is gone;
  * another negative errno if the data cannot be mapped.
  */
 int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
@@ -202,7 +202,7 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_submit);
 
 /**
- * nvme_pf_max_xfer - how much one command can move
+ * nvme_pf_max_xfer - get the largest transfer of one command
  * @ctrl: the controller
  *
  * Return: bytes, a multiple of the page size.
@@ -214,14 +214,14 @@ size_t nvme_pf_max_xfer(const struct nvme_ctrl *ctrl)
 	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_max_xfer, ctrl);
 
 	sectors = (size_t)queue_max_hw_sectors(ctrl->admin_q) << SECTOR_SHIFT;
-	/* the pages of a buffer may all be segments of their own */
+	/* each page of a buffer may be a segment of its own */
 	segments = (size_t)queue_max_segments(ctrl->admin_q) * PAGE_SIZE;
 	return ALIGN_DOWN(min(sectors, segments), PAGE_SIZE);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_max_xfer);
 
 /**
- * nvme_pf_cntlid - the PF's own controller id
+ * nvme_pf_cntlid - get the PF's own controller id
  * @ctrl: the controller
  *
  * Return: the controller id that nvme read from the PF.
@@ -232,9 +232,9 @@ u16 nvme_pf_cntlid(const struct nvme_ctrl *ctrl)
 }
 
 /**
- * nvme_pf_live - see whether the PF's controller works, and how often it was reset
+ * nvme_pf_live - check whether the PF's controller works, and how often it was reset
  * @ctrl: the controller
- * @resets: set to a number that changes with each reset, where the kernel
+ * @resets: set to a number that changes with each reset, if the kernel
  *	    counts them (not before 7.0)
  *
  * Context: Any; the caller holds the link of nvme_pf_link().

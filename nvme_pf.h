@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the driver of a VF asks of nvme, which is bound to the PF.
+ * Interface between the driver of a VF and nvme, which is bound to the PF.
  */
 
 #ifndef NVME_PF_H
@@ -15,15 +15,15 @@ struct pci_dev;
 
 /**
  * struct nvme_pf_cmd - an admin command for a PF
- * @cmd: the command; opcode and dwords as they go out, no data pointer
+ * @cmd: the command; opcode and dwords as they are sent, no data pointer
  * @buf: its data, or NULL
- * @len: bytes of @buf to move, a multiple of 4, at most nvme_pf_max_xfer()
+ * @len: bytes of @buf to transfer, a multiple of 4, at most nvme_pf_max_xfer()
  * @timeout: jiffies after which the PF is reset
- * @done: told that the command ended; atomic, in an RCU read-side section, with
- *	  the following set. It may free the structure.
- * @status: the NVMe status, as the completion has it or as the host made it up
+ * @done: called when the command has ended; atomic, in an RCU read-side section, with
+ *	  the following members set. It may free the structure.
+ * @status: the NVMe status from the completion, or made up by the host
  * @cancelled: nvme ended the command, not the device
- * @err: what the block layer says
+ * @err: the status of the block layer
  * @result: dwords 0 and 1 of the completion
  */
 struct nvme_pf_cmd {

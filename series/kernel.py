@@ -43,17 +43,17 @@ IN_TREE = {
         ('#include "nvme_pf.h"\n', ""),
         ("#include <linux/nvme.h>\n", "#include <linux/nvme-pf.h>\n#include <linux/nvme.h>\n"),
         ("sends the commands: nvme_pf.h.", "sends the commands."),
-        (re.compile(r" \* -EAGAIN where its controller is not live, -ENOEXEC where the running kernel\n"
-                    r" \* is not the one this was built for, -ENOMEM\.\n"), " * -EAGAIN where its controller is not live, -ENOMEM.\n"),
-        (re.compile(r" \* Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its\n"
-                    r" \* driver is another build than the one this was compiled against\.\n"),
-         " * Return: 0, or -EPROBE_DEFER where the PF is being unbound.\n"),
+        (re.compile(r" \* -EAGAIN if its controller is not live, -ENOEXEC if the module was built for\n"
+                    r" \* another kernel, -ENOMEM\.\n"), " * -EAGAIN if its controller is not live, -ENOMEM.\n"),
+        (re.compile(r" \* Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was\n"
+                    r" \* built against another nvme module\.\n"),
+         " * Return: 0, or -EPROBE_DEFER if the PF is being unbound.\n"),
     ],
 }
 
 # nvme_pf.c as a part of nvme
 IN_NVME = [
-    (re.compile(r" \* All that needs nvme's private structures, and would be part of nvme in tree\.\n"
+    (re.compile(r" \* Everything that needs nvme's private structures, and would be part of nvme in tree\.\n"
                 r" \* The PF stays bound to nvme; its controller is found as the child of class\n"
                 r' \* "nvme", and commands go out as passthrough requests on its admin queue\.\n'),
      " * The PF stays bound to nvme; its controller is found as the child of class\n"
@@ -65,14 +65,14 @@ IN_NVME = [
     ("\tint err;\n\n\tdev = device_find_child", "\n\tdev = device_find_child"),
     (re.compile(r"\terr = -ENOEXEC;\n\tif \(!nvmevf_layout_fits.*?\n}\n", re.S),
      "\tif (!nvme_pf_pin(ctrl)) {\n\t\tput_device(dev);\n\t\treturn ERR_PTR(-EAGAIN);\n\t}\n\n\treturn ctrl;\n}\n"),
-    (" * nvme, -EAGAIN where its controller is not live, -ENOEXEC where the running\n"
-     " * kernel is not the one this was built for.\n", " * nvme, -EAGAIN where its controller is not live.\n"),
-    (" * Return: 0; -EPROBE_DEFER where the PF is being unbound; -ENOEXEC where its\n"
-     " * driver is another build than the one this was compiled against.\n",
-     " * Return: 0, or -EPROBE_DEFER where the PF is being unbound.\n"),
+    (" * nvme, -EAGAIN if its controller is not live, -ENOEXEC if the module was built\n"
+     " * for another kernel.\n", " * nvme, -EAGAIN if its controller is not live.\n"),
+    (" * Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was\n"
+     " * built against another nvme module.\n",
+     " * Return: 0, or -EPROBE_DEFER if the PF is being unbound.\n"),
     ("\treturn nvmevf_same_nvme(vf);\n", "\treturn 0;\n"),
     ("NVMEVF_END_IO_ARGS", "struct request *rq, blk_status_t err,\n\t\t\t\t\t const struct io_comp_batch *iob"),
-    (" * @resets: set to a number that changes with each reset, where the kernel\n"
+    (" * @resets: set to a number that changes with each reset, if the kernel\n"
      " *\t    counts them (not before 7.0)\n", " * @resets: set to a number that changes with each reset\n"),
     ("nvmevf_ctrl_resets(ctrl)", "atomic_long_read(&ctrl->nr_reset)"),
     ("\tblk_put_queue(ctrl->admin_q);\n", ""),

@@ -2,8 +2,8 @@
 /*
  * The status of a VF: one file in debugfs.
  *
- * It is for the time when something hangs, so that no lock is taken for it that
- * is held while a command is waited for.
+ * It has to work even if something hangs, so it takes no lock that is held during a
+ * wait for a command.
  */
 
 #include <linux/cleanup.h>
@@ -156,11 +156,11 @@ static int nvmevf_status_show(struct seq_file *seq, void *data)
 DEFINE_SHOW_ATTRIBUTE(nvmevf_status);
 
 /**
- * nvmevf_debugfs_add - make the file of a device
+ * nvmevf_debugfs_add - create the file of a device
  * @vf: the device, registered
  *
- * It goes with the directory that it is in: that of the core with the
- * registration, or ours with nvmevf_debugfs_remove().
+ * The file is removed with its directory: the core's directory when the device is
+ * unregistered, or our own by nvmevf_debugfs_remove().
  *
  * Context: Process, probe; sleeps.
  */
@@ -188,7 +188,7 @@ void nvmevf_debugfs_remove(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_debugfs_init - make a directory where the core has none
+ * nvmevf_debugfs_init - create a directory if the core has none
  *
  * Context: Process, module_init.
  */

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The migration files: a save reads the stream, a load writes it.
+ * The migration files: the user reads the stream of a save, and writes that of a load.
  *
- * A save makes one record at a time, a load takes it apart byte by byte; both
- * keep the controller state of one transfer in memory, whatever the state's size.
- * What a save tells before the VF is stopped is HELLO, so that a destination that
- * cannot take the VF over says so while there is still a VM to go on with.
+ * A save makes one record at a time, a load parses records byte by byte. Both keep the
+ * controller state of one transfer in memory, whatever the size of the state. Before
+ * the VF is stopped, a save sends HELLO, so that a destination that cannot take over
+ * the VF refuses while the VM still runs.
  *
- * User memory is touched under no lock: read() and write() own the session's
- * busy token instead, which reset, arcs, close and release never wait for. They
- * mark the session dead; its memory goes with its file.
+ * User memory is never accessed under a lock. Instead, read() and write() own the
+ * session's busy token, for which reset, arcs, close and release never wait. These
+ * mark the session dead; its memory is freed with its file.
  */
 
 #include <linux/anon_inodes.h>
@@ -36,7 +36,7 @@
 #include "vf.h"
 #include "wire.h"
 
-/* A guest decides how often it is another one: the destination takes 1 MiB of them */
+/* The guest decides how often HELLO changes, and the destination accepts 1 MiB of them */
 #define NVMEVF_HELLOS_MAX	64
 
 /**
@@ -45,23 +45,23 @@
  * @pdev: its PCI device, pinned
  * @filp: the file; @vf holds a reference until the session ends
  * @wait: poll()
- * @busy: bit 0 is the token of read() and write(), which owns the rest but what is
- *	  said to be under the state mutex
+ * @busy: bit 0 is the token of read() and write(), which protects everything that the
+ *	  state mutex does not
  * @dead: the session ended; written under the state mutex
  * @precopy: save: the VF is not stopped yet; written under the state mutex
- * @hello_due: save: in pre-copy, there is a HELLO to be made; under the state mutex
- * @hellos: save: how many there were before the VF is stopped; under the state mutex
- * @state_len: save: bytes of controller state that the next HELLO, or the last one
- *	       made, tells of; under the state mutex
+ * @hello_due: save: in pre-copy, a HELLO has to be made; under the state mutex
+ * @hellos: save: number of HELLOs before the VF is stopped; under the state mutex
+ * @state_len: save: bytes of controller state for the next HELLO, or in the last one
+ *	       made; under the state mutex
  * @ahead: save: bytes of HELLOs that can be read before the VF is stopped
  * @committed: load: the device took over the state; under the state mutex
- * @needs_reset: load: the VF ran since its last reset
- * @enabled: load: the VF's CC.EN was set when it began
- * @told: load: the log says that the stream is not complete; under the state mutex
- * @error: what the session failed with, or 0: it stays failed
- * @buf: memory of @stream's data; none before the VF is stopped
+ * @needs_reset: load: the VF has run since its last reset
+ * @enabled: load: the VF's CC.EN was set when the load began
+ * @told: load: the incomplete stream has been logged; under the state mutex
+ * @error: errno that the session failed with and keeps, or 0
+ * @buf: memory of @stream's data; NULL before the VF is stopped
  * @stream: the stream
- * @pos: save: bytes of the record that were read
+ * @pos: save: bytes of the current record that were read
  */
 struct nvmevf_session {
 	struct nvmevf_device *vf;
@@ -95,7 +95,7 @@ static void nvmevf_session_put_token(struct nvmevf_session *s)
 	clear_and_wake_up_bit(0, &s->busy);
 }
 
-/* The state mutex of a session that is alive; the fd may outlive the device */
+/* Take the state mutex, unless the session is dead; the file may outlive the device */
 static int nvmevf_session_lock(struct nvmevf_session *s)
 {
 	if (mutex_lock_killable(&s->vf->state_mutex))
@@ -156,9 +156,9 @@ static struct nvmevf_session *nvmevf_session_new(struct nvmevf_device *vf,
  * nvmevf_session_end_locked - end the save or load session, if there is one
  * @vf: the device
  *
- * Its file stays, and fails with -ENODEV.
+ * Its file stays open, and returns -ENODEV.
  *
- * Context: State mutex held; does not wait for a read() or write() under way.
+ * Context: State mutex held; does not wait for a read() or write() in progress.
  */
 void nvmevf_session_end_locked(struct nvmevf_device *vf)
 {
@@ -175,7 +175,7 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
 	fput(s->filp);
 }
 
-/* Whether the sizes that the container itself states make up the total */
+/* Whether the sizes in the container's header add up to the total */
 static bool nvmevf_sizes_add_up(const struct nvmevf_session *s)
 {
 	u64 len;
@@ -205,7 +205,7 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	return 0;
 }
 
-/* Each piece told by CSUP that the VF was still suspended, unless the device lacks it */
+/* If the device reports CSUP, each piece has shown that the VF was still suspended */
 static int nvmevf_save_end(struct nvmevf_session *s)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
@@ -222,7 +222,7 @@ static int nvmevf_save_end(struct nvmevf_session *s)
 	return 0;
 }
 
-/* Before the VF is stopped HELLO is all there is, and the end of it is not the end */
+/* Before the VF is stopped, the stream consists of HELLOs, and their end is not its end */
 static int nvmevf_save_hello(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
@@ -247,7 +247,7 @@ static int nvmevf_save_next_locked(struct nvmevf_session *s)
 {
 	int ret;
 
-	/* a reset of the PF lets the VF run: what was read is worth nothing then */
+	/* a reset of the PF makes the VF run, and the data read so far worthless */
 	ret = nvmevf_check_lost_locked(s->vf);
 	if (ret)
 		return ret;
@@ -263,7 +263,7 @@ static int nvmevf_save_next_locked(struct nvmevf_session *s)
 	}
 }
 
-/* Bytes ready to be read, making the next record where there are none; 0 at the end */
+/* Returns the bytes ready to be read, after making the next record if necessary; 0 at the end */
 static ssize_t nvmevf_save_fill(struct nvmevf_session *s)
 {
 	const struct nvmevf_stream *st = &s->stream;
@@ -368,7 +368,7 @@ static void nvmevf_precopy_offer_locked(struct nvmevf_session *s, u64 state_len)
 	wake_up_all(&s->wait);
 }
 
-/* A device may refuse this of a VF that runs, or be busy: what is known is good enough then */
+/* A device may refuse this for a running VF, or be busy: the last known size is enough then */
 static int nvmevf_precopy_size_locked(struct nvmevf_device *vf, u64 *len)
 {
 	int ret;
@@ -384,8 +384,8 @@ static int nvmevf_precopy_size_locked(struct nvmevf_device *vf, u64 *len)
 }
 
 /*
- * What HELLO says of a VF stays the same while it is open, but for how long its
- * state may get: a guest that makes more queues has more of it.
+ * HELLO stays the same while the VF is open, except for the length of the state, which
+ * grows when the guest creates more queues.
  */
 static int nvmevf_precopy_look_locked(struct nvmevf_session *s)
 {
@@ -464,7 +464,7 @@ static int nvmevf_save_check_locked(struct nvmevf_device *vf)
 	return -EIO;
 }
 
-/* No destination takes the state of an offline VF; without an answer the save tells */
+/* No destination takes the state of an offline VF; if the PF does not answer, the save finds out */
 static int nvmevf_save_check_online_locked(struct nvmevf_device *vf)
 {
 	struct nvmevf_lm *lm = vf->lm;
@@ -477,7 +477,7 @@ static int nvmevf_save_check_online_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_precopy_open_locked - begin a save of a VF that goes on
+ * nvmevf_precopy_open_locked - begin a save of a VF that is not stopped yet
  * @vf: the device
  *
  * For the arcs RUNNING -> PRE_COPY and RUNNING_P2P -> PRE_COPY_P2P.
@@ -510,11 +510,11 @@ struct file *nvmevf_precopy_open_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_precopy_unread_locked - what is left to be read before the VF is stopped
+ * nvmevf_precopy_unread_locked - amount left to be read before the VF is stopped
  * @vf: the device
  *
  * Context: State mutex held.
- * Return: bytes, which come on top of the stream that is made when it is stopped.
+ * Return: bytes, in addition to the stream that is made when the VF is stopped.
  */
 u64 nvmevf_precopy_unread_locked(struct nvmevf_device *vf)
 {
@@ -529,7 +529,7 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 	struct nvmevf_buf *buf;
 	int ret;
 
-	/* the VM waits: the list is asked for only where a register gives reason to */
+	/* the VM waits, so the list is read only if a register gives reason to */
 	if (vf->failed) {
 		ret = nvmevf_save_check_online_locked(vf);
 		if (ret)
@@ -543,11 +543,11 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 }
 
 /**
- * nvmevf_precopy_stop_locked - go on with the save of a VF that is stopped now
+ * nvmevf_precopy_stop_locked - continue the save of a VF that is stopped now
  * @vf: the device, suspended
  *
- * For the arc PRE_COPY_P2P -> STOP_COPY. Another HELLO comes first, behind what
- * was not read of the earlier ones.
+ * For the arc PRE_COPY_P2P -> STOP_COPY. Another HELLO comes first, after the unread
+ * part of the earlier ones.
  *
  * Context: State mutex held; sends commands, a fatal signal ends them.
  * Return: 0 or a negative errno.
@@ -564,7 +564,7 @@ int nvmevf_precopy_stop_locked(struct nvmevf_device *vf)
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 
-	/* @stream is for read() to go on with: there may be one under way */
+	/* do not touch @stream: a read() may be in progress */
 	s->buf = buf;
 	s->state_len = total;
 	vf->data_size += atomic_read(&s->ahead);
@@ -623,7 +623,7 @@ static int nvmevf_load_hello(struct nvmevf_session *s)
 	return ret;
 }
 
-/* What the state says of itself, before the device gets any of it */
+/* Check the state itself, before the device gets any of it */
 static int nvmevf_load_check(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
@@ -637,7 +637,7 @@ static int nvmevf_load_check(struct nvmevf_session *s)
 	ret = nvmevf_state_check(&st->refusal, st->data, st->offset, lm);
 	if (ret)
 		return ret;
-	/* a VM with its admin queue would find its controller dead */
+	/* a VM that uses the admin queue would find its controller dead */
 	if (nvmevf_io_queues_only(lm) && !s->enabled &&
 	    !nvmevf_state_queues(st->data, st->offset, &q) && (q.nsq || q.ncq))
 		return nvmevf_refuse(&st->refusal, -ESHUTDOWN,
@@ -646,9 +646,8 @@ static int nvmevf_load_check(struct nvmevf_session *s)
 }
 
 /*
- * Set is legal for a VF that a reset of the PF took offline, too, so that its success
- * says nothing of the time before Resume: see what the device says while there is a
- * source to go on with.
+ * Set is legal even for a VF that a reset of the PF took offline, so its success does
+ * not mean that the VF is still suspended: ask while the source can still continue.
  */
 static int nvmevf_load_verify_locked(struct nvmevf_session *s)
 {
@@ -691,7 +690,7 @@ static int nvmevf_load_flush_locked(struct nvmevf_session *s, bool last)
 	return 0;
 }
 
-/* Give the device what arrived since the last flush */
+/* Send to the device what has arrived since the last flush */
 static int nvmevf_load_flush(struct nvmevf_session *s, bool last)
 {
 	int ret;
@@ -713,7 +712,7 @@ static int nvmevf_load_commit(struct nvmevf_session *s)
 	return ret;
 }
 
-/* What the stream asks for after it took bytes in */
+/* Do what the stream requires after it has taken bytes */
 static int nvmevf_load_act(struct nvmevf_session *s)
 {
 	switch (s->stream.stage) {
@@ -727,8 +726,8 @@ static int nvmevf_load_act(struct nvmevf_session *s)
 }
 
 /*
- * Take in some of @len bytes; returns how many. A full buffer goes out only when
- * more arrives: the last piece is the commit, and waits for END.
+ * Take some of @len bytes; returns how many. A full buffer is sent only when more
+ * arrives, because the last piece is the commit and has to wait for END.
  */
 static ssize_t nvmevf_load_step(struct nvmevf_session *s, const char __user *buf, size_t len)
 {
@@ -825,7 +824,7 @@ static const struct file_operations nvmevf_load_fops = {
 /**
  * nvmevf_load_open_locked - begin a load, the arc STOP -> RESUMING
  * @vf: the device, suspended
- * @enabled: the VF's CC.EN is set: it ran since its last reset
+ * @enabled: the VF's CC.EN is set: it has run since its last reset
  *
  * Context: State mutex held; sleeps.
  * Return: the file to write, or an ERR_PTR.
@@ -857,14 +856,14 @@ struct file *nvmevf_load_open_locked(struct nvmevf_device *vf, bool enabled)
 }
 
 /**
- * nvmevf_load_finish_locked - whether the state was loaded, for RESUMING -> STOP
+ * nvmevf_load_finish_locked - check that the state was loaded, for RESUMING -> STOP
  * @vf: the device
  *
  * The load itself happened inside write(), where an error can still end the
  * migration with the VM running on its source.
  *
  * Context: State mutex held.
- * Return: 0; the error that the session failed with; -ENODATA where the stream
+ * Return: 0; the error that the session failed with; -ENODATA if the stream
  * is not complete.
  */
 int nvmevf_load_finish_locked(struct nvmevf_device *vf)

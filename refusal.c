@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Why a stream is refused: by its records, by the VF that it does not match, by the
- * controller state in it, or by the device.
+ * The reason why a stream is refused: its records, a VF that it does not match, the
+ * controller state in it, or the device.
  */
 
 #include <kunit/visibility.h>
@@ -10,9 +10,9 @@
 #include "refusal.h"
 
 /**
- * nvmevf_refuse - note why a stream is refused
- * @refusal: the note
- * @err: the errno of it
+ * nvmevf_refuse - record why a stream is refused
+ * @refusal: where to record it
+ * @err: its errno
  * @fmt: the reason, one line for the log
  *
  * Return: @err.

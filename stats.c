@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the log and debugfs are told of a VF.
+ * Errors and status of a VF for the log and debugfs.
  *
- * Debugfs is for the time when something hangs, so that no lock is taken for this
- * that is held while a command is waited for.
+ * Debugfs has to work even if something hangs, so this takes no lock that is held
+ * during a wait for a command.
  */
 
 #include <linux/cleanup.h>
@@ -19,8 +19,8 @@
 #define NVMEVF_ERR_BURST	100
 
 /**
- * nvmevf_state_name - what the uAPI calls a state
- * @state: VFIO_DEVICE_STATE_*, or anything
+ * nvmevf_state_name - get the uAPI's name of a state
+ * @state: VFIO_DEVICE_STATE_*, or any other value
  *
  * Return: the name without VFIO_DEVICE_STATE_.
  */
@@ -41,9 +41,9 @@ const char *nvmevf_state_name(enum vfio_device_mig_state state)
 }
 
 /**
- * nvmevf_stats_init - begin to collect what debugfs tells
- * @stats: what is to be initialised, zeroed
- * @vf: the VF that the log names
+ * nvmevf_stats_init - initialise the statistics of a VF
+ * @stats: the statistics, zeroed
+ * @vf: the VF to name in the log
  */
 void nvmevf_stats_init(struct nvmevf_stats *stats, struct pci_dev *vf)
 {
@@ -54,9 +54,9 @@ void nvmevf_stats_init(struct nvmevf_stats *stats, struct pci_dev *vf)
 
 /**
  * nvmevf_count - count something for debugfs
- * @stats: of the VF
- * @counter: what
- * @n: how many
+ * @stats: statistics of the VF
+ * @counter: the counter
+ * @n: how much to add
  */
 void nvmevf_count(struct nvmevf_stats *stats, enum nvmevf_counter counter, u64 n)
 {
@@ -64,10 +64,10 @@ void nvmevf_count(struct nvmevf_stats *stats, enum nvmevf_counter counter, u64 n
 }
 
 /**
- * nvmevf_note_command - tell debugfs which command is waited for
- * @stats: of the VF
+ * nvmevf_note_command - record the command in progress for debugfs
+ * @stats: statistics of the VF
  * @opcode: the command
- * @since: when that began; 0: none any more
+ * @since: when it began; 0: no command is in progress any more
  *
  * Context: Process.
  */
@@ -80,8 +80,8 @@ void nvmevf_note_command(struct nvmevf_stats *stats, u8 opcode, ktime_t since)
 }
 
 /**
- * nvmevf_note_page_size - tell debugfs about DMA logging
- * @stats: of the VF
+ * nvmevf_note_page_size - record the state of DMA logging for debugfs
+ * @stats: statistics of the VF
  * @page_size: its granularity in bytes; 0: it is off
  *
  * Context: Process.
@@ -94,12 +94,12 @@ void nvmevf_note_page_size(struct nvmevf_stats *stats, u64 page_size)
 }
 
 /**
- * nvmevf_err - tell the log, and debugfs, what was refused or went wrong
- * @stats: of the VF
- * @fmt: a line without its end
+ * nvmevf_err - report an error or a refusal in the log and in debugfs
+ * @stats: statistics of the VF
+ * @fmt: a message without newline
  *
- * A user can bring most of these about, as often as he likes: the log gets some of
- * them, debugfs the last one.
+ * A user can cause most of these, as often as they like, so the log is rate limited.
+ * Debugfs always has the last one.
  *
  * Context: Process.
  */

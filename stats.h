@@ -13,17 +13,17 @@
 struct pci_dev;
 
 /**
- * enum nvmevf_counter - what debugfs tells the number of
- * @NVMEVF_NR_COMMANDS: commands sent, or tried to
+ * enum nvmevf_counter - numbers shown in debugfs
+ * @NVMEVF_NR_COMMANDS: commands sent, or tried to send
  * @NVMEVF_NR_REFUSED: of these, answered with an error status
  * @NVMEVF_NR_UNANSWERED: of these, not answered in time, cut off or not sent
  * @NVMEVF_NR_SAVES: streams made to the end
  * @NVMEVF_NR_SAVED: bytes of streams
  * @NVMEVF_NR_LOADS: streams that the device took over
- * @NVMEVF_NR_LOADED: bytes of controller state that it was given
+ * @NVMEVF_NR_LOADED: bytes of controller state sent to the device
  * @NVMEVF_NR_REPORTS: reports of DMA logging
  * @NVMEVF_NR_RESETS: resets of the VF
- * @NVMEVF_NR_COUNTERS: how many of these there are
+ * @NVMEVF_NR_COUNTERS: number of counters
  */
 enum nvmevf_counter {
 	NVMEVF_NR_COMMANDS,
@@ -39,20 +39,20 @@ enum nvmevf_counter {
 };
 
 /**
- * struct nvmevf_stats - what debugfs tells of a VF, whatever lock is held
- * @vf: the VF that the log names
- * @lock: protects what follows, to @page_size
- * @refusal: the last thing that was refused or went wrong
- * @refused: when that was, in seconds since 1970
- * @opcode: the command under way
+ * struct nvmevf_stats - status of a VF that debugfs can show whatever lock is held
+ * @vf: the VF to name in the log
+ * @lock: protects what follows, up to @page_size
+ * @refusal: the last error or refusal
+ * @refused: time of it, in seconds since 1970
+ * @opcode: the command in progress
  * @since: when that began; 0: there is none
- * @page_size: granularity of DMA logging; 0: it is off
- * @limit: how often the log is told
+ * @page_size: granularity of DMA logging in bytes; 0: it is off
+ * @limit: rate limit of the log
  * @counters: by enum nvmevf_counter
  */
 struct nvmevf_stats {
 	struct pci_dev *vf;
-	spinlock_t lock;	/* protects what follows, to page_size */
+	spinlock_t lock;	/* protects what follows, up to page_size */
 	char refusal[256];
 	time64_t refused;
 	u8 opcode;

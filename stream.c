@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The device stream: its records made for a save, taken apart for a load.
+ * The device stream: making its records for a save, and parsing them for a load.
  *
- * The stream is described in nvme_lm_stream.h. Nothing here knows a device, a lock or
- * user memory: a load asks where the next bytes go, puts them there and has
- * them taken in.
+ * The stream is described in nvme_lm_stream.h. Nothing here uses a device, a lock or
+ * user memory: a load asks for the place of the next bytes, copies them there and has
+ * them parsed.
  */
 
 #include <kunit/visibility.h>
@@ -21,7 +21,7 @@
 #define NVMEVF_SKIP_CHUNK	64
 
 /**
- * nvmevf_stream_size - how long the stream of a state is
+ * nvmevf_stream_size - compute the length of the stream of a state
  * @state_len: bytes of controller state
  * @piece: bytes of state in one record
  *
@@ -44,7 +44,7 @@ static void nvmevf_note_record(struct nvmevf_stream *st, u32 tag, u64 len)
 	st->records++;
 }
 
-/* Begin a record in @head; returns where its payload starts */
+/* Begin a record in @head; returns the start of its payload */
 static void *nvmevf_make_record(struct nvmevf_stream *st, u32 tag, u64 len)
 {
 	struct nvme_lm_rec *rec = (void *)st->head;
@@ -76,7 +76,7 @@ void nvmevf_stream_make_hello(struct nvmevf_stream *st, const struct nvme_lm_hel
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_make_hello);
 
 /**
- * nvmevf_stream_piece_len - how much controller state the next record takes
+ * nvmevf_stream_piece_len - get the amount of controller state in the next record
  * @st: the stream
  *
  * Return: bytes.
@@ -132,7 +132,7 @@ static void nvmevf_want(struct nvmevf_stream *st, enum nvmevf_stage stage)
 	st->head_len = 0;
 }
 
-/* Whether it fits this VF is for the caller to say */
+/* The caller checks whether it fits this VF */
 static int nvmevf_take_hello(struct nvmevf_stream *st)
 {
 	const struct nvme_lm_hello *in = (void *)st->head;
@@ -148,7 +148,7 @@ static int nvmevf_take_hello(struct nvmevf_stream *st)
 }
 
 /**
- * nvmevf_stream_accept_hello - go on behind a HELLO that fits this VF
+ * nvmevf_stream_accept_hello - continue after a HELLO that fits this VF
  * @st: the stream, in NVMEVF_STAGE_CHECK
  */
 void nvmevf_stream_accept_hello(struct nvmevf_stream *st)
@@ -171,7 +171,7 @@ static int nvmevf_take_end(struct nvmevf_stream *st)
 		return nvmevf_refuse(&st->refusal, -EPROTO,
 				     "%llu of %llu bytes of state, END says %llu",
 				     st->offset, st->total, le64_to_cpu(end->total));
-	/* behind the checksum, so that nothing else tells of damage there */
+	/* they follow the checksum, so nothing else would reveal damage there */
 	if (memchr_inv(end->rsvd12, 0, sizeof(end->rsvd12)))
 		return nvmevf_refuse(&st->refusal, -EPROTO, "reserved bytes of END are set");
 	if (le32_to_cpu(end->crc) != crc)
@@ -195,7 +195,7 @@ static int nvmevf_take_piece(struct nvmevf_stream *st)
 	return 0;
 }
 
-/* Whatever is not the state is limited, or a stream would never have to end */
+/* Everything except the state is limited, otherwise a stream would never have to end */
 static int nvmevf_count_extra(struct nvmevf_stream *st)
 {
 	if (st->rec_left < NVME_LM_EXTRA_MAX)
@@ -209,7 +209,7 @@ static int nvmevf_count_extra(struct nvmevf_stream *st)
 	return 0;
 }
 
-/* A HELLO may replace an earlier one until the first STATE */
+/* Until the first STATE, a HELLO may replace an earlier one */
 static int nvmevf_begin_hello(struct nvmevf_stream *st)
 {
 	if (st->offset)
@@ -281,7 +281,7 @@ static int nvmevf_take_record(struct nvmevf_stream *st)
 	}
 }
 
-/* Bytes that are collected in @head before they are looked at */
+/* Bytes that are collected in @head before they are parsed */
 static size_t nvmevf_head_want(enum nvmevf_stage stage)
 {
 	switch (stage) {
@@ -313,10 +313,10 @@ static int nvmevf_take_head(struct nvmevf_stream *st)
 }
 
 /**
- * nvmevf_stream_full - whether @data has no room for the state that comes next
+ * nvmevf_stream_full - whether @data has no room for more state
  * @st: the stream
  *
- * Return: true where the device has to be given @data before more can arrive.
+ * Return: true if @data has to be sent to the device before more can arrive.
  */
 bool nvmevf_stream_full(const struct nvmevf_stream *st)
 {
@@ -325,11 +325,11 @@ bool nvmevf_stream_full(const struct nvmevf_stream *st)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_full);
 
 /**
- * nvmevf_stream_room - where the next bytes of a stream go
+ * nvmevf_stream_room - get the place for the next bytes of a stream
  * @st: the stream, not full
- * @len: bytes there are; becomes how many of them go there, not 0
+ * @len: bytes available; set to the number of them that fit there, not 0
  *
- * Return: the memory, or an ERR_PTR: -EFBIG behind the end.
+ * Return: the memory, or an ERR_PTR: -EFBIG after the end.
  */
 void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len)
 {
@@ -355,12 +355,12 @@ void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_room);
 
 /**
- * nvmevf_stream_take - take bytes in
+ * nvmevf_stream_take - parse bytes
  * @st: the stream
- * @len: bytes that are now where nvmevf_stream_room() said
+ * @len: bytes that were copied to the place from nvmevf_stream_room()
  *
- * In NVMEVF_STAGE_CHECK and NVMEVF_STAGE_COMMIT the caller has to do something
- * before it goes on.
+ * In NVMEVF_STAGE_CHECK and NVMEVF_STAGE_COMMIT the caller has to act before it
+ * continues.
  *
  * Return: 0, or a negative errno with the reason in @refusal.
  */

@@ -12,16 +12,16 @@
 #define NVMEVF_HELLO_LEN	(sizeof(struct nvme_lm_rec) + sizeof(struct nvme_lm_hello))
 
 /**
- * enum nvmevf_stage - what comes next in a stream
+ * enum nvmevf_stage - next step in a stream
  * @NVMEVF_STAGE_PRECOPY: save: HELLOs, until the VF is stopped; load: not used
  * @NVMEVF_STAGE_RECORD: load: the head of a record; save: not used
  * @NVMEVF_STAGE_HELLO: HELLO's payload; save: the whole record
- * @NVMEVF_STAGE_CHECK: load: HELLO arrived, does it fit this VF?
+ * @NVMEVF_STAGE_CHECK: load: HELLO has arrived, and has to be compared with this VF
  * @NVMEVF_STAGE_PIECE: load: the head of STATE's payload
  * @NVMEVF_STAGE_DATA: controller state; save: a whole STATE record
  * @NVMEVF_STAGE_SKIP: load: payload of an unknown record
  * @NVMEVF_STAGE_END: END's payload; save: the whole record
- * @NVMEVF_STAGE_COMMIT: load: END is right, the device gets the last piece
+ * @NVMEVF_STAGE_COMMIT: load: END is correct, and the device gets the last piece
  * @NVMEVF_STAGE_DONE: the stream is complete
  */
 enum nvmevf_stage {
@@ -38,21 +38,21 @@ enum nvmevf_stage {
 };
 
 /**
- * struct nvmevf_stream - a stream being made by a save, or taken apart by a load
- * @stage: what comes next
- * @records: how many were begun
- * @tag: of the last of them
+ * struct nvmevf_stream - a stream made by a save, or parsed by a load
+ * @stage: next step
+ * @records: number of records begun
+ * @tag: tag of the last record
  * @rec_len: bytes of its payload
  * @hello_seen: load: a HELLO was accepted
  * @crc: running CRC32C
  * @total: bytes of controller state
- * @offset: save: bytes of it in records so far; load: bytes that arrived
- * @sent: load: bytes given to the device
- * @extra: load: bytes of HELLOs and of records that are skipped
+ * @offset: save: bytes of state in records so far; load: bytes of state that arrived
+ * @sent: load: bytes of state sent to the device
+ * @extra: load: bytes of HELLOs and of skipped records
  * @rec_left: load: payload bytes of the record still to come
- * @data: memory for controller state on its way
+ * @data: memory for controller state in transit
  * @size: bytes of @data
- * @data_len: save: bytes of @data to be read behind @head
+ * @data_len: save: bytes of @data to be read after @head
  * @head_len: bytes in @head; save: to be read; load: arrived so far
  * @head: record head and payload other than controller state
  * @refusal: load: why the stream is refused

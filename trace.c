@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where the tracepoints are.
+ * Definition of the tracepoints in trace.h.
  */
 
 #define CREATE_TRACE_POINTS

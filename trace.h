@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: what a migration does, and how long each step takes. None tells an
+ * Tracepoints for the steps of a migration and their durations. None shows an
  * address of guest memory.
  */
 
@@ -49,7 +49,7 @@
 			 { NVME_LM_REC_STATE,			"STATE" },	\
 			 { NVME_LM_REC_END,			"END" })
 
-/* One arc of the state machine, as it was walked */
+/* One arc of the state machine, after it was taken */
 TRACE_EVENT(nvmevf_arc,
 
 	TP_PROTO(const struct pci_dev *pdev, u32 from, u32 to, int result, s64 us),
@@ -77,7 +77,7 @@ TRACE_EVENT(nvmevf_arc,
 		  __entry->result, __entry->us)
 );
 
-/* The VF was reset, which ends whatever it was in */
+/* The VF was reset, which ends any migration */
 TRACE_EVENT(nvmevf_reset,
 
 	TP_PROTO(const struct pci_dev *pdev, u32 from),
@@ -99,7 +99,7 @@ TRACE_EVENT(nvmevf_reset,
 
 /*
  * A command on the PF's admin queue. @status is an NVMe status, or a negative errno
- * where there is none. What @select and @offset mean depends on the opcode.
+ * if there is none. The meaning of @select and @offset depends on the opcode.
  */
 TRACE_EVENT(nvmevf_command,
 
@@ -163,7 +163,7 @@ TRACE_EVENT(nvmevf_record,
 		  __entry->len)
 );
 
-/* A round of DMA logging: what the device told of written memory, for one report */
+/* A round of DMA logging: the dirty memory that the device returned for one report */
 TRACE_EVENT(nvmevf_report,
 
 	TP_PROTO(const struct pci_dev *pdev, bool running, unsigned int reads, u64 ranges,

@@ -2,13 +2,13 @@
 /*
  * DMA logging: the device tracks which memory the VF writes.
  *
- * The device keeps one record per controller, and a read takes out of it: what
- * comes goes into bitmaps of our own, from which a report takes its part. Where it
- * is not known what was written, for example over a reset, all was.
+ * The device keeps one log per controller, and reading it clears it. So what is read
+ * goes into our own bitmaps, from which a report takes its part. If it is not known
+ * which memory was written, for example after a reset, all memory counts as dirty.
  *
- * Between the user's start and stop the device may be unable to track: a VF that
- * is suspended cannot be told to. It writes nothing either, so that is made up for
- * when it is resumed.
+ * Between the user's start and stop the device may be unable to track: tracking of a
+ * suspended VF cannot be started. As such a VF writes nothing, tracking is started when
+ * it is resumed.
  */
 
 #include <linux/cleanup.h>
@@ -34,19 +34,19 @@
 #include "vf.h"
 #include "wire.h"
 
-/* Bytes of what was written that are read at a time: room for 4095 pieces */
+/* Bytes read from the device at a time: room for 4095 pieces */
 #define NVMEVF_DIRTY_XFER	SZ_64K
 
-/* A VF at work writes while it is read: the rest is for the next report */
+/* A running VF writes while its log is read: the rest is for the next report */
 #define NVMEVF_DIRTY_READS	64
 
-/* Pieces of a report that are taken at a time */
+/* Pieces of a report taken at a time */
 #define NVMEVF_DIRTY_PIECES	16
 
-/* How often less is asked of a device that refuses */
+/* How often to reduce the request if the device refuses */
 #define NVMEVF_DIRTY_TRIES	32
 
-/* What registers say of completion queues, read before the state mutex is taken */
+/* Registers about completion queues, read before the state mutex is taken */
 struct nvmevf_cq_regs {
 	bool known;
 	u32 entry_size;
@@ -70,7 +70,7 @@ static void nvmevf_read_cq_regs(struct nvmevf_device *vf, struct nvmevf_cq_regs 
 	if (!regs->known)
 		return;
 
-	/* not set before there are I/O queues */
+	/* CC.IOCQES need not be set before there are I/O queues */
 	regs->entry_size = max_t(u32, BIT(NVMEVF_CC_IOCQES(cc)), NVMEVF_CQE_SIZE);
 	regs->has_acq = lo || hi || aqa;
 	regs->acq.first = (u64)hi << 32 | lo;
@@ -106,7 +106,7 @@ static struct nvmevf_track_plan *nvmevf_plan_alloc(struct nvmevf_device *vf, u32
 	return plan;
 }
 
-/* The core checked all of a range but whether there is anything in it */
+/* The core has checked everything about a range except that it is not empty */
 static int nvmevf_plan_set(struct nvmevf_track_plan *plan, struct rb_root_cached *ranges)
 {
 	struct interval_tree_node *node;
@@ -149,11 +149,11 @@ static struct nvmevf_track_plan *nvmevf_plan_new(struct nvmevf_device *vf,
 }
 
 /**
- * nvmevf_dirty_stop_locked - have the device stop to track what nobody asks for
+ * nvmevf_dirty_stop_locked - stop tracking if the device may be tracking the VF
  * @vf: the device
- * @flags: NVMEVF_EXEC_KILLABLE or 0
+ * @flags: NVMEVF_EXEC_KILLABLE, NVMEVF_EXEC_BRIEF or 0
  *
- * A suspended VF stays tracked, that is for later.
+ * If the VF is suspended, tracking cannot be stopped yet, and is stopped later.
  *
  * Context: State mutex held; sends a command.
  */
@@ -167,7 +167,7 @@ void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags)
 		return;
 
 	ret = vf->lm->ops->track_stop(vf->lm, flags);
-	/* not tracked: a reset of the VF or of the PF may have ended it */
+	/* not tracked: a reset of the VF or of the PF may have ended tracking */
 	if (!ret || ret == -ENXIO)
 		vf->dirty.device = false;
 	else
@@ -183,7 +183,7 @@ static long nvmevf_dirty_resets(struct nvmevf_device *vf)
 	return resets;
 }
 
-/* Once with what the plan is now */
+/* Try once with the current plan */
 static int nvmevf_track_try_locked(struct nvmevf_device *vf, struct nvmevf_buf *buf,
 				   struct nvmevf_track_hints *hints)
 {
@@ -197,18 +197,19 @@ static int nvmevf_track_try_locked(struct nvmevf_device *vf, struct nvmevf_buf *
 
 	d->resets = nvmevf_dirty_resets(vf);
 	ret = vf->lm->ops->track_start(vf->lm, buf, len, hints, NVMEVF_EXEC_KILLABLE);
-	/* given up: it may be tracking, or will be */
+	/* if the command was given up, the device may be tracking, now or later */
 	if (!ret || ret == -ETIMEDOUT || ret == -EINTR || ret == -ECANCELED)
 		d->device = true;
 	return ret;
 }
 
 /*
- * Whether the device has tracked the VF without interruption since it began: 0, or
- * -ENXIO, or why that cannot be told. A reset of the PF ends tracking, and so may
- * one that the guest makes; neither is always seen here. What a device answers to
- * Track Receive then is left open, and may well be that nothing was written. But a
- * start is refused with a status of its own as long as the VF is tracked.
+ * Whether the device has tracked the VF without interruption since the start. Returns
+ * 0, or -ENXIO if it has not, or another errno if that is not known. A reset of the PF
+ * ends tracking, and so may a reset by the guest; the driver does not always notice
+ * either. The specification leaves open what Track Receive returns then, possibly no
+ * dirty memory at all. But as long as the VF is tracked, the device refuses another
+ * start with a specific status.
  */
 static int nvmevf_dirty_confirm_locked(struct nvmevf_device *vf)
 {
@@ -246,7 +247,7 @@ static int nvmevf_track_negotiate_locked(struct nvmevf_device *vf, struct nvmevf
 	for (i = 0; i < NVMEVF_DIRTY_TRIES; i++) {
 		ret = nvmevf_track_try_locked(vf, buf, &hints);
 		if (ret == -ENXIO && !i) {
-			/* by whoever had the VF before */
+			/* already tracked for a previous user of the VF */
 			d->device = true;
 			nvmevf_dirty_stop_locked(vf, NVMEVF_EXEC_KILLABLE);
 			continue;
@@ -258,7 +259,7 @@ static int nvmevf_track_negotiate_locked(struct nvmevf_device *vf, struct nvmevf
 	return ret;
 }
 
-/* Have the device track what the user asked for; what was written until now is not known */
+/* Start tracking the user's ranges; earlier writes of the VF are not known */
 static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
@@ -280,7 +281,7 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 	return ret;
 }
 
-/* Nobody knows what was written */
+/* It is not known which memory was written */
 static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
@@ -293,9 +294,9 @@ static void nvmevf_dirty_lose_locked(struct nvmevf_device *vf)
 
 /**
  * nvmevf_dirty_suspending_locked - the VF is going to be suspended
- * @vf: the device, which works
+ * @vf: the device, running
  *
- * Of a suspended VF the device does not say any more whether it was tracked.
+ * Once the VF is suspended, the device no longer reports whether it was tracked.
  *
  * Context: State mutex held; sends a command, a fatal signal ends it.
  */
@@ -324,7 +325,7 @@ void nvmevf_dirty_suspended_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_dirty_resumed_locked - the VF goes on: what had to wait for it can be done
+ * nvmevf_dirty_resumed_locked - the VF runs again: start or stop tracking if necessary
  * @vf: the device
  *
  * Context: State mutex held; sends commands, a fatal signal ends them.
@@ -342,7 +343,7 @@ void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf)
 
 	d->cqs_done = false;
 	if (!d->tracked) {
-		/* where it fails the next report tries again */
+		/* if it fails, the next report tries again */
 		nvmevf_track_start_locked(vf);
 		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 	}
@@ -352,8 +353,9 @@ void nvmevf_dirty_resumed_locked(struct nvmevf_device *vf)
  * nvmevf_dirty_reset_locked - the VF was reset
  * @vf: the device
  *
- * Logging goes on. Whether the device does is not said anywhere, and it is not
- * asked here, in the middle of a reset: the next report starts it anew.
+ * Logging stays on. The specification leaves open whether the device continues to
+ * track, and the device is not asked in the middle of a reset: the next report starts
+ * tracking again.
  *
  * Context: State mutex held.
  */
@@ -365,7 +367,7 @@ void nvmevf_dirty_reset_locked(struct nvmevf_device *vf)
 
 /**
  * nvmevf_dirty_end_locked - end logging, if it is on
- * @vf: the device; may still be tracked
+ * @vf: the device; tracking may continue
  *
  * Context: State mutex held.
  */
@@ -422,8 +424,8 @@ static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 }
 
 /*
- * A device need not track what it writes to completion queues: those that there
- * are count as written. Whatever keeps from finding them, all does.
+ * A device need not track its writes to completion queues, so these count as dirty. If
+ * they cannot be found, all memory does.
  */
 static void nvmevf_dirty_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
 {
@@ -452,14 +454,14 @@ static void nvmevf_dirty_cqs_locked(struct nvmevf_device *vf, const struct nvmev
 	d->cqs_done = !nvmevf_is_running(vf);
 }
 
-/* What the device told for one report; @bytes lacks one for each range, so as not to wrap */
+/* Totals of the reads for one report; @bytes lacks one for each range, so that it cannot wrap */
 struct nvmevf_round {
 	unsigned int reads;
 	u64 ranges;
 	u64 bytes;
 };
 
-/* What the device tells, once: whether there is more, or an errno */
+/* Read the device's log once; returns whether there is more, or an errno */
 static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_round *round)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
@@ -493,8 +495,8 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
 }
 
 /*
- * A suspended VF has written no more than there is, however coarse that is told: a
- * device that says more would say so for ever.
+ * A suspended VF cannot have written more than all its memory, even with a coarse
+ * granularity: a device that returns more would do so forever.
  */
 static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
 {
@@ -504,8 +506,8 @@ static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
 }
 
 /*
- * While the VF works a report is what was written at some time. Once it is
- * suspended nothing may be left in the device.
+ * While the VF runs, a report need not be complete. Once the VF is suspended, nothing
+ * may be left in the device.
  */
 static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf, struct nvmevf_round *round)
 {
@@ -521,7 +523,7 @@ static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf, struct nvmev
 	return min(ret, 0);
 }
 
-/* The state that a report begins with, or why there can be none */
+/* Whether a report is possible in this state */
 static int nvmevf_report_check_locked(struct nvmevf_device *vf)
 {
 	if (!vf->dirty.on)
@@ -537,8 +539,9 @@ static int nvmevf_ask_suspended_locked(struct nvmevf_device *vf)
 }
 
 /*
- * Nothing is tracked, so that all counts as written, once more when it is. A VF
- * that is suspended writes nothing, if it is: what it wrote before is in the bitmaps.
+ * The VF was not tracked, so all memory counts as dirty, and has to be marked again
+ * once tracking has started. A suspended VF writes nothing, if it really is suspended:
+ * its earlier writes are in the bitmaps.
  */
 static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
 					  const struct nvmevf_cq_regs *regs)
@@ -553,7 +556,7 @@ static int nvmevf_report_untracked_locked(struct nvmevf_device *vf,
 	nvmevf_dirty_cqs_locked(vf, regs);
 	ret = nvmevf_track_start_locked(vf);
 	nvmevf_dirty_bitmap_add_all(&vf->dirty.bitmap);
-	/* a reset, or a command that was given up before it */
+	/* cut off by a reset, or an earlier command was given up */
 	return ret == -ECANCELED || ret == -EBUSY ? 0 : ret;
 }
 
@@ -571,13 +574,13 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 
 	nvmevf_dirty_cqs_locked(vf, regs);
 	ret = nvmevf_read_all_changes_locked(vf, round);
-	/* not before it: what ends tracking in between would be missed */
+	/* not before the read: an end of tracking in between would be missed */
 	if (!ret && nvmevf_is_running(vf))
 		ret = nvmevf_dirty_confirm_locked(vf);
 	if (!ret)
 		return 0;
 
-	/* some of it may be lost: a device tells once */
+	/* some of it may be lost: a device returns it only once */
 	nvmevf_dirty_lose_locked(vf);
 	if (ret == -ECANCELED)
 		return 0;
@@ -610,7 +613,7 @@ static int nvmevf_report_begin(struct nvmevf_device *vf)
 	return ret;
 }
 
-/* Take dirty memory from the beginning of @in, which becomes what is left; the pieces taken */
+/* Take dirty memory from the start of @in, which becomes the rest; returns the number of pieces */
 static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 			      struct nvmevf_range *out, bool *more)
 {
@@ -632,7 +635,7 @@ static int nvmevf_report_take(struct nvmevf_device *vf, struct nvmevf_range *in,
 	return n;
 }
 
-/* The bits are in user memory: no lock is held, as at every access to that */
+/* The bits are in user memory, which is never accessed under a lock */
 static int nvmevf_dirty_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
 					   unsigned long length, struct iova_bitmap *dirty)
 {
@@ -668,7 +671,7 @@ static int nvmevf_dirty_check_locked(struct nvmevf_device *vf)
 	return nvmevf_check_lost_locked(vf);
 }
 
-/* From here on the user may ask what is written; @plan is ours with 0 only */
+/* From here on the user may ask for dirty memory; owns @plan only if it returns 0 */
 static int nvmevf_dirty_begin_locked(struct nvmevf_device *vf, struct nvmevf_track_plan *plan,
 				     const struct nvmevf_cq_regs *regs)
 {
@@ -694,7 +697,7 @@ static int nvmevf_dirty_begin_locked(struct nvmevf_device *vf, struct nvmevf_tra
 	nvmevf_dirty_cqs_locked(vf, regs);
 
 	if (!nvmevf_is_running(vf)) {
-		/* it is tracked once it is resumed, and writes nothing until then */
+		/* tracking starts when the VF is resumed, and it writes nothing until then */
 		nvmevf_track_begin(plan);
 		nvmevf_dirty_bitmap_add_all(&d->bitmap);
 		return 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty memory that the device reported and the user has not asked for yet.
+ * Dirty memory that the device has returned and the user has not asked for yet.
  *
- * A device reports once, and what it reports is not all what a user asks for. One
- * bit for each 4 KiB, in bitmaps that exist as long as a chunk is dirty in part.
- * Their number is limited: if there are too many, all memory counts as dirty.
+ * A device returns each piece only once, and may return more than the user asks for.
+ * There is one bit for each 4 KiB, in bitmaps that exist as long as a chunk is partly
+ * dirty. Their number is limited: if there are too many, all memory counts as dirty.
  */
 
 #include <kunit/visibility.h>
@@ -20,29 +20,29 @@
 
 #define NVMEVF_BITMAP_SIZE	SZ_4K
 
-/* Pages that a bitmap has bits for: 128 MiB */
+/* Pages in one chunk, which has one bitmap: 128 MiB */
 #define NVMEVF_CHUNK_PAGES	(NVMEVF_BITMAP_SIZE * BITS_PER_BYTE)
 
-/* The bytes in one chunk as a power of two */
+/* Bytes in one chunk, as a power of two */
 #define NVMEVF_CHUNK_SHIFT	(NVME_LM_TRACK_SHIFT + ilog2(NVMEVF_CHUNK_PAGES))
 
-/* Chunks of 32 TiB: bitmaps of 1 GiB at most, and 3 MiB for the tree of them */
+/* The chunks of 32 TiB: at most 1 GiB of bitmaps, and 3 MiB for the tree */
 #define NVMEVF_CHUNKS_MAX	SZ_256K
 
-/* Bitmaps for what is outside of what the user has tracked, like completion queues */
+/* Bitmaps for dirty memory outside of the user's ranges, such as completion queues */
 #define NVMEVF_CHUNKS_SPARE	SZ_1K
 
-/* In place of a bitmap, for a whole chunk */
+/* Entries for a whole chunk instead of a bitmap */
 #define NVMEVF_CHUNK_CLEAN	xa_mk_value(0)
 #define NVMEVF_CHUNK_DIRTY	xa_mk_value(1)
 
 /**
- * nvmevf_dirty_bitmap_limit - how many bitmaps may be needed
- * @ranges: what is tracked
- * @nr: how many ranges
+ * nvmevf_dirty_bitmap_limit - compute the maximum number of bitmaps
+ * @ranges: the tracked ranges
+ * @nr: number of ranges
  *
- * Return: the number, for nvmevf_dirty_bitmap_init(): enough for writes to each chunk of the
- * ranges and some outside, but no more than 32 TiB of memory take.
+ * Return: the number, for nvmevf_dirty_bitmap_init(): enough for each chunk of the ranges
+ * and some chunks outside, but not more than 32 TiB of memory need.
  */
 unsigned long nvmevf_dirty_bitmap_limit(const struct nvmevf_range *ranges, unsigned int nr)
 {
@@ -57,9 +57,9 @@ unsigned long nvmevf_dirty_bitmap_limit(const struct nvmevf_range *ranges, unsig
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_limit);
 
 /**
- * nvmevf_dirty_bitmap_init - begin with nothing dirty
+ * nvmevf_dirty_bitmap_init - initialise the bitmaps with nothing dirty
  * @map: the dirty memory
- * @limit: how many bitmaps there may be
+ * @limit: maximum number of bitmaps
  */
 void nvmevf_dirty_bitmap_init(struct nvmevf_dirty_bitmap *map, unsigned long limit)
 {
@@ -73,7 +73,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_init);
 
 /**
  * nvmevf_dirty_bitmap_destroy - free the bitmaps
- * @map: the dirty memory; all chunks are then as those without an entry
+ * @map: the dirty memory; no chunk has an entry afterwards
  *
  * Context: Process; sleeps.
  */
@@ -93,7 +93,7 @@ void nvmevf_dirty_bitmap_destroy(struct nvmevf_dirty_bitmap *map)
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_destroy);
 
 /**
- * nvmevf_dirty_bitmap_add_all - count all memory as written
+ * nvmevf_dirty_bitmap_add_all - mark all memory as dirty
  * @map: the dirty memory
  *
  * Context: Process; sleeps. Cannot fail.
@@ -105,13 +105,13 @@ void nvmevf_dirty_bitmap_add_all(struct nvmevf_dirty_bitmap *map)
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_add_all);
 
-/* Whether a chunk is dirty that has no bitmap */
+/* Whether a chunk without a bitmap is dirty */
 static bool nvmevf_bitmap_is_dirty(const struct nvmevf_dirty_bitmap *map, const void *entry)
 {
 	return entry ? entry == NVMEVF_CHUNK_DIRTY : map->all;
 }
 
-/* What stands for a whole chunk: no entry where the other ones without are like it */
+/* The entry for a whole chunk: NULL if that has the same meaning */
 static void *nvmevf_bitmap_whole(const struct nvmevf_dirty_bitmap *map, bool dirty)
 {
 	if (dirty == map->all)
@@ -119,7 +119,7 @@ static void *nvmevf_bitmap_whole(const struct nvmevf_dirty_bitmap *map, bool dir
 	return dirty ? NVMEVF_CHUNK_DIRTY : NVMEVF_CHUNK_CLEAN;
 }
 
-/* Put @entry in the place of @old; NULL is none */
+/* Replace @old by @entry; NULL is no entry */
 static bool nvmevf_bitmap_store(struct nvmevf_dirty_bitmap *map, unsigned long i, void *old,
 				void *entry)
 {
@@ -138,7 +138,7 @@ static bool nvmevf_bitmap_store(struct nvmevf_dirty_bitmap *map, unsigned long i
 	return true;
 }
 
-/* A bitmap in the place of @old, which is none, with what that said */
+/* Replace @old, which is not a bitmap, by a bitmap with the same meaning */
 static unsigned long *nvmevf_bitmap_split(struct nvmevf_dirty_bitmap *map, unsigned long i,
 					  void *old)
 {
@@ -212,11 +212,11 @@ static bool nvmevf_bitmap_mark(struct nvmevf_dirty_bitmap *map, u64 from, u64 to
 }
 
 /**
- * nvmevf_dirty_bitmap_add - count memory as written
+ * nvmevf_dirty_bitmap_add - mark memory as dirty
  * @map: the dirty memory
- * @r: the memory; pages that are in it in part count
+ * @r: the range to mark, including pages that are only partly in it
  *
- * Where there is no memory to note it, everything counts as written.
+ * If no memory can be allocated for a bitmap, all memory is marked as dirty.
  *
  * Context: Process; sleeps.
  */
@@ -228,7 +228,7 @@ void nvmevf_dirty_bitmap_add(struct nvmevf_dirty_bitmap *map, const struct nvmev
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_add);
 
-/* What is said of page @p, up to which page: @to is the last of interest, or nearer */
+/* Whether page @p is dirty; @to is reduced to the last page of the same kind */
 static bool nvmevf_bitmap_look(struct nvmevf_dirty_bitmap *map, u64 p, u64 *to)
 {
 	unsigned long i = p / NVMEVF_CHUNK_PAGES, next = i, bit = p % NVMEVF_CHUNK_PAGES;
@@ -257,16 +257,16 @@ static bool nvmevf_bitmap_look(struct nvmevf_dirty_bitmap *map, u64 p, u64 *to)
 }
 
 /**
- * nvmevf_dirty_bitmap_take - find memory that was written, and forget it
+ * nvmevf_dirty_bitmap_take - find dirty memory, and mark it as clean
  * @map: the dirty memory
- * @in: where to look
- * @out: what was found, within @in
+ * @in: the range to search
+ * @out: the dirty memory found, within @in
  *
- * A page that is in @in in part is found, and stays dirty. So does what
- * there is no memory for to note that it is not there any more.
+ * A page that is only partly in @in is found, and stays dirty. Memory also stays dirty
+ * if no bitmap can be allocated to mark it as clean.
  *
  * Context: Process; sleeps.
- * Return: whether something was found.
+ * Return: whether dirty memory was found.
  */
 bool nvmevf_dirty_bitmap_take(struct nvmevf_dirty_bitmap *map, const struct nvmevf_range *in,
 			      struct nvmevf_range *out)

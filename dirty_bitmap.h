@@ -9,12 +9,12 @@
 #include "nvme.h"
 
 /**
- * struct nvmevf_dirty_bitmap - memory that was written and not reported yet
- * @chunks: by chunk of the address space a bitmap, or that all of it is clean or dirty
- * @limit: how many bitmaps there may be
- * @bitmaps: how many bitmaps there are
- * @entries: how many chunks of which something is stored
- * @all: chunks of which nothing is stored are dirty, not clean
+ * struct nvmevf_dirty_bitmap - dirty memory
+ * @chunks: for each chunk of the address space a bitmap, or a mark for all clean or all dirty
+ * @limit: maximum number of bitmaps
+ * @bitmaps: number of bitmaps
+ * @entries: number of chunks with an entry
+ * @all: chunks without an entry are dirty, not clean
  */
 struct nvmevf_dirty_bitmap {
 	struct xarray chunks;

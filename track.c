@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of DMA logging: what a device is asked to track, so that it can and
- * will; and what it tells that was written. Nothing here asks a device.
+ * The wire format of DMA logging: requests for ranges that the device is able and
+ * willing to track, and the dirty memory that it returns. Nothing here accesses a
+ * device.
  */
 
 #include <kunit/visibility.h>
@@ -15,13 +16,13 @@
 
 #include "track.h"
 
-/* Beyond it one unit is all there is */
+/* With a coarser granularity, one unit would exceed all memory */
 #define NVMEVF_MRTG_MAX		(63 - NVME_LM_TRACK_SHIFT)
 
 /* The longest range that is a power of two, in units */
 #define NVMEVF_LEN_POW2_MAX	BIT_ULL(31)
 
-/* Why limits cannot be kept to, if that is so */
+/* Why the limits cannot be used, or NULL */
 static const char *nvmevf_track_why_not(const struct nvme_lm_track_limits *l)
 {
 	if (!l->cmmrtd)
@@ -36,8 +37,8 @@ static const char *nvmevf_track_why_not(const struct nvme_lm_track_limits *l)
 }
 
 /**
- * nvmevf_track_parse_limits - what a PF can track: Fig 312
- * @limits: where to
+ * nvmevf_track_parse_limits - read the tracking capabilities of a PF: Fig 312
+ * @limits: set to the capabilities
  * @id: its Identify Controller data
  */
 void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id)
@@ -60,7 +61,7 @@ void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct 
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_parse_limits);
 
 /**
- * nvmevf_track_begin - begin with what the user would like, as near as the device can
+ * nvmevf_track_begin - begin with the granularity nearest to the user's
  * @plan: the plan
  */
 void nvmevf_track_begin(struct nvmevf_track_plan *plan)
@@ -73,7 +74,7 @@ void nvmevf_track_begin(struct nvmevf_track_plan *plan)
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_begin);
 
-/* How many ranges it takes to track so many units */
+/* Number of ranges that it takes to track @units units */
 static u64 nvmevf_track_cost(const struct nvmevf_track_plan *plan, u64 units)
 {
 	if (!plan->limits->pow2)
@@ -97,7 +98,7 @@ static u64 nvmevf_track_cost_all(const struct nvmevf_track_plan *plan, unsigned 
 	return cost;
 }
 
-/* Make one of the ranges @i and @i + 1 of @n */
+/* Join the ranges @i and @i + 1 of @n */
 static void nvmevf_track_join(struct nvmevf_track_plan *plan, unsigned int i, unsigned int n)
 {
 	struct nvmevf_range *r = &plan->work[i];
@@ -106,7 +107,7 @@ static void nvmevf_track_join(struct nvmevf_track_plan *plan, unsigned int i, un
 	memmove(&r[1], &r[2], (n - i - 2) * sizeof(*r));
 }
 
-/* The user's ranges in units, those that meet as one; returns how many */
+/* Convert the user's ranges to units, joining adjacent ones; returns their number */
 static unsigned int nvmevf_track_align(struct nvmevf_track_plan *plan)
 {
 	unsigned int shift = NVME_LM_TRACK_SHIFT + plan->mrtg, i, n = 0;
@@ -155,8 +156,9 @@ static int nvmevf_track_round(struct nvmevf_track_plan *plan)
 }
 
 /*
- * As few ranges as the device may be asked for. What lies between two of them is
- * tracked then as well: nobody asks for it, and it costs the least.
+ * Reduce the ranges to the number that the device may be asked for. The gap between
+ * two joined ranges is then tracked as well: nobody asks for it, and this costs the
+ * least.
  */
 static int nvmevf_track_fit(struct nvmevf_track_plan *plan, unsigned int *n)
 {
@@ -194,12 +196,12 @@ static void nvmevf_track_put(struct nvmevf_track_plan *plan, const struct nvmevf
 }
 
 /**
- * nvmevf_track_fill - what to ask the device for: Fig 468
- * @plan: the plan; its granularity gets coarser where the ranges need that
- * @out: room for NVMEVF_TRACK_MAX ranges
- * @len: bytes of it that are used
+ * nvmevf_track_fill - fill in the request to the device: Fig 468
+ * @plan: the plan; its granularity gets coarser if the ranges need that
+ * @out: the request, with room for NVMEVF_TRACK_MAX ranges
+ * @len: set to the bytes used in @out
  *
- * Return: 0, or -ENOSPC where the device cannot track this in any way.
+ * Return: 0, or -ENOSPC if the device cannot track these ranges at all.
  */
 int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out, size_t *len)
 {
@@ -224,10 +226,10 @@ int nvmevf_track_fill(struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill);
 
 /**
- * nvmevf_track_fill_one - ask for a single unit of what nvmevf_track_fill() asked for
+ * nvmevf_track_fill_one - request a single unit of the request of nvmevf_track_fill()
  * @plan: the plan
- * @out: room for a range: Fig 468
- * @len: bytes of it that are used
+ * @out: the request, with room for one range: Fig 468
+ * @len: set to the bytes used in @out
  */
 void nvmevf_track_fill_one(const struct nvmevf_track_plan *plan, struct nvme_lm_track *out,
 			   size_t *len)
@@ -244,13 +246,13 @@ void nvmevf_track_fill_one(const struct nvmevf_track_plan *plan, struct nvme_lm_
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_fill_one);
 
 /**
- * nvmevf_track_adjust - ask for less than what the device refused
+ * nvmevf_track_adjust - reduce a request that the device refused
  * @plan: the plan that was refused
- * @err: -ENOSPC: it has not the resources; -EINVAL: there may be too many ranges
- *	 with those of other controllers
- * @hints: what it said it could do, with -ENOSPC
+ * @err: -ENOSPC: the device lacks the resources; -EINVAL: there may be too many ranges
+ *	 together with those of other controllers
+ * @hints: the hints that the device returned with -ENOSPC
  *
- * Fewer ranges come first, they do not cost the user anything.
+ * The number of ranges is reduced first, because this does not cost the user anything.
  *
  * Return: 0 to try again, or @err.
  */
@@ -280,10 +282,10 @@ int nvmevf_track_adjust(struct nvmevf_track_plan *plan, int err,
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_track_adjust);
 
 /**
- * nvmevf_changes_check - see that what a device told that was written can be read
+ * nvmevf_changes_check - check that the returned dirty memory can be parsed
  * @c: the data: Fig 460
  * @len: bytes of it
- * @cntlid: the controller it was asked about
+ * @cntlid: the controller that the device was asked about
  *
  * Return: number of changes, or -EPROTO.
  */
@@ -296,7 +298,7 @@ int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid
 	    le16_to_cpu(c->rpmpg) > NVMEVF_MRTG_MAX)
 		return -EPROTO;
 
-	/* or it would be asked for ever */
+	/* otherwise the device would be asked forever */
 	if (!n && (c->attrb & NVME_LM_CHANGES_MTR))
 		return -EPROTO;
 
@@ -305,12 +307,12 @@ int nvmevf_changes_check(const struct nvme_lm_changes *c, size_t len, u16 cntlid
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_check);
 
 /**
- * nvmevf_changes_get - what was written, one of it
+ * nvmevf_changes_get - get one piece of the dirty memory
  * @c: the data: Fig 461
- * @i: which
- * @r: the memory
+ * @i: index of the piece
+ * @r: set to the piece
  *
- * Return: 0, or -EPROTO for what cannot be.
+ * Return: 0, or -EPROTO if the piece is impossible.
  */
 int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r)
 {

@@ -12,9 +12,9 @@
 struct nvme_id_ctrl;
 
 /**
- * struct nvmevf_track_hints - what a device could track instead
- * @mrtg: finest granularity for these ranges, 2^n times 4 KiB
- * @ranges: how many ranges of this granularity
+ * struct nvmevf_track_hints - hints of a device that refused to track
+ * @mrtg: finest granularity possible for these ranges, 2^n times 4 KiB
+ * @ranges: number of ranges possible with this granularity
  */
 struct nvmevf_track_hints {
 	u16 mrtg;
@@ -22,12 +22,12 @@ struct nvmevf_track_hints {
 };
 
 /**
- * struct nvmevf_track_limits - what the PF can track
- * @ranges: how many ranges; 0: it does not track memory
+ * struct nvmevf_track_limits - tracking capabilities of the PF
+ * @ranges: number of ranges; 0: it does not track memory
  * @min: finest granularity, 2^n times 4 KiB
  * @max: coarsest granularity
  * @pow2: the length of a range has to be a power of two
- * @why_not: why it cannot be used although it claims to track memory, or NULL
+ * @why_not: why tracking cannot be used although the PF claims to support it, or NULL
  */
 struct nvmevf_track_limits {
 	u16 ranges;
@@ -38,15 +38,15 @@ struct nvmevf_track_limits {
 };
 
 /**
- * struct nvmevf_track_plan - what a device is asked to track
- * @limits: what it can
- * @page_size: what the user would like, a power of two, at least 4 KiB
+ * struct nvmevf_track_plan - what to ask a device to track
+ * @limits: capabilities of the PF
+ * @page_size: granularity that the user prefers, a power of two, at least 4 KiB
  * @mrtg: granularity, 2^n times 4 KiB
- * @limit: how many ranges the device may be asked for
- * @used: how many it was asked for
- * @nr: how many ranges the user has
- * @wanted: those ranges, ascending, not overlapping
- * @work: as many, to work with
+ * @limit: maximum number of ranges to ask for
+ * @used: number of ranges asked for
+ * @nr: number of the user's ranges
+ * @wanted: the user's ranges, ascending, not overlapping
+ * @work: working space for @nr ranges
  */
 struct nvmevf_track_plan {
 	const struct nvmevf_track_limits *limits;
@@ -59,7 +59,7 @@ struct nvmevf_track_plan {
 	struct nvmevf_range *work;
 };
 
-/* Ranges in one Track Send, whatever the device can */
+/* Maximum number of ranges in one Track Send, whatever the device supports */
 #define NVMEVF_TRACK_MAX	SZ_4K
 
 void nvmevf_track_parse_limits(struct nvmevf_track_limits *limits, const struct nvme_id_ctrl *id);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of dirty_bitmap.c: what was written is found, once, and what is asked for in
- * part stays for the rest. Sizes stand here as they are; none comes from there.
+ * KUnit tests of dirty_bitmap.c: dirty memory is found once, and a page that is asked for
+ * only partly stays dirty. Sizes are literals here; none comes from the driver.
  */
 
 #include <kunit/test.h>
@@ -14,7 +14,7 @@
 #define CHUNK		(128ULL << 20)
 #define CHUNK_PAGES	32768
 
-/* How many bitmaps the logs here may have */
+/* Maximum number of bitmaps in these tests */
 #define BITMAPS		64
 
 static int log_test_init(struct kunit *test)
@@ -40,7 +40,7 @@ static void add(struct kunit *test, u64 first, u64 len)
 	nvmevf_dirty_bitmap_add(test->priv, &r);
 }
 
-/* What is found first from @first on; 0 bytes where nothing is */
+/* The first dirty memory from @first on; 0 bytes if there is none */
 static struct nvmevf_range take(struct kunit *test, u64 first, u64 last)
 {
 	struct nvmevf_range in = { first, last }, out = { 1, 0 };
@@ -89,7 +89,7 @@ static void test_log_ends(struct kunit *test)
 	expect_nothing(test, 0, U64_MAX);
 }
 
-/* A page that is asked for in part is told of to each who asks */
+/* A page that is asked for only partly is found each time */
 static void test_log_part(struct kunit *test)
 {
 	add(test, 3 * PAGE, 3 * PAGE);
@@ -140,7 +140,7 @@ static void test_log_all(struct kunit *test)
 	expect_taken(test, 0, 4 * CHUNK - 1, 0, 4 * CHUNK);
 }
 
-/* More than can be noted: it is told of again, rather than not */
+/* Memory that is too large to be marked as clean is found again, rather than missed */
 static void test_log_too_much(struct kunit *test)
 {
 	nvmevf_dirty_bitmap_add_all(test->priv);
@@ -154,7 +154,7 @@ static void test_log_too_long(struct kunit *test)
 	expect_taken(test, 1ULL << 60, (1ULL << 60) + PAGE - 1, 1ULL << 60, PAGE);
 }
 
-/* With more bitmaps than there may be all counts as dirty, and the memory is free again */
+/* Beyond the maximum number of bitmaps all memory counts as dirty, and the bitmaps are freed */
 static void test_log_too_scattered(struct kunit *test)
 {
 	struct nvmevf_dirty_bitmap *map = test->priv;
@@ -179,7 +179,7 @@ static void expect_memory(struct kunit *test, unsigned long bitmaps, unsigned lo
 	KUNIT_EXPECT_EQ(test, map->entries, entries);
 }
 
-/* What is reported page by page is free again, be there ever so many chunks in the end */
+/* Memory that is reported page by page needs no bitmap in the end, in however many chunks */
 static void test_log_empty_again(struct kunit *test)
 {
 	u64 at;
@@ -196,7 +196,7 @@ static void test_log_empty_again(struct kunit *test)
 	expect_nothing(test, 0, U64_MAX);
 }
 
-/* The same where what is not stored counts as dirty */
+/* The same if chunks without an entry are dirty */
 static void test_log_full_again(struct kunit *test)
 {
 	u64 at;
@@ -228,7 +228,7 @@ static void test_log_bit_by_bit(struct kunit *test)
 	expect_nothing(test, 0, CHUNK - 1);
 }
 
-/* As many bitmaps as there are chunks in what is tracked, and 1024 for the rest */
+/* As many bitmaps as there are chunks in the tracked ranges, and 1024 for the rest */
 static void test_log_limit(struct kunit *test)
 {
 	const struct nvmevf_range r[] = {
@@ -239,7 +239,7 @@ static void test_log_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 1), 1025);
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 2), 1027);
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 3), 1031);
-	/* 4 TiB, which needs more than the 16384 that would be 2 TiB */
+	/* 4 TiB, which needs more bitmaps than the 16384 for 2 TiB */
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 4), 1031 + 32768);
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(r, 5), 262144);
 	KUNIT_EXPECT_EQ(test, nvmevf_dirty_bitmap_limit(&r[4], 1), 262144);
@@ -259,7 +259,7 @@ static void random_pages(struct rnd_state *rnd, u32 *first, u32 *nr)
 		*nr = min(round_up(*nr, CHUNK_PAGES), MODEL_PAGES - *first);
 }
 
-/* Take all that is asked for, and compare with the model, of which it is taken, too */
+/* Take all dirty memory in the range from the bitmaps and from the model, and compare */
 static void compare(struct kunit *test, unsigned long *model, u64 base, u32 first, u32 nr)
 {
 	u64 at = base + first * PAGE, last = at + nr * PAGE - 1;
@@ -271,7 +271,7 @@ static void compare(struct kunit *test, unsigned long *model, u64 base, u32 firs
 
 		KUNIT_ASSERT_LE(test, page, from);
 		KUNIT_ASSERT_LT(test, to, first + nr);
-		/* nothing is missing before it, and all of it was written */
+		/* no dirty memory was skipped, and all of this is dirty */
 		KUNIT_ASSERT_EQ(test, find_next_bit(model, from, page), from);
 		KUNIT_ASSERT_EQ(test, find_next_zero_bit(model, to + 1, from), to + 1);
 		page = to + 1;

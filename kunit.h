@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the KUnit tests share: a VF as it describes itself in HELLO.
+ * Shared by the KUnit tests: a VF and its HELLO.
  */
 
 #ifndef NVMEVF_KUNIT_H
@@ -12,7 +12,7 @@
 
 #define HELLO_LEN	392
 
-/* Bits of HELLO's payload, counted from the first byte's bit 0 */
+/* Bits of HELLO's payload, counted from bit 0 of the first byte */
 #define HELLO_BITS	(HELLO_LEN * 8)
 
 void nvmevf_test_put_hello(u8 *bytes, u64 state_len);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of match.c: which VF can take over the state of which. Offsets,
- * values and lines for the log stand here as they are; none comes from the
- * driver's own definitions.
+ * KUnit tests of match.c: which VF can take over the state of which other VF. Offsets,
+ * values and messages are literals here; none comes from the driver's own definitions.
  */
 
 #include <linux/nvme.h>
@@ -18,7 +17,7 @@
 #define CAP		0x084108320f0307ffULL
 
 /**
- * nvmevf_test_put_hello - HELLO of the VF that the tests are about
+ * nvmevf_test_put_hello - fill in HELLO of the VF under test
  * @bytes: HELLO_LEN bytes
  * @state_len: bytes of controller state
  */
@@ -48,10 +47,10 @@ void nvmevf_test_put_hello(u8 *bytes, u64 state_len)
 }
 
 /**
- * nvmevf_test_lm - the VF that a stream is to be loaded into
+ * nvmevf_test_lm - allocate the VF to load a stream into
  * @test: owns it
  *
- * Return: a VF that takes over what nvmevf_test_put_hello() is of, by format 2.
+ * Return: a VF that accepts the HELLO of nvmevf_test_put_hello(), with format 2.
  */
 struct nvmevf_lm *nvmevf_test_lm(struct kunit *test)
 {
@@ -76,7 +75,7 @@ struct nvmevf_lm *nvmevf_test_lm(struct kunit *test)
 	return lm;
 }
 
-/* What a wrong bit in a field leads to: where it got set, where it got cleared */
+/* Error for a wrong bit in a field: if it is set wrongly, if it is cleared wrongly */
 static const struct {
 	unsigned int bits;
 	int set;
@@ -103,13 +102,13 @@ static const struct {
 	{ 4, -ERANGE, 0 },				/* CAP.MPSMAX */
 	{ 8, 0, 0 },					/* CAP.PMRS to NSSES, reserved */
 	{ 32, 0, 0 },					/* vs */
-	{ 16, 0, 0 },					/* nvq: the state tells */
-	{ 16, 0, 0 },					/* nvi: msix tells */
+	{ 16, 0, 0 },					/* nvq: part of the state */
+	{ 16, 0, 0 },					/* nvi: msix decides */
 	{ 16, -EXDEV, -EXDEV },				/* vid */
 	{ 16, -EXDEV, -EXDEV },				/* ssvid */
 	{ 16, -ERANGE, 0 },				/* oncs */
 	{ 8, -ERANGE, 0 },				/* mdts */
-	{ 8, 0, 0 },					/* aerl: the state tells */
+	{ 8, 0, 0 },					/* aerl: part of the state */
 	{ 1, 0, 0 },					/* SGLS: supported at all */
 	{ 1, -ERANGE, 0 },				/* SGLS: how */
 	{ 6, -ERANGE, 0 },				/* SGLS: KSDBDS, reserved */
@@ -119,18 +118,18 @@ static const struct {
 	{ 160, -EXDEV, -EXDEV },			/* sn */
 	{ 320, -EXDEV, -EXDEV },			/* mn */
 	{ 232, -EXDEV, -EXDEV },			/* subnqn, with its NUL */
-	{ 1816, 0, 0 },					/* behind it */
+	{ 1816, 0, 0 },					/* after it */
 	{ 32, 0, 0 },					/* reserved */
 };
 
 /**
- * nvmevf_test_hello_flip - what a HELLO with one wrong bit is refused with
+ * nvmevf_test_hello_flip - expected error for a HELLO with one wrong bit
  * @bit: the bit, below HELLO_BITS
- * @set: whether it got set
+ * @set: whether it is set wrongly
  *
- * A wrong state_len is refused by HELLO itself or by what comes behind it.
+ * A wrong state_len is detected in HELLO itself or in the records after it.
  *
- * Return: the errno, or 0 where only the checksum tells.
+ * Return: the errno, or 0 if only the checksum shows it.
  */
 int nvmevf_test_hello_flip(unsigned int bit, bool set)
 {
@@ -170,11 +169,11 @@ static void test_same(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, check_hello(st, lm), 0);
 	KUNIT_EXPECT_STREQ(test, st->refusal.why, "");
 	KUNIT_EXPECT_EQ(test, lm->load_csuuidi, 2);
-	/* what is saved by stays as it was */
+	/* the formats for a save do not change */
 	KUNIT_EXPECT_EQ(test, lm->csuuidi, 1);
 }
 
-/* What the file itself looks at, magic and version, is not for this function */
+/* Magic and version are checked in stream.c, not by this function */
 #define FIRST_BIT	(10 * 8)
 #define STATE_LEN_BIT	(16 * 8)
 
@@ -374,7 +373,7 @@ static void test_names(struct kunit *test)
 	check(test, st, lm, -EXDEV,
 	      "subsystem nqn.2014-08.org.nvmexpress:bc, here nqn.2014-08.org.nvmexpress:a");
 
-	/* behind the NUL, where a device may have anything */
+	/* after the NUL, where a device may have anything */
 	st = new_stream(test);
 	memset(st->head + 132 + 29, 0xee, 256 - 29);
 	memset(lm->hello.subnqn + 29, 0x77, 256 - 29);
@@ -431,7 +430,7 @@ static void test_padding(struct kunit *test)
 	check(test, st, lm, -EXDEV, "model A model, here A model                                X");
 }
 
-/* Of several reasons one is given: the format, then who, then how much */
+/* If there are several reasons, one is reported: format, then identity, then limits */
 static void test_order(struct kunit *test)
 {
 	struct nvmevf_stream *st = new_stream(test);
@@ -579,7 +578,7 @@ static void test_format_last(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lm->load_csuuidi, 255);
 }
 
-/* The same 16 bytes but one */
+/* The same 16 bytes except one */
 static void test_format_bytes(struct kunit *test)
 {
 	struct nvmevf_stream *st = new_stream(test);
@@ -626,7 +625,7 @@ static void test_fill(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, hello, want, HELLO_LEN);
 }
 
-/* Identify data of a controller of the subsystem that nvmevf_test_put_hello() is of */
+/* Identify data of a controller of the subsystem in nvmevf_test_put_hello() */
 static u8 *new_id(struct kunit *test)
 {
 	u8 *id = kunit_kzalloc(test, 4096, GFP_KERNEL);
@@ -646,7 +645,7 @@ static void test_sibling(struct kunit *test)
 	u8 *id = new_id(test);
 
 	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
-	/* behind its NUL */
+	/* after its NUL */
 	id[768 + 29] = 1;
 	KUNIT_EXPECT_TRUE(test, nvmevf_hello_is_sibling(&lm->pf_hello, (void *)id));
 	id[768 + 27]++;
@@ -681,7 +680,7 @@ static void test_exported(struct kunit *test)
 	}
 }
 
-/* A PF's limits are held against a PF's, and a VF's against a VF's */
+/* A PF's limits are compared with a PF's, and a VF's with a VF's */
 static void test_ident(struct kunit *test)
 {
 	struct nvmevf_lm *lm = nvmevf_test_lm(test);
@@ -701,7 +700,7 @@ static void test_ident(struct kunit *test)
 	st->head[62] = 4;
 	check(test, st, lm, -ERANGE, "MDTS 4, here 3");
 
-	/* this VF has not said anything of itself */
+	/* the identity of this VF is not known */
 	st = new_stream(test);
 	own[11] = 0;
 	st->head[11] = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of pf.c: what becomes of a command that is given up. The PF is a
- * stand-in that answers when the test says so.
+ * KUnit tests of mmc.c: the handling of commands that are given up. The PF is a stub
+ * that answers when the test makes it.
  */
 
 #include <kunit/static_stub.h>
@@ -19,13 +19,13 @@
 
 #define XFER		4096
 
-/* Long enough for a work item to run to its end on another CPU */
+/* Long enough for a work item to complete on another CPU */
 #define DELAY_MS	50
 
 struct pf_test {
 	struct pci_dev *vf;
 	struct nvmevf_mmc *mmc;
-	struct nvmevf_mmc *keep;	/* so that the last reference goes in the test's thread */
+	struct nvmevf_mmc *keep;	/* so that the test drops the last reference */
 	struct nvme_pf_cmd *sent;
 	unsigned int submits;
 	int submit_err;
@@ -40,7 +40,7 @@ static struct pf_test *ctx(void)
 
 static struct nvme_ctrl *fake_get(struct pci_dev *vf)
 {
-	/* never looked into */
+	/* never dereferenced */
 	return (struct nvme_ctrl *)vf;
 }
 
@@ -110,7 +110,7 @@ static int send(struct pf_test *t, unsigned int timeout_ms)
 	return nvmevf_mmc_exec(t->mmc, &cmd, NULL, 0, NULL, timeout_ms, 0);
 }
 
-/* The clean-up has its time before the one who queued it goes on, interrupts being off */
+/* With interrupts off, the clean-up can complete before the code that queued it continues */
 static int delay_queued(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	if (!in_task() || !kunit_get_current_test())
@@ -134,7 +134,7 @@ static void test_answer_frees(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, send(t, 1), -ETIMEDOUT);
 	KUNIT_ASSERT_NOT_NULL(test, t->sent);
 	KUNIT_ASSERT_EQ(test, register_kretprobe(&probe), 0);
-	/* KASAN reports a write to the request behind this */
+	/* KASAN reports a write to the request after this */
 	t->sent->done(t->sent);
 	unregister_kretprobe(&probe);
 	flush_workqueue(nvmevf_wq);
@@ -160,7 +160,7 @@ static void test_orphan(struct kunit *test)
 	t->sent->done(t->sent);
 }
 
-/* A PF that takes no command is asked again until the time for sending is over */
+/* If the PF takes no command, sending is retried until its time is over */
 static void test_not_taken(struct kunit *test)
 {
 	struct pf_test *t = test->priv;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of stream.c: the records of a stream. Streams are put together
- * here byte by byte, their checksum is computed bit by bit; nothing of it comes
- * from the driver.
+ * KUnit tests of stream.c: the records of a stream. Streams are built here byte by
+ * byte, and their checksum is computed bit by bit, without any code of the driver.
  */
 
 #include <linux/unaligned.h>
@@ -21,17 +20,17 @@
 #define STREAM_CRC	0xb83518d6
 
 /**
- * struct rig - a resume without file and device
+ * struct rig - a load without file and device
  * @st: the stream
  * @lm: the VF
- * @state: the controller state that streams are made of
- * @sink: what the device was given
+ * @state: the controller state that streams are made from
+ * @sink: data sent to the device
  * @sent: bytes in @sink
- * @transfers: how often
- * @committed: with its last transfer
- * @bytes: a stream being put together
+ * @transfers: number of transfers to the device
+ * @committed: the last transfer was a commit
+ * @bytes: the stream being built
  * @len: bytes in @bytes
- * @hello: where in @bytes the last HELLO begins
+ * @hello: offset of the last HELLO in @bytes
  */
 struct rig {
 	struct nvmevf_stream st;
@@ -112,9 +111,9 @@ static void put_le64(struct rig *r, u64 value)
 /**
  * struct record - one record
  * @tag: its tag; NULL ends a list
- * @len: what its head says that follows
+ * @len: length of its payload according to its head
  * @flags: its flags
- * @bytes: what does follow, where it is not as much; 0: it is
+ * @bytes: real length of its payload if it differs, or 0
  * @value: HELLO: bytes of state; STATE: offset; END: total
  */
 struct record {
@@ -128,7 +127,7 @@ struct record {
 #define HELLO(total)		{ "HELO", 392, 1, 0, total }
 #define STATE(offset, n)	{ "STAT", 8 + (n), 1, 0, offset }
 #define END(total)		{ "END ", 16, 1, 0, total }
-/* records whose head lies */
+/* records with a wrong head */
 #define BAD_HELLO(len)		{ "HELO", len, 1, 392, TOTAL }
 #define BAD_STATE(len, n)	{ "STAT", len, 1, 8 + (n), 0 }
 #define BAD_END(len)		{ "END ", len, 1, 16, TOTAL }
@@ -221,7 +220,7 @@ static int act(struct rig *r)
 	}
 }
 
-/* What one write() of @len bytes comes to */
+/* Do the same as one write() of @len bytes */
 static int feed(struct kunit *test, struct rig *r, const u8 *bytes, size_t len)
 {
 	size_t room;
@@ -261,7 +260,7 @@ static void expect_loaded(struct kunit *test, struct rig *r, size_t total)
 	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "");
 }
 
-/* The tools of this file themselves */
+/* Test the helpers of this file */
 static void test_tools(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -346,7 +345,7 @@ static const struct {
 
 KUNIT_ARRAY_PARAM_DESC(total, totals, name);
 
-/* A save makes the stream that is put together here */
+/* A save makes the same stream as this file */
 static void test_make(struct kunit *test)
 {
 	const typeof(totals[0]) *c = test->param_value;
@@ -360,7 +359,7 @@ static void test_make(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->len, nvmevf_stream_size(c->total, TRANSFER));
 }
 
-/* A head as it stands in the file */
+/* A record head as it is in the stream */
 static void test_make_bytes(struct kunit *test)
 {
 	static const u8 hello[] = { 'H', 'E', 'L', 'O', 1, 0, 0, 0, 0x88, 0x01, 0, 0, 0, 0, 0, 0,
@@ -379,7 +378,7 @@ static void test_make_bytes(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, made + 560, end, sizeof(end));
 }
 
-/* The last transfer is the commit, so a full one waits for what comes next */
+/* The last transfer is the commit, so a full one is held back until more arrives */
 static void test_load(struct kunit *test)
 {
 	const typeof(totals[0]) *c = test->param_value;
@@ -394,7 +393,7 @@ static void test_load(struct kunit *test)
 	expect_loaded(test, r, c->total);
 }
 
-/* However write() cuts it */
+/* However write() splits the stream */
 static void test_chunks(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -411,7 +410,7 @@ static void test_chunks(struct kunit *test)
 	}
 }
 
-/* However records cut it: those of another host hold other amounts of state */
+/* However records split the state: those of another host may have another size */
 static void test_pieces(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -448,7 +447,7 @@ static void test_truncated(struct kunit *test)
 
 #define ANY	1	/* some error, or a stream without end */
 
-/* What one wrong bit in a record other than HELLO leads to; 0: only the checksum tells */
+/* Error for one wrong bit in a record other than HELLO; 0: only the checksum shows it */
 static int flipped_record(size_t at, bool is_end)
 {
 	if (at < 4)
@@ -515,7 +514,7 @@ static void test_bits(struct kunit *test)
 	}
 }
 
-/* The same bits meant that way: the checksum agrees, so it is the fields that decide */
+/* The same bits with a correct checksum, so only the fields decide */
 static void test_bits_meant(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -688,7 +687,7 @@ static const struct record_case record_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(record, record_cases, name);
 
-/* Whether a stream in one piece, or byte by byte, comes to what it should */
+/* Check the result of a stream, both in one piece and byte by byte */
 static void test_record(struct kunit *test)
 {
 	const struct record_case *c = test->param_value;
@@ -714,7 +713,7 @@ static void test_record(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->committed, c->loaded);
 }
 
-/* A stream of a later version, whose HELLO may mean something else altogether */
+/* A stream of a later version, whose HELLO may have a completely different meaning */
 static void test_version(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -725,7 +724,7 @@ static void test_version(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "version 258, here 1");
 }
 
-/* However many records it takes: 408 bytes a HELLO, 1016 bytes each of these */
+/* Independent of the number of records: 408 bytes a HELLO, 1016 bytes each of these */
 static void test_besides(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -749,7 +748,7 @@ static void test_besides(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, BESIDES);
 }
 
-/* What is loaded stays loaded */
+/* A committed load stays committed */
 static void test_behind_end(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -764,7 +763,7 @@ static void test_behind_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->sent, TOTAL);
 }
 
-/* A stream of the vendor set, whose state need not be made of dwords */
+/* A stream of the vendor set, whose state need not consist of dwords */
 static void test_vendor(struct kunit *test)
 {
 	struct rig *r = test->priv;
@@ -782,7 +781,7 @@ static void test_vendor(struct kunit *test)
 	}
 }
 
-/* A reason longer than its place is cut, not written beyond it */
+/* A reason that is too long is truncated, not written beyond its buffer */
 static void test_refuse(struct kunit *test)
 {
 	struct nvmevf_refusal *refusal = &((struct rig *)test->priv)->st.refusal;

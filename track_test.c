@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of track.c: what a device is asked to track, and what it tells. The
- * numbers are those of the specification; none comes from the driver's own
+ * KUnit tests of track.c: requests to track, and the dirty memory that a device returns.
+ * The numbers are those of the specification; none comes from the driver's own
  * definitions.
  */
 
@@ -17,7 +17,7 @@
 #define GIB	(1024 * MIB)
 #define TIB	(1024 * GIB)
 
-/* ---- what a PF can ---- */
+/* ---- capabilities of the PF ---- */
 
 struct limits_case {
 	const char *name;
@@ -68,7 +68,7 @@ static void test_track_limits(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, l.why_not ?: "", c->want.why_not ?: "");
 }
 
-/* ---- what it is asked for ---- */
+/* ---- requests to the device ---- */
 
 #define RANGES	8
 
@@ -77,7 +77,7 @@ struct plan_case {
 	struct nvmevf_track_limits limits;
 	u64 page_size;
 	struct nvmevf_range wanted[RANGES];	/* begin and end, the latter not included */
-	u8 mrtg;		/* what is asked for, which ends with a length of 0 */
+	u8 mrtg;		/* the request, which ends with a length of 0 */
 	struct {
 		u64 saddr;
 		u32 len;
@@ -134,8 +134,8 @@ static const struct plan_case plan_cases[] = {
 KUNIT_ARRAY_PARAM_DESC(plan, plan_cases, name);
 
 /**
- * struct plan_rig - a plan and room for what comes out of it
- * @limits: what the device can
+ * struct plan_rig - a plan and its output
+ * @limits: capabilities of the device
  * @plan: the plan
  * @wanted: ranges of the user
  * @work: for the plan
@@ -221,7 +221,7 @@ static void random_wanted(struct rnd_state *rnd, struct plan_rig *rig)
 	}
 }
 
-/* What the device would refuse */
+/* Requests that the device would refuse */
 static void expect_legal(struct kunit *test, const struct plan_rig *rig)
 {
 	u64 unit = 4 * KIB << rig->out[3], end = 0;
@@ -282,7 +282,7 @@ static void test_track_plan_random(struct kunit *test)
 	}
 }
 
-/* The first unit of what was asked for */
+/* The first unit of a request */
 static void test_track_fill_one(struct kunit *test)
 {
 	struct plan_rig *rig = plan_rig_new(test);
@@ -316,7 +316,7 @@ struct adjust_case {
 	u8 want_mrtg;
 };
 
-/* Of a device with a granularity of 1 to 5, and a plan with a limit of 100 */
+/* For a device with a granularity of 1 to 5, and a plan with a limit of 100 */
 static const struct adjust_case adjust_cases[] = {
 	{ "fewer ranges", 9, 2, -ENOSPC, { 4, 8 }, 0, 8, 2 },
 	{ "not fewer", 9, 2, -ENOSPC, { 4, 9 }, 0, 100, 4 },
@@ -346,7 +346,7 @@ static void test_track_adjust(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.mrtg, c->want_mrtg);
 }
 
-/* ---- what it tells ---- */
+/* ---- dirty memory from the device ---- */
 
 #define CHANGES_LEN	64	/* room for three */
 
@@ -376,7 +376,7 @@ static void test_changes_check(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_changes_check(c, CHANGES_LEN, 0x1234), -EPROTO);
 	put_changes(p, 0x03, 0x1234, 0x80000001, 0);
 	KUNIT_EXPECT_EQ(test, nvmevf_changes_check(c, CHANGES_LEN, 0x1234), -EPROTO);
-	/* more of nothing */
+	/* nothing, although it claims that there is more */
 	put_changes(p, 0x01, 0x1234, 0, 0);
 	KUNIT_EXPECT_EQ(test, nvmevf_changes_check(c, CHANGES_LEN, 0x1234), -EPROTO);
 	put_changes(p, 0x02, 0x1234, 0, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of wire.c: what goes to a device and what comes back. What is
- * expected stands here as numbers, taken from the specifications; none of it
- * comes from the driver's own definitions.
+ * KUnit tests of wire.c: encoding of commands and decoding of returned data. Expected
+ * values are numbers taken from the specifications; none comes from the driver's own
+ * definitions.
  */
 
 #include <kunit/test.h>
@@ -123,8 +123,8 @@ static void test_layout(struct kunit *test)
 }
 
 /*
- * A command as it stands in the queue. Not named dwords are 0: NSID, the data
- * pointer (set later) and everything reserved among them.
+ * A command as it is in the queue. All other dwords are 0, including NSID, the data
+ * pointer (set later) and everything reserved.
  */
 static void expect_dwords(struct kunit *test, const struct nvme_command *cmd, const u32 *want)
 {
@@ -202,9 +202,9 @@ struct state_case {
 	u32 want[16];
 };
 
-/* Controller 2, version 0 at index 1, no vendor data; as if loading format 5 */
+/* Controller 2, version 0 at index 1, no vendor data; loads format 5 */
 #define PLAIN_GET	{ .cntlid = 2, .csvi = 1, .load_csuuidi = 5 }
-/* the same, and what a save would use is format 5 */
+/* the same, but saves format 5 */
 #define PLAIN_SET	{ .cntlid = 2, .csvi = 1, .csuuidi = 5 }
 #define FULL		{ .cntlid = 0xfedc, .csvi = 0xf1, .csuuidi = 0xe2, .load_csuuidi = 0xd3 }
 
@@ -395,14 +395,14 @@ static void test_answer_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_IOERR), -EIO);
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_TIMEOUT), -ETIMEDOUT);
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, false, BLK_STS_RESOURCE), -ENOMEM);
-	/* bits that are no status do not hide it */
+	/* bits that are not part of the status do not hide it */
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0x4000, false, BLK_STS_IOERR), -EIO);
-	/* the device's own word counts more */
+	/* the status from the device takes precedence */
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0x4002, false, BLK_STS_IOERR), 0x002);
 	KUNIT_EXPECT_EQ(test, nvmevf_answer_error(0, true, BLK_STS_IOERR), -ENOTCONN);
 }
 
-/* Container: Fig 358. Offsets as the specification has them. */
+/* Container: Fig 358. Offsets are those of the specification. */
 #define AT_VER		0
 #define AT_CSATTR	2
 #define AT_NVMECSS	16
@@ -469,7 +469,7 @@ static void test_container(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, len, c->len);
 }
 
-/* What a header of 14 and 1216 dwords becomes by one wrong bit; 0: impossible */
+/* Length of a header of 14 and 1216 dwords with one wrong bit; 0: impossible */
 static u64 flipped_len(unsigned int byte, unsigned int bit)
 {
 	unsigned int n;
@@ -569,8 +569,8 @@ struct formats_case {
 	const char *name;
 	u8 nv;
 	u8 nuuid;
-	u16 versions[3];	/* the first ones; those behind are 1 */
-	u8 at_version;		/* index of a version 0 among those behind */
+	u16 versions[3];	/* the first ones; the rest are 1 */
+	u8 at_version;		/* index of a version 0 among the rest */
 	u8 uuid_at[2];		/* indexes of UUIDs that are not null */
 	int err;
 	u8 csvi;
@@ -611,7 +611,7 @@ static const struct formats_case formats_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(formats, formats_cases, name);
 
-/* The UUID at an index; where the list ends, nothing more of it */
+/* Store the UUID at an index, but nothing beyond the end of the list */
 static void put_uuid(u8 *raw, const struct formats_case *c, unsigned int index)
 {
 	size_t at = 2 + 2 * c->nv + 16 * (index - 1);
@@ -749,7 +749,7 @@ static void test_secondary_nument(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, find(raw, 127, 0x10), c->found ? 126 : -1);
 	KUNIT_EXPECT_EQ(test, find(raw, 1, 0x10), c->nument ? 0 : -1);
-	/* what stands behind the page is none of it */
+	/* memory after the page is not part of it */
 	KUNIT_EXPECT_EQ(test, find(raw, 128, 0x10), -1);
 	KUNIT_EXPECT_EQ(test, nvmevf_next_secondary((const void *)raw, 0),
 			c->found ? 0x90 : -ENXIO);
@@ -783,7 +783,7 @@ static void test_secondary_next(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nvmevf_next_secondary((const void *)raw, c->cntid), c->want);
 }
 
-/* ---- a controller state that is to be loaded ---- */
+/* ---- a controller state to load ---- */
 
 /* Three submission queues, two completion queues: 48 + 8 + 5 * 24 bytes */
 #define V0_LEN	176
@@ -912,7 +912,7 @@ static void test_v0_wrong(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, rig->st.refusal.why, c->why);
 }
 
-/* Of a state whose first piece ends anywhere, what is there is checked, and no more read */
+/* Wherever the first piece of a state ends, it is checked, and nothing after it is read */
 static void test_v0_first_piece(struct kunit *test)
 {
 	struct v0_rig *rig = v0_rig_new(test);
@@ -925,14 +925,14 @@ static void test_v0_first_piece(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, rig->st.data);
 		memcpy(rig->st.data, rig->bytes, len);
 		rig->st.offset = len;
-		/* not before all completion queues are there */
+		/* only once all completion queues are there */
 		KUNIT_EXPECT_EQ_MSG(test, v0_check(rig),
 				    len < 56 || len == V0_LEN ? -EPROTO : 0, "%zu bytes", len);
 		kunit_kfree(test, rig->st.data);
 	}
 }
 
-/* ---- where it writes completions to ---- */
+/* ---- memory of the completion queues ---- */
 
 /* Two submission queues, two completion queues: 48 + 8 + 4 * 24 bytes */
 #define QUEUES_LEN	152
@@ -968,7 +968,7 @@ static void test_queues_parse(struct kunit *test)
 
 struct queues_case {
 	const char *name;
-	unsigned int at;	/* byte that is changed, by */
+	unsigned int at;	/* byte to change, by */
 	u8 by;
 };
 
@@ -1004,7 +1004,7 @@ static void test_queues_short(struct kunit *test)
 	u8 *p;
 	size_t len;
 
-	/* memory of just that size: a checking kernel sees what is read behind it */
+	/* memory of exactly that size, so that KASAN detects reads after it */
 	for (len = 0; len < QUEUES_LEN; len += 4) {
 		u8 whole[QUEUES_LEN];
 
@@ -1033,7 +1033,7 @@ static void test_queues_entry_size(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cqs[0].last, 0x123456789000 + 0x7fffffff);
 }
 
-/* The vendor specific part comes behind the queues, and need not be there */
+/* The vendor specific part follows the queues, and need not be there */
 static void test_queues_vendor_part(struct kunit *test)
 {
 	u8 p[QUEUES_LEN] __aligned(8);
@@ -1042,7 +1042,7 @@ static void test_queues_vendor_part(struct kunit *test)
 	put_queues(p);
 	put_unaligned_le64(12345, p + 32);
 	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), 2);
-	/* so what looks like a queue may not be one */
+	/* so data that looks like a queue may not be one */
 	put_unaligned_le64((QUEUES_LEN - 48) / 4 - 6, p + 16);
 	put_unaligned_le64(6, p + 32);
 	KUNIT_EXPECT_EQ(test, nvmevf_queues_parse(p, QUEUES_LEN, 16, cqs, 2), -EPROTO);

@@ -31,22 +31,22 @@
 static bool io_queues_only;
 module_param(io_queues_only, bool, 0644);
 MODULE_PARM_DESC(io_queues_only,
-		 "Offer devices for migration whose state holds I/O queues only; for VMMs that keep the admin queue to themselves (default: off)");
+		 "Allow migration of devices whose state has I/O queues only; for VMMs that keep the admin queue to themselves (default: off)");
 
 static unsigned int suspend_timeout_ms = 30000;
 module_param(suspend_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(suspend_timeout_ms,
-		 "How long a VF may take to suspend before the attempt is given up, in milliseconds (default: 30000)");
+		 "Time limit for suspending a VF, in milliseconds (default: 30000)");
 
 static unsigned int data_timeout_ms = 30000;
 module_param(data_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(data_timeout_ms,
-		 "How long a command that moves state, resumes or tracks may take, in milliseconds (default: 30000)");
+		 "Time limit for a command that transfers state, resumes a VF or tracks memory, in milliseconds (default: 30000)");
 
 static unsigned int identify_timeout_ms = 10000;
 module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
-		 "How long an Identify command may take, in milliseconds (default: 10000)");
+		 "Time limit for an Identify command, in milliseconds (default: 10000)");
 
 /* nvmevf_mmc_exec(), with statistics and a trace event */
 static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
@@ -89,7 +89,7 @@ static void nvmevf_err_busy(struct nvmevf_lm *lm, const char *what)
 	long resets;
 
 	if (nvmevf_mmc_orphan(lm->mmc, &orphan))
-		nvmevf_err(&lm->stats, "%s of controller %u: device still owes the answer to opcode %#x",
+		nvmevf_err(&lm->stats, "%s of controller %u: device has not answered an earlier command, opcode %#x",
 			   what, lm->cntlid, orphan.opcode);
 	else if (!nvmevf_mmc_live(lm->mmc, &resets))
 		nvmevf_err(&lm->stats, "%s of controller %u: controller of the PF is not live",
@@ -202,14 +202,14 @@ static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offse
 static int nvmevf_state_len(struct nvmevf_lm *lm, const struct nvme_lm_state_header *hdr, u64 *size)
 {
 	if (!nvmevf_container_len(hdr, size)) {
-		nvmevf_err(&lm->stats, "controller state has version %u and impossible sizes",
+		nvmevf_err(&lm->stats, "controller state has an invalid header, version %u",
 			   le16_to_cpu(hdr->ver));
 		return -EIO;
 	}
 
 	/* a VM would continue without that part and not notice */
 	if (!hdr->nvmecss[0] || (lm->csuuidi && !hdr->vss[0])) {
-		nvmevf_err(&lm->stats, "controller state lacks a part that was asked for");
+		nvmevf_err(&lm->stats, "controller state lacks a requested part");
 		return -EIO;
 	}
 
@@ -241,7 +241,7 @@ static int nvmevf_tp_check_suspended(struct nvmevf_lm *lm, const struct nvme_lm_
 	if (!lm->suspended)
 		return 0;
 	if (!(hdr->csattr & NVME_LM_CSATTR_SUSPENDED)) {
-		nvmevf_err(&lm->stats, "controller is no longer suspended: it was reset or its PF was");
+		nvmevf_err(&lm->stats, "controller is no longer suspended: the VF or its PF was reset");
 		return -ENOTCONN;
 	}
 
@@ -442,7 +442,7 @@ static int nvmevf_tp_read_queues(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u
 
 static int nvmevf_tp_choose_format(struct nvmevf_lm *lm)
 {
-	lm->why_not = "no vendor state format: its state lacks the admin queue (io_queues_only)";
+	lm->why_not = "device has no vendor state format for the admin queue (io_queues_only)";
 	if (!lm->csuuidi && !io_queues_only)
 		return -EOPNOTSUPP;
 
@@ -555,7 +555,7 @@ static int nvmevf_vs_state_size(struct nvmevf_lm *lm, u64 *size, unsigned int fl
 	if (ret)
 		return ret;
 	if (!dw0) {
-		nvmevf_err(&lm->stats, "QUERY_DATA_SIZE: no state");
+		nvmevf_err(&lm->stats, "QUERY_DATA_SIZE: device reports a state of 0 bytes");
 		return -EIO;
 	}
 
@@ -579,7 +579,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 
 	if (!lm->saved) {
 		if (*size > nvmevf_mmc_max_xfer(lm->mmc)) {
-			nvmevf_err(&lm->stats, "state of %llu bytes exceeds one transfer of %zu",
+			nvmevf_err(&lm->stats, "state of %llu bytes exceeds one transfer of %zu bytes",
 				   *size, nvmevf_mmc_max_xfer(lm->mmc));
 			return ERR_PTR(-EFBIG);
 		}
@@ -714,7 +714,7 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 		goto out;
 
 	ret = -ENXIO;
-	lm->why_not = "Identify data is not that of the PF";
+	lm->why_not = "Identify data does not match the PF";
 	if (!nvmevf_is_pf(lm, id))
 		goto out;
 
@@ -944,7 +944,7 @@ static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
 	if (err == -ENOMEM)
 		return nvmevf_no_memory;
 	if (err == -EBUSY && nvmevf_mmc_orphan(lm->mmc, &orphan))
-		return "device still owes the answer to an earlier command of this VF";
+		return "device has not answered an earlier command of this VF";
 	return lm->why_not;
 }
 

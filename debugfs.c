@@ -56,12 +56,12 @@ static void nvmevf_show_logging(struct seq_file *seq, const struct nvmevf_device
 	else if (!vf->core.vdev.log_ops)
 		seq_puts(seq, "DMA logging: kernel without CONFIG_IOMMUFD_DRIVER\n");
 	else if (page_size)
-		seq_printf(seq, "DMA logging: on, by %llu bytes\n", page_size);
+		seq_printf(seq, "DMA logging: on, granularity %llu bytes\n", page_size);
 	else
 		seq_puts(seq, "DMA logging: off\n");
 
 	if (track->ranges)
-		seq_printf(seq, "memory tracking: %u ranges, by %llu to %llu bytes%s\n",
+		seq_printf(seq, "memory tracking: %u ranges, granularity %llu to %llu bytes%s\n",
 			   track->ranges, NVME_LM_TRACK_UNIT << track->min,
 			   NVME_LM_TRACK_UNIT << track->max, track->pow2 ? ", powers of two" : "");
 }
@@ -94,7 +94,7 @@ static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_stats
 		[NVMEVF_NR_SAVED]	= "bytes of streams",
 		[NVMEVF_NR_LOADS]	= "loads",
 		[NVMEVF_NR_LOADED]	= "bytes of state loaded",
-		[NVMEVF_NR_REPORTS]	= "reports of written memory",
+		[NVMEVF_NR_REPORTS]	= "reports of dirty memory",
 		[NVMEVF_NR_RESETS]	= "resets",
 	};
 	unsigned int i;

@@ -171,7 +171,7 @@ void nvmevf_dirty_stop_locked(struct nvmevf_device *vf, unsigned int flags)
 	if (!ret || ret == -ENXIO)
 		vf->dirty.device = false;
 	else
-		pci_dbg(vf->core.pdev, "device goes on tracking: %pe\n", ERR_PTR(ret));
+		pci_dbg(vf->core.pdev, "device may still be tracking: %pe\n", ERR_PTR(ret));
 }
 
 /* A number that changes when the PF is reset, if the kernel counts that */
@@ -231,7 +231,7 @@ static int nvmevf_dirty_confirm_locked(struct nvmevf_device *vf)
 	case -ETIMEDOUT:
 		return ret;
 	default:
-		pci_dbg(vf->core.pdev, "not tracked any more: %pe\n", ERR_PTR(ret));
+		pci_dbg(vf->core.pdev, "no longer tracked: %pe\n", ERR_PTR(ret));
 		return -ENXIO;
 	}
 }
@@ -276,8 +276,8 @@ static int nvmevf_track_start_locked(struct nvmevf_device *vf)
 	if (ret)
 		nvmevf_err(&vf->lm->stats, "memory cannot be tracked: %pe", ERR_PTR(ret));
 	else
-		pci_dbg(vf->core.pdev, "%u ranges tracked by %llu bytes\n", d->plan->used,
-			NVME_LM_TRACK_UNIT << d->plan->mrtg);
+		pci_dbg(vf->core.pdev, "tracking %u ranges, granularity %llu bytes\n",
+			d->plan->used, NVME_LM_TRACK_UNIT << d->plan->mrtg);
 	return ret;
 }
 
@@ -477,7 +477,7 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
 	if (n < 0)
 		return n;
 	if (!nvmevf_is_running(vf) && !(c->attrb & NVME_LM_CHANGES_SUSP)) {
-		nvmevf_err(&vf->lm->stats, "controller is no longer suspended: it was reset or its PF was");
+		nvmevf_err(&vf->lm->stats, "controller is no longer suspended: the VF or its PF was reset");
 		nvmevf_lose_locked(vf);
 		return -ENOTCONN;
 	}
@@ -590,7 +590,7 @@ static int nvmevf_report_begin_locked(struct nvmevf_device *vf, const struct nvm
 		return 0;
 	if (ret == -ENXIO || ret == -ENOTCONN)
 		nvmevf_lose_locked(vf);
-	nvmevf_err(&vf->lm->stats, "written memory cannot be told: %pe", ERR_PTR(ret));
+	nvmevf_err(&vf->lm->stats, "dirty memory cannot be reported: %pe", ERR_PTR(ret));
 	return ret;
 }
 

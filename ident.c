@@ -127,7 +127,7 @@ static void nvmevf_function_disable(const struct nvmevf_function *f)
 	if (nvmevf_function_wait(f, 0)) {
 		pci_save_state(f->pdev);
 		if (__pci_reset_function_locked(f->pdev))
-			pci_dbg(f->pdev, "cannot be disabled, and not be reset\n");
+			pci_dbg(f->pdev, "can be neither disabled nor reset\n");
 		pci_restore_state(f->pdev);
 	}
 

@@ -72,7 +72,7 @@ int nvmevf_same_nvme(struct pci_dev *vf)
 	const struct module *owner = pci_physfn(vf)->dev.driver->owner;
 
 	if (owner && owner->srcversion && strcmp(owner->srcversion, NVMEVF_NVME_SRCVERSION)) {
-		pci_err(vf, "built for another nvme module than the one loaded: rebuild\n");
+		pci_err(vf, "built for a different nvme module than the one loaded: rebuild\n");
 		return -ENOEXEC;
 	}
 #endif

@@ -139,7 +139,7 @@ static int nvmevf_open_migration(struct nvmevf_device *vf, bool was_stale)
 	if (ret == -EINTR)
 		return ret;
 	if (vf->stale || ret == -ENOTCONN) {
-		nvmevf_err(&vf->lm->stats, "the previous user's state could not be reset");
+		nvmevf_err(&vf->lm->stats, "VF could not be reset and still holds the previous user's state");
 		return -EIO;
 	}
 
@@ -380,7 +380,7 @@ static void nvmevf_clean_stale(struct nvmevf_device *vf)
 	ret = __pci_reset_function_locked(pdev);
 	pci_restore_state(pdev);
 	if (ret)
-		pci_err(pdev, "cannot be reset, the state of the previous user stays: %pe\n",
+		pci_err(pdev, "cannot be reset and still holds the previous user's state: %pe\n",
 			ERR_PTR(ret));
 	vf->stale = ret;
 	nvmevf_mmc_abort_end(vf->lm->mmc, !ret);

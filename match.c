@@ -223,15 +223,16 @@ static int nvmevf_check_format(struct nvmevf_refusal *refusal, const struct nvme
 				     in->cmdset, lm->hello.cmdset, lm->ops->name);
 	if (!nvmevf_match_format(lm, in))
 		return nvmevf_refuse(refusal, -EOPNOTSUPP,
-				     "state version %#x with UUID %pUb is not known here",
+				     "state version %#x with UUID %pUb is not supported here",
 				     le16_to_cpu(in->state_ver), in->uuid);
 	if (!total || (in->cmdset == NVME_LM_CMDSET_TP4159 &&
 		       (!IS_ALIGNED(total, sizeof(__le32)) ||
 			total < sizeof(struct nvme_lm_state_header))))
-		return nvmevf_refuse(refusal, -EPROTO, "state of %llu bytes", total);
+		return nvmevf_refuse(refusal, -EPROTO, "invalid length of the state: %llu bytes",
+				     total);
 	if (in->cmdset == NVME_LM_CMDSET_VENDOR && total > max_xfer)
 		return nvmevf_refuse(refusal, -EFBIG,
-				     "state of %llu bytes, one transfer here is %zu",
+				     "state of %llu bytes exceeds one transfer of %zu bytes here",
 				     total, max_xfer);
 	return 0;
 }

@@ -443,10 +443,10 @@ static void test_order(struct kunit *test)
 	put_unaligned_le16(0x8086, st->head + 56);
 	check(test, st, lm, -EXDEV, "vendor 8086:1af4, here 1b36:1af4");
 	put_unaligned_le64(47, st->head + 16);
-	check(test, st, lm, -EPROTO, "state of 47 bytes");
+	check(test, st, lm, -EPROTO, "invalid length of the state: 47 bytes");
 	put_unaligned_le16(0x0102, st->head + 12);
 	check(test, st, lm, -EOPNOTSUPP,
-	      "state version 0x102 with UUID a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5 is not known here");
+	      "state version 0x102 with UUID a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5 is not supported here");
 	st->head[10] = 2;
 	check(test, st, lm, -EOPNOTSUPP, "command set 2, here 1 (own set)");
 }
@@ -461,30 +461,31 @@ struct len_case {
 
 /* One transfer is 4096 bytes; TP4159 is 1 and has a head of 48 bytes, the vendor set is 2 */
 static const struct len_case len_cases[] = {
-	{ "nothing", 1, 0, -EPROTO, "state of 0 bytes" },
-	{ "half a head", 1, 24, -EPROTO, "state of 24 bytes" },
-	{ "less than the head", 1, 44, -EPROTO, "state of 44 bytes" },
-	{ "just less than the head", 1, 47, -EPROTO, "state of 47 bytes" },
+	{ "nothing", 1, 0, -EPROTO, "invalid length of the state: 0 bytes" },
+	{ "half a head", 1, 24, -EPROTO, "invalid length of the state: 24 bytes" },
+	{ "less than the head", 1, 44, -EPROTO, "invalid length of the state: 44 bytes" },
+	{ "just less than the head", 1, 47, -EPROTO, "invalid length of the state: 47 bytes" },
 	{ "the head", 1, 48 },
-	{ "one byte more", 1, 49, -EPROTO, "state of 49 bytes" },
-	{ "two bytes more", 1, 50, -EPROTO, "state of 50 bytes" },
-	{ "three bytes more", 1, 51, -EPROTO, "state of 51 bytes" },
+	{ "one byte more", 1, 49, -EPROTO, "invalid length of the state: 49 bytes" },
+	{ "two bytes more", 1, 50, -EPROTO, "invalid length of the state: 50 bytes" },
+	{ "three bytes more", 1, 51, -EPROTO, "invalid length of the state: 51 bytes" },
 	{ "one dword more", 1, 52 },
 	{ "one transfer", 1, 4096 },
 	{ "more than one transfer", 1, 4100 },
 	{ "beyond 4 GiB", 1, 0x100000000 },
 	{ "largest", 1, 0xfffffffffffffffc },
-	{ "all ones", 1, U64_MAX, -EPROTO, "state of 18446744073709551615 bytes" },
-	{ "vendor set: nothing", 2, 0, -EPROTO, "state of 0 bytes" },
+	{ "all ones", 1, U64_MAX, -EPROTO,
+	  "invalid length of the state: 18446744073709551615 bytes" },
+	{ "vendor set: nothing", 2, 0, -EPROTO, "invalid length of the state: 0 bytes" },
 	{ "vendor set: one byte", 2, 1 },
 	{ "vendor set: just less than one transfer", 2, 4095 },
 	{ "vendor set: one transfer", 2, 4096 },
 	{ "vendor set: one byte more", 2, 4097, -EFBIG,
-	  "state of 4097 bytes, one transfer here is 4096" },
+	  "state of 4097 bytes exceeds one transfer of 4096 bytes here" },
 	{ "vendor set: beyond 4 GiB", 2, 0x100000000, -EFBIG,
-	  "state of 4294967296 bytes, one transfer here is 4096" },
+	  "state of 4294967296 bytes exceeds one transfer of 4096 bytes here" },
 	{ "vendor set: all ones", 2, U64_MAX, -EFBIG,
-	  "state of 18446744073709551615 bytes, one transfer here is 4096" },
+	  "state of 18446744073709551615 bytes exceeds one transfer of 4096 bytes here" },
 };
 
 KUNIT_ARRAY_PARAM_DESC(len, len_cases, name);

@@ -197,7 +197,7 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 	if (ret)
 		return nvmevf_judge_locked(s->vf, ret);
 	if (!st->offset && !nvmevf_sizes_add_up(s)) {
-		nvmevf_err(&lm->stats, "save failed: the controller state changed its size");
+		nvmevf_err(&lm->stats, "save failed: size of the controller state changed");
 		return -EIO;
 	}
 
@@ -676,7 +676,8 @@ static int nvmevf_load_flush_locked(struct nvmevf_session *s, bool last)
 
 	ret = lm->ops->write_state(lm, s->buf, st->sent, len, last, NVMEVF_EXEC_KILLABLE);
 	if (nvmevf_judge_locked(s->vf, ret))
-		return nvmevf_refuse(&st->refusal, ret, "by the device at offset %llu", st->sent);
+		return nvmevf_refuse(&st->refusal, ret, "device refused the state at offset %llu",
+				     st->sent);
 	if (last)
 		ret = nvmevf_load_verify_locked(s);
 	if (ret)
@@ -781,7 +782,7 @@ static ssize_t nvmevf_load_take(struct nvmevf_session *s, const char __user *buf
 		return s->error;
 	if (s->needs_reset) {
 		nvmevf_refuse(&s->stream.refusal, -EBUSY,
-			      "VF ran since its last reset: reset it first");
+			      "VF has run since its last reset: reset it first");
 		return nvmevf_load_fail(s, -EBUSY);
 	}
 

@@ -520,7 +520,7 @@ static bool nvmevf_req_undo(struct nvmevf_req *req)
 {
 	int err;
 
-	pci_info(req->mmc->vf, "a Suspend that was given up succeeded: resumed by its PF\n");
+	pci_info(req->mmc->vf, "a Suspend that was given up succeeded: resuming the VF\n");
 
 	spin_lock_irq(&req->mmc->ctrl->lock);
 	req->cmd.cmd = req->mmc->undo;
@@ -822,7 +822,7 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 		const struct nvmevf_req *req = ctrl->slots[i];
 
 		if (req && nvmevf_is_orphan(req))
-			pci_warn(req->mmc->vf, "opcode %#x is unanswered: the module waits for it\n",
+			pci_warn(req->mmc->vf, "command with opcode %#x is unanswered: module removal waits for it\n",
 				 req->cmd.cmd.common.opcode);
 	}
 	spin_unlock_irq(&ctrl->lock);

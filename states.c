@@ -26,7 +26,7 @@ static bool nvmevf_is_idle(struct nvmevf_device *vf, int err, bool enabled)
 		return false;
 
 	dev_info_ratelimited(&vf->core.pdev->dev,
-			     "Suspend refused, taken as suspended because it is disabled\n");
+			     "Suspend refused: VF is disabled and counts as suspended\n");
 	return true;
 }
 

@@ -169,7 +169,7 @@ static int nvmevf_take_end(struct nvmevf_stream *st)
 
 	if (le64_to_cpu(end->total) != st->total || st->offset != st->total)
 		return nvmevf_refuse(&st->refusal, -EPROTO,
-				     "%llu of %llu bytes of state, END says %llu",
+				     "%llu of %llu bytes of state, but END says %llu",
 				     st->offset, st->total, le64_to_cpu(end->total));
 	/* they follow the checksum, so nothing else would reveal damage there */
 	if (memchr_inv(end->rsvd12, 0, sizeof(end->rsvd12)))
@@ -204,7 +204,8 @@ static int nvmevf_count_extra(struct nvmevf_stream *st)
 		st->extra = NVME_LM_EXTRA_MAX;
 
 	if (st->extra >= NVME_LM_EXTRA_MAX)
-		return nvmevf_refuse(&st->refusal, -EFBIG, "%u bytes or more besides the state",
+		return nvmevf_refuse(&st->refusal, -EFBIG,
+				     "%u bytes or more in HELLO and unknown records",
 				     NVME_LM_EXTRA_MAX);
 	return 0;
 }
@@ -215,7 +216,8 @@ static int nvmevf_begin_hello(struct nvmevf_stream *st)
 	if (st->offset)
 		return nvmevf_refuse(&st->refusal, -EPROTO, "HELLO after STATE");
 	if (st->rec_left != sizeof(struct nvme_lm_hello))
-		return nvmevf_refuse(&st->refusal, -EPROTO, "HELLO of %llu bytes", st->rec_left);
+		return nvmevf_refuse(&st->refusal, -EPROTO, "invalid length of HELLO: %llu bytes",
+				     st->rec_left);
 
 	nvmevf_want(st, NVMEVF_STAGE_HELLO);
 	return nvmevf_count_extra(st);
@@ -228,7 +230,7 @@ static int nvmevf_begin_state(struct nvmevf_stream *st)
 	if (st->rec_left <= sizeof(struct nvme_lm_piece) ||
 	    st->rec_left - sizeof(struct nvme_lm_piece) > left)
 		return nvmevf_refuse(&st->refusal, -EPROTO,
-				     "STATE of %llu bytes where %llu are left",
+				     "invalid length of STATE: %llu bytes, %llu bytes of state are left",
 				     st->rec_left, left);
 
 	st->rec_left -= sizeof(struct nvme_lm_piece);
@@ -239,7 +241,8 @@ static int nvmevf_begin_state(struct nvmevf_stream *st)
 static int nvmevf_begin_end(struct nvmevf_stream *st)
 {
 	if (st->rec_left != sizeof(struct nvme_lm_end))
-		return nvmevf_refuse(&st->refusal, -EPROTO, "END of %llu bytes", st->rec_left);
+		return nvmevf_refuse(&st->refusal, -EPROTO, "invalid length of END: %llu bytes",
+				     st->rec_left);
 
 	nvmevf_want(st, NVMEVF_STAGE_END);
 	return 0;
@@ -248,8 +251,7 @@ static int nvmevf_begin_end(struct nvmevf_stream *st)
 static int nvmevf_begin_unknown(struct nvmevf_stream *st, u32 tag, u32 flags)
 {
 	if (flags & NVME_LM_REC_MANDATORY)
-		return nvmevf_refuse(&st->refusal, -EPROTONOSUPPORT, "record %#x is not known here",
-				     tag);
+		return nvmevf_refuse(&st->refusal, -EPROTONOSUPPORT, "unknown record %#x", tag);
 
 	nvmevf_want(st, st->rec_left ? NVMEVF_STAGE_SKIP : NVMEVF_STAGE_RECORD);
 	return nvmevf_count_extra(st);
@@ -349,7 +351,7 @@ void *nvmevf_stream_room(struct nvmevf_stream *st, size_t *len)
 		*len = min3((u64)*len, st->rec_left, (u64)NVMEVF_SKIP_CHUNK);
 		return st->head;
 	default:
-		return ERR_PTR(nvmevf_refuse(&st->refusal, -EFBIG, "%zu bytes behind END", *len));
+		return ERR_PTR(nvmevf_refuse(&st->refusal, -EFBIG, "%zu bytes after END", *len));
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_stream_room);

@@ -553,7 +553,7 @@ struct record_case {
 };
 
 #define OK	.loaded = true
-#define BESIDES	"1048576 bytes or more besides the state"
+#define BESIDES	"1048576 bytes or more in HELLO and unknown records"
 
 static const struct record_case record_cases[] = {
 	{ "whole", { HELLO(TOTAL), STATE(0, 104), END(TOTAL) }, OK },
@@ -568,44 +568,46 @@ static const struct record_case record_cases[] = {
 	  "not a stream of this driver" },
 	{ "zeros", { { "\0\0\0", 0, 0, 64 } }, -EINVAL, "not a stream of this driver" },
 
-	{ "HELLO of nothing", { BAD_HELLO(0) }, -EPROTO, "HELLO of 0 bytes" },
-	{ "HELLO too short", { BAD_HELLO(391) }, -EPROTO, "HELLO of 391 bytes" },
-	{ "HELLO too long", { BAD_HELLO(393) }, -EPROTO, "HELLO of 393 bytes" },
+	{ "HELLO of nothing", { BAD_HELLO(0) }, -EPROTO, "invalid length of HELLO: 0 bytes" },
+	{ "HELLO too short", { BAD_HELLO(391) }, -EPROTO, "invalid length of HELLO: 391 bytes" },
+	{ "HELLO too long", { BAD_HELLO(393) }, -EPROTO, "invalid length of HELLO: 393 bytes" },
 	{ "HELLO of 4 GiB more", { BAD_HELLO(0x100000188) }, -EPROTO,
-	  "HELLO of 4294967688 bytes" },
-	{ "HELLO of all", { BAD_HELLO(U64_MAX) }, -EPROTO, "HELLO of 18446744073709551615 bytes" },
+	  "invalid length of HELLO: 4294967688 bytes" },
+	{ "HELLO of all", { BAD_HELLO(U64_MAX) }, -EPROTO,
+	  "invalid length of HELLO: 18446744073709551615 bytes" },
 
 	{ "HELLO twice", { HELLO(48), HELLO(TOTAL), STATE(0, 104), END(TOTAL) }, OK },
 	{ "smaller HELLO later", { HELLO(200), HELLO(TOTAL), STATE(0, 104), END(TOTAL) }, OK },
 	{ "first HELLO not valid any more", { HELLO(TOTAL), HELLO(48), STATE(0, 104) }, -EPROTO,
-	  "STATE of 112 bytes where 48 are left" },
-	{ "second HELLO refused", { HELLO(TOTAL), HELLO(47) }, -EPROTO, "state of 47 bytes" },
+	  "invalid length of STATE: 112 bytes, 48 bytes of state are left" },
+	{ "second HELLO refused", { HELLO(TOTAL), HELLO(47) }, -EPROTO,
+	  "invalid length of the state: 47 bytes" },
 	{ "HELLO after STATE", { HELLO(TOTAL), STATE(0, 1), HELLO(TOTAL) }, -EPROTO,
 	  "HELLO after STATE" },
 	{ "HELLO after all STATE", { HELLO(TOTAL), STATE(0, 104), HELLO(TOTAL) }, -EPROTO,
 	  "HELLO after STATE" },
 
-	{ "no state", { HELLO(0) }, -EPROTO, "state of 0 bytes" },
+	{ "no state", { HELLO(0) }, -EPROTO, "invalid length of the state: 0 bytes" },
 	{ "STATE of nothing", { HELLO(TOTAL), BAD_STATE(0, 0) }, -EPROTO,
-	  "STATE of 0 bytes where 104 are left" },
+	  "invalid length of STATE: 0 bytes, 104 bytes of state are left" },
 	{ "STATE without its offset", { HELLO(TOTAL), BAD_STATE(7, 0) }, -EPROTO,
-	  "STATE of 7 bytes where 104 are left" },
+	  "invalid length of STATE: 7 bytes, 104 bytes of state are left" },
 	{ "STATE with nothing but offset", { HELLO(TOTAL), STATE(0, 0) }, -EPROTO,
-	  "STATE of 8 bytes where 104 are left" },
+	  "invalid length of STATE: 8 bytes, 104 bytes of state are left" },
 	{ "STATE of one byte", { HELLO(TOTAL), STATE(0, 1), STATE(1, 103), END(TOTAL) }, OK },
 	{ "STATE one byte too long", { HELLO(TOTAL), BAD_STATE(113, 104) }, -EPROTO,
-	  "STATE of 113 bytes where 104 are left" },
+	  "invalid length of STATE: 113 bytes, 104 bytes of state are left" },
 	{ "second STATE one byte too long", { HELLO(TOTAL), STATE(0, 64),
 					      { "STAT", 49, 1, 8, 64 } }, -EPROTO,
-	  "STATE of 49 bytes where 40 are left" },
+	  "invalid length of STATE: 49 bytes, 40 bytes of state are left" },
 	{ "STATE of all", { HELLO(TOTAL), BAD_STATE(U64_MAX, 104) }, -EPROTO,
-	  "STATE of 18446744073709551615 bytes where 104 are left" },
+	  "invalid length of STATE: 18446744073709551615 bytes, 104 bytes of state are left" },
 	{ "STATE that wraps", { HELLO(TOTAL), BAD_STATE(0x8000000000000070, 104) }, -EPROTO,
-	  "STATE of 9223372036854775920 bytes where 104 are left" },
+	  "invalid length of STATE: 9223372036854775920 bytes, 104 bytes of state are left" },
 	{ "STATE of 4 GiB more", { HELLO(TOTAL), BAD_STATE(0x100000070, 104) }, -EPROTO,
-	  "STATE of 4294967408 bytes where 104 are left" },
+	  "invalid length of STATE: 4294967408 bytes, 104 bytes of state are left" },
 	{ "STATE behind the whole state", { HELLO(TOTAL), STATE(0, 104), STATE(104, 1) }, -EPROTO,
-	  "STATE of 9 bytes where 0 are left" },
+	  "invalid length of STATE: 9 bytes, 0 bytes of state are left" },
 
 	{ "first STATE with a gap", { HELLO(TOTAL), STATE(4, 64) }, -EPROTO,
 	  "state at offset 4, expected 0" },
@@ -614,7 +616,7 @@ static const struct record_case record_cases[] = {
 	{ "STATE again", { HELLO(TOTAL), STATE(0, 32), STATE(0, 32) }, -EPROTO,
 	  "state at offset 0, expected 32" },
 	{ "STATE that overlaps", { HELLO(TOTAL), STATE(0, 64), STATE(63, 41) }, -EPROTO,
-	  "STATE of 49 bytes where 40 are left" },
+	  "invalid length of STATE: 49 bytes, 40 bytes of state are left" },
 	{ "STATE that overlaps and fits", { HELLO(TOTAL), STATE(0, 64), STATE(63, 40) }, -EPROTO,
 	  "state at offset 63, expected 64" },
 	{ "STATE 4 GiB on", { HELLO(TOTAL), STATE(0x100000000, 104) }, -EPROTO,
@@ -623,32 +625,32 @@ static const struct record_case record_cases[] = {
 	  "state at offset 18446744073709551615, expected 0" },
 
 	{ "END of nothing", { HELLO(TOTAL), STATE(0, 104), BAD_END(0) }, -EPROTO,
-	  "END of 0 bytes" },
+	  "invalid length of END: 0 bytes" },
 	{ "END too short", { HELLO(TOTAL), STATE(0, 104), BAD_END(15) }, -EPROTO,
-	  "END of 15 bytes" },
+	  "invalid length of END: 15 bytes" },
 	{ "END too long", { HELLO(TOTAL), STATE(0, 104), BAD_END(17) }, -EPROTO,
-	  "END of 17 bytes" },
+	  "invalid length of END: 17 bytes" },
 	{ "END of all", { HELLO(TOTAL), STATE(0, 104), BAD_END(U64_MAX) }, -EPROTO,
-	  "END of 18446744073709551615 bytes" },
+	  "invalid length of END: 18446744073709551615 bytes" },
 	{ "END without STATE", { HELLO(TOTAL), END(TOTAL) }, -EPROTO,
-	  "0 of 104 bytes of state, END says 104" },
+	  "0 of 104 bytes of state, but END says 104" },
 	{ "END without STATE, and says so", { HELLO(TOTAL), END(0) }, -EPROTO,
-	  "0 of 104 bytes of state, END says 0" },
+	  "0 of 104 bytes of state, but END says 0" },
 	{ "END too early", { HELLO(TOTAL), STATE(0, 103), END(TOTAL) }, -EPROTO,
-	  "103 of 104 bytes of state, END says 104" },
+	  "103 of 104 bytes of state, but END says 104" },
 	{ "END too early, and says so", { HELLO(TOTAL), STATE(0, 103), END(103) }, -EPROTO,
-	  "103 of 104 bytes of state, END says 103" },
+	  "103 of 104 bytes of state, but END says 103" },
 	{ "END of a shorter state", { HELLO(TOTAL), STATE(0, 104), END(103) }, -EPROTO,
-	  "104 of 104 bytes of state, END says 103" },
+	  "104 of 104 bytes of state, but END says 103" },
 	{ "END of a longer state", { HELLO(TOTAL), STATE(0, 104), END(0x100000068) }, -EPROTO,
-	  "104 of 104 bytes of state, END says 4294967400" },
+	  "104 of 104 bytes of state, but END says 4294967400" },
 
-	{ "bytes behind END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), { "\0\0\0", 0, 0, 1 } },
-	  -EFBIG, "17 bytes behind END", OK },
-	{ "HELLO behind END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), HELLO(TOTAL) },
-	  -EFBIG, "408 bytes behind END", OK },
-	{ "optional record behind END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), OPTIONAL(0) },
-	  -EFBIG, "16 bytes behind END", OK },
+	{ "bytes after END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), { "\0\0\0", 0, 0, 1 } },
+	  -EFBIG, "17 bytes after END", OK },
+	{ "HELLO after END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), HELLO(TOTAL) },
+	  -EFBIG, "408 bytes after END", OK },
+	{ "optional record after END", { HELLO(TOTAL), STATE(0, 104), END(TOTAL), OPTIONAL(0) },
+	  -EFBIG, "16 bytes after END", OK },
 
 	{ "optional records of nothing", { HELLO(TOTAL), OPTIONAL(0), STATE(0, 104), OPTIONAL(0),
 					   END(TOTAL) }, OK },
@@ -676,13 +678,13 @@ static const struct record_case record_cases[] = {
 	{ "optional record, all other flags", { HELLO(TOTAL), { "XTRA", 8, ~1 },
 						STATE(0, 104), END(TOTAL) }, OK },
 	{ "mandatory record of nothing", { HELLO(TOTAL), MANDATORY(0) }, -EPROTONOSUPPORT,
-	  "record 0x41525458 is not known here" },
+	  "unknown record 0x41525458" },
 	{ "mandatory record", { HELLO(TOTAL), STATE(0, 64), MANDATORY(8) }, -EPROTONOSUPPORT,
-	  "record 0x41525458 is not known here" },
+	  "unknown record 0x41525458" },
 	{ "mandatory record, all flags", { HELLO(TOTAL), { "XTRA", 8, ~0 } }, -EPROTONOSUPPORT,
-	  "record 0x41525458 is not known here" },
+	  "unknown record 0x41525458" },
 	{ "tag in lower case", { HELLO(TOTAL), { "stat", 112, 1 } }, -EPROTONOSUPPORT,
-	  "record 0x74617473 is not known here" },
+	  "unknown record 0x74617473" },
 };
 
 KUNIT_ARRAY_PARAM_DESC(record, record_cases, name);
@@ -758,7 +760,7 @@ static void test_behind_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, 0), 0);
 	expect_loaded(test, r, TOTAL);
 	KUNIT_EXPECT_EQ(test, feed(test, r, r->bytes, 1), -EFBIG);
-	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "1 bytes behind END");
+	KUNIT_EXPECT_STREQ(test, r->st.refusal.why, "1 bytes after END");
 	KUNIT_EXPECT_TRUE(test, r->committed);
 	KUNIT_EXPECT_EQ(test, r->sent, TOTAL);
 }

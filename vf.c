@@ -127,7 +127,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 	if (lm->ops->is_suspended)
 		ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
 	if (ret < 0) {
-		nvmevf_err(&lm->stats, "cannot see whether the reset worked: %pe", ERR_PTR(ret));
+		nvmevf_err(&lm->stats, "cannot check whether the reset worked: %pe", ERR_PTR(ret));
 		return ret;
 	}
 

@@ -337,7 +337,7 @@ static int nvmevf_queue_check(struct nvmevf_refusal *refusal, u64 cap,
 				     q->qid, last_qid);
 	if (!q->qsize || q->qsize > NVME_CAP_MQES(cap))
 		return nvmevf_refuse(refusal, -EPROTO,
-				     "controller state: %cQ %u has %u entries, possible are 2 to %u",
+				     "controller state: %cQ %u has %u entries, must have 2 to %u",
 				     q->kind, q->qid, q->qsize + 1,
 				     (unsigned int)NVME_CAP_MQES(cap) + 1);
 	if (q->head > q->qsize || q->tail > q->qsize)

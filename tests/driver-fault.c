@@ -521,7 +521,7 @@ static void test_enabled_only(void)
 	vf_reset(v);
 	klog_mark();
 	go(v, ST_STOP);
-	EXPECT_EQ(klog_count(v->bdf, "taken as suspended because it is disabled"), 1, "lines");
+	EXPECT_EQ(klog_count(v->bdf, "VF is disabled and counts as suspended"), 1, "lines");
 	/* this one refuses the rest as well, which costs nothing but the migration */
 	refuse_set(v, ST_STOP_COPY, ENXIO);
 	fd = go_fd(v, ST_RESUMING);

@@ -405,7 +405,7 @@ static void test_late_unbound(void)
 		return;
 	fault_release(tap_arg());
 	lm_fault_wait_matched(pf_get(tap_arg()), 1, 1);
-	EXPECT_EQ(klog_count_any("resumed by its PF"), 1, "lines in the log");
+	EXPECT_EQ(klog_count_any("resuming the VF"), 1, "lines in the log");
 	if (!vf_open(v, tap_arg(), 1))
 		return;
 	vf_check_off(v);
@@ -712,7 +712,7 @@ static void check_probe(u8 cns, const char *why)
 	}
 	vf_close(v);
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
-	bind_plain(bdf, "device still owes the answer to an earlier command of this VF");
+	bind_plain(bdf, "device has not answered an earlier command of this VF");
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
 	fault_release(tap_arg());
 	set_timeouts(LONG_MS);
@@ -763,7 +763,7 @@ static void test_unload(void)
 	EXPECT_EQ(pthread_create(&t, NULL, remove_thread, &r), 0, "thread");
 	while (!__atomic_load_n(&r.tid, __ATOMIC_ACQUIRE))
 		sched_yield();
-	klog_wait_any("is unanswered: the module waits for it");
+	klog_wait_any("is unanswered: module removal waits for it");
 	wait_blocked(getpid(), r.tid);
 	EXPECT_EQ(nr_held(), 1, "held");
 	fault_release(tap_arg());

@@ -91,17 +91,17 @@ struct header {
 /* Impossible by themselves */
 static const struct header impossible[] = {
 	{ "version", { { 0, 0, 1 } }, "version 1" },
-	{ "NVMECSS beyond 64 bits", { { NVMECSS + 8, 0, 1 } }, "impossible sizes" },
-	{ "end of NVMECSS", { { NVMECSS + 12, 0, 1u << 31 } }, "impossible sizes" },
-	{ "VSS beyond 64 bits", { { VSS + 8, 0, 1 } }, "impossible sizes" },
-	{ "end of VSS", { { VSS + 12, 0, 1u << 31 } }, "impossible sizes" },
-	{ "bytes that wrap", { { NVMECSS + 4, 0, 1u << 30 } }, "impossible sizes" },
+	{ "NVMECSS beyond 64 bits", { { NVMECSS + 8, 0, 1 } }, "has an invalid header" },
+	{ "end of NVMECSS", { { NVMECSS + 12, 0, 1u << 31 } }, "has an invalid header" },
+	{ "VSS beyond 64 bits", { { VSS + 8, 0, 1 } }, "has an invalid header" },
+	{ "end of VSS", { { VSS + 12, 0, 1u << 31 } }, "has an invalid header" },
+	{ "bytes that wrap", { { NVMECSS + 4, 0, 1u << 30 } }, "has an invalid header" },
 	{ "dwords that wrap", { { NVMECSS + 4, 0, 1u << 31 }, { VSS + 4, 0, 1u << 31 } },
-	  "impossible sizes" },
+	  "has an invalid header" },
 	{ "total that wraps", { { NVMECSS, ~0u, ~0u - 3 }, { NVMECSS + 4, ~0u, ~0u >> 2 },
-				{ VSS, ~0u, 0 } }, "impossible sizes" },
-	{ "no NVMe state", { { NVMECSS, ~0u, 0 } }, "lacks a part" },
-	{ "no vendor specific state", { { VSS, ~0u, 0 } }, "lacks a part" },
+				{ VSS, ~0u, 0 } }, "has an invalid header" },
+	{ "no NVMe state", { { NVMECSS, ~0u, 0 } }, "lacks a requested part" },
+	{ "no vendor specific state", { { VSS, ~0u, 0 } }, "lacks a requested part" },
 };
 
 static void check_impossible(struct vf *v, const struct header *h)
@@ -166,7 +166,7 @@ static void check_changed(struct vf *v, const struct header *h, u32 skip)
 	EXPECT_EQ(stream_read(fd, &s, 0), -EIO, "%s: read", h->name);
 	EXPECT_EQ(s.size, REC_SECOND, "%s: bytes that were read", h->name);
 	EXPECT(read(fd, &byte, 1) == -1 && errno == EIO, "%s: read again", h->name);
-	check_line(v, "changed its size", h->name);
+	check_line(v, "size of the controller state changed", h->name);
 	stream_free(&s);
 	close(fd);
 	fault_clear(tap_arg());
@@ -424,7 +424,7 @@ static void test_other_uuid(void)
 	klog_mark();
 	scene_fd = go_fd(v, ST_RESUMING);
 	EXPECT_EQ(scene_write.act(v), -EOPNOTSUPP, "write");
-	check_line(v, "is not known here", "stream of an honest device");
+	check_line(v, "is not supported here", "stream of an honest device");
 	scene_again(v);
 	vf_close(v);
 	end_bind();
@@ -433,7 +433,7 @@ static void test_other_uuid(void)
 	klog_mark();
 	scene_fd = go_fd(v, ST_RESUMING);
 	EXPECT_EQ(stream_write(scene_fd, &s, 0), -EOPNOTSUPP, "write");
-	check_line(v, "is not known here", "stream of the other device");
+	check_line(v, "is not supported here", "stream of the other device");
 	scene_again(v);
 	stream_free(&s);
 }
@@ -590,7 +590,7 @@ static void test_identify(void)
 	if (!start_bind())
 		return;
 	for (i = 0; i < ARRAY_SIZE(id); i++)
-		bind_lied_to(CNS_CTRL, id[i], "Identify data is not that of the PF");
+		bind_lied_to(CNS_CTRL, id[i], "Identify data does not match the PF");
 	if (pf->vendor) {
 		bind_lied_to(CNS_CTRL, none[1], "does not support");
 		bind_lied_to(CNS_CTRL, none[2], "does not support");
@@ -603,7 +603,7 @@ static void test_identify(void)
 	EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind");
 	empty.act = LM_ACT_SHORT;
 	fault_arm(tap_arg(), 0, empty);
-	bind_plain(vf_bdf(tap_arg(), 1), "Identify data is not that of the PF");
+	bind_plain(vf_bdf(tap_arg(), 1), "Identify data does not match the PF");
 	end_bind();
 }
 
@@ -641,7 +641,7 @@ static void test_size(void)
 	if (!start(v) || !fault_arm(tap_arg(), 1, saves))
 		return;
 	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "size");
-	check_size(v, 0, EIO, "no state");
+	check_size(v, 0, EIO, "state of 0 bytes");
 	check_size(v, 0x40000000, EFBIG, "exceeds one transfer");
 	check_size(v, ~0u, EFBIG, "exceeds one transfer");
 	EXPECT_EQ(count(1), 0, "SAVE_DATA");
@@ -687,7 +687,7 @@ static void check_wrong_size(int more)
 	klog_mark();
 	scene_fd = go_fd(v, ST_RESUMING);
 	EXPECT_EQ(stream_write(scene_fd, &s, 0), -EINVAL, "write");
-	EXPECT_EQ(klog_count(v->bdf, "by the device"), 1, "line in the log");
+	EXPECT_EQ(klog_count(v->bdf, "device refused the state"), 1, "line in the log");
 	stream_free(&s);
 	if (scene_again(v) && vf_up(v, &opts))
 		end(v);
@@ -741,13 +741,13 @@ static void test_short(void)
 	fault_arm(tap_arg(), 0, f);
 	klog_mark();
 	refuse_set(v, ST_STOP_COPY, EIO);
-	check_line(v, "lacks a part", "head without VSS");
+	check_line(v, "lacks a requested part", "head without VSS");
 	f.skip = 1;
 	fault_arm(tap_arg(), 0, f);
 	klog_mark();
 	fd = go_fd(v, ST_STOP_COPY);
 	EXPECT_EQ(stream_read(fd, &s, 0), -EIO, "read");
-	check_line(v, "changed its size", "piece without VSS");
+	check_line(v, "size of the controller state changed", "piece without VSS");
 	stream_free(&s);
 	close(fd);
 	go(v, ST_STOP);

@@ -213,7 +213,7 @@ static void test_flr_ignored(void)
 	vf_close(v);
 	klog_mark();
 	EXPECT(!can_open(), "opened by the next user");
-	EXPECT_EQ(klog_count(v->bdf, "previous user's state could not be reset"), 1, "lines");
+	EXPECT_EQ(klog_count(v->bdf, "still holds the previous user's state"), 1, "lines");
 	fault_clear(tap_arg());
 	if (!vf_open(v, tap_arg(), 1))
 		return;

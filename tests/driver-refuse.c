@@ -150,15 +150,16 @@ static const struct field fields[] = {
 	{ "version 0", AT(version), 2, PUT, 0, EPROTONOSUPPORT, "version 0" },
 	{ "other command set", AT(cmdset), 1, FLIP, 3, EOPNOTSUPP, "command set" },
 	{ "command set 0", AT(cmdset), 1, PUT, 0, EOPNOTSUPP, "command set" },
-	{ "state version", AT(state_ver), 2, FLIP, 1, EOPNOTSUPP, "not known here" },
-	{ "UUID", AT(uuid), 8, FLIP, 1, EOPNOTSUPP, "not known here" },
+	{ "state version", AT(state_ver), 2, FLIP, 1, EOPNOTSUPP, "not supported here" },
+	{ "UUID", AT(uuid), 8, FLIP, 1, EOPNOTSUPP, "not supported here" },
 	{ "second half of the UUID", AT(uuid) + 8, 8, FLIP, 1ull << 63, EOPNOTSUPP,
-	  "not known here" },
-	{ "state length 0", AT(state_len), 8, PUT, 0, EPROTO, "state of 0" },
-	{ "odd state length", AT(state_len), 8, ADD, 2, EPROTO, "state of", ON_TP },
+	  "not supported here" },
+	{ "state length 0", AT(state_len), 8, PUT, 0, EPROTO, "length of the state: 0" },
+	{ "odd state length", AT(state_len), 8, ADD, 2, EPROTO,
+	  "length of the state", ON_TP },
 	{ "state shorter than its header", AT(state_len), 8, PUT, 44, EPROTO,
-	  "state of 44", ON_TP },
-	{ "state length too small", AT(state_len), 8, SUB, 4, EPROTO, "STATE of" },
+	  "length of the state: 44", ON_TP },
+	{ "state length too small", AT(state_len), 8, SUB, 4, EPROTO, "length of STATE" },
 	{ "state length too large", AT(state_len), 8, ADD, 4, EPROTO, "END says" },
 	{ "state length far too large", AT(state_len), 8, PUT, 1ull << 40, EPROTO,
 	  "END says", ON_TP },
@@ -273,13 +274,14 @@ static size_t end_at(void)
 static void test_records(void)
 {
 	static const struct field heads[] = {
-		{ "HELLO too short", 8, 8, SUB, 8, EPROTO, "HELLO of 384" },
-		{ "HELLO too long", 8, 8, ADD, 8, EPROTO, "HELLO of 400" },
-		{ "STATE empty", REC_SECOND + 8, 8, PUT, 0, EPROTO, "STATE of 0" },
+		{ "HELLO too short", 8, 8, SUB, 8, EPROTO, "length of HELLO: 384" },
+		{ "HELLO too long", 8, 8, ADD, 8, EPROTO, "length of HELLO: 400" },
+		{ "STATE empty", REC_SECOND + 8, 8, PUT, 0, EPROTO, "length of STATE: 0" },
 		{ "STATE without state", REC_SECOND + 8, 8, PUT, REC_PIECE, EPROTO,
-		  "STATE of 8" },
-		{ "STATE too long", REC_SECOND + 8, 8, ADD, 4, EPROTO, "STATE of" },
-		{ "STATE with a huge length", REC_SECOND + 8, 8, PUT, ~0ull, EPROTO, "STATE of" },
+		  "length of STATE: 8" },
+		{ "STATE too long", REC_SECOND + 8, 8, ADD, 4, EPROTO, "length of STATE" },
+		{ "STATE with a huge length", REC_SECOND + 8, 8, PUT, ~0ull, EPROTO,
+		  "length of STATE" },
 		{ "STATE with a gap", REC_SECOND + REC_HEAD, 8, PUT, 4, EPROTO, "offset 4" },
 		{ "STATE with a huge offset", REC_SECOND + REC_HEAD, 8, PUT, ~3ull, EPROTO,
 		  "offset" },
@@ -335,19 +337,19 @@ static void test_end_record(void)
 	s.data[s.size - 1] ^= 0x80;
 	len = REC_END_LEN - 4;
 	memcpy(s.data + at + 8, &len, 4);
-	refuse(&s, EPROTO, "END of 12", "END too short");
+	refuse(&s, EPROTO, "length of END: 12", "END too short");
 	len = REC_END_LEN + 4;
 	memcpy(s.data + at + 8, &len, 4);
-	refuse(&s, EPROTO, "END of 20", "END too long");
+	refuse(&s, EPROTO, "length of END: 20", "END too long");
 	stream_free(&s);
 	/* bytes behind END: by then the state is in, but the session failed all the same */
 	s = stream_copy(&good, good.size, 64);
 	st_insert(&s, s.size, "x", 1);
-	refuse_step(&s, EFBIG, "behind END", true, 0, "one byte behind END");
+	refuse_step(&s, EFBIG, "after END", true, 0, "one byte behind END");
 	s.size--;
 	st_insert_record(&s, s.size, TAG_OTHER, 0, 0, 16);
-	refuse_step(&s, EFBIG, "behind END", true, 0, "a record behind END");
-	refuse_step(&s, EFBIG, "behind END", true, 1, "a record behind END, byte by byte");
+	refuse_step(&s, EFBIG, "after END", true, 0, "a record behind END");
+	refuse_step(&s, EFBIG, "after END", true, 1, "a record behind END, byte by byte");
 	stream_free(&s);
 	end();
 }
@@ -376,7 +378,7 @@ static void test_unknown(void)
 	s = stream_copy(&good, good.size, 64);
 	st_insert_record(&s, REC_SECOND, TAG_OTHER, REC_MANDATORY, 0, 8);
 	st_fix_crc(&s);
-	refuse(&s, EPROTONOSUPPORT, "not known here", "record that must be understood");
+	refuse(&s, EPROTONOSUPPORT, "unknown record", "record that must be understood");
 	stream_free(&s);
 	s = stream_copy(&good, good.size, 64);
 	st_insert_record(&s, 0, TAG_OTHER, 0, 0, 8);
@@ -399,20 +401,20 @@ static void test_extra(void)
 	st_fix_crc(&s);
 	accept_stream(&s, "as much besides the state as there may be");
 	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 0x22, 0);
-	refuse(&s, EFBIG, "besides the state", "one record more");
+	refuse(&s, EFBIG, "in HELLO and unknown records", "one record more");
 	stream_free(&s);
 
 	s = stream_copy(&good, good.size, 2 << 20);
 	st_insert_record(&s, REC_SECOND, TAG_OTHER, 0, 0x33, most + 1);
-	refuse(&s, EFBIG, "besides the state", "a record that is too long");
+	refuse(&s, EFBIG, "in HELLO and unknown records", "a record that is too long");
 	memset(s.data + REC_SECOND + 8, 0xff, 8);
-	refuse(&s, EFBIG, "besides the state", "a record without end");
+	refuse(&s, EFBIG, "in HELLO and unknown records", "a record without end");
 	stream_free(&s);
 
 	s = stream_copy(&good, 0, 2 << 20);
 	for (i = 0; i <= (1 << 20) / REC_SECOND; i++)
 		st_insert(&s, s.size, good.data, REC_SECOND);
-	refuse(&s, EFBIG, "besides the state", "HELLO again and again");
+	refuse(&s, EFBIG, "in HELLO and unknown records", "HELLO again and again");
 	stream_free(&s);
 	end();
 }
@@ -661,14 +663,14 @@ static void test_device(void)
 	s = stream_copy(&good, good.size, 0);
 	s.data[st_state_at(LM_HEADER + 8 + 24 + 11)] ^= 1;
 	st_fix_crc(&s);
-	refuse(&s, ENOSPC, "by the device", "identifier of a queue");
+	refuse(&s, ENOSPC, "device refused the state", "identifier of a queue");
 	EXPECT_EQ(klog_count(vf_b.bdf, "NVMe status 0x138"), 1, "line with the status");
 	stream_free(&s);
 	/* the vendor part begins behind two SQs and two CQs */
 	s = stream_copy(&good, good.size, 0);
 	s.data[st_state_at(LM_HEADER + 8 + 4 * 24)] ^= 1;
 	st_fix_crc(&s);
-	refuse(&s, EINVAL, "by the device", "name of the vendor part");
+	refuse(&s, EINVAL, "device refused the state", "name of the vendor part");
 	stream_free(&s);
 	end();
 }
@@ -776,7 +778,8 @@ static void test_smaller_vf(void)
 		fd = go_fd(v, ST_RESUMING);
 		EXPECT_EQ(stream_write(fd, &good, 0), -ENOSPC, "load into a VF with 3 queues");
 		close(fd);
-		EXPECT_EQ(klog_count(v->bdf, "by the device at offset"), 1, "line in the log");
+		EXPECT_EQ(klog_count(v->bdf, "device refused the state at offset"), 1,
+			  "line in the log");
 		vf_reset(v);
 	}
 	vf_close(v);

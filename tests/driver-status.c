@@ -85,7 +85,7 @@ static void check_log(const struct scene *sc, struct vf *v, const struct row *r)
 			 st);
 	EXPECT_EQ(klog_count_err(v->bdf, line, r->err), 1, "'%s'", line);
 	if (sc == &scene_write)
-		lines += klog_count(v->bdf, "stream refused: by the device at offset 0");
+		lines += klog_count(v->bdf, "stream refused: device refused the state at offset 0");
 	EXPECT_EQ(klog_count(v->bdf, ""), lines, "lines in the log");
 	EXPECT_EQ(lines, 1 + (sc == &scene_write), "lines that say why");
 }
@@ -330,7 +330,8 @@ static void check_set(const struct stream *s, u32 seqind, unsigned int commands)
 	EXPECT_EQ(write(fd, s->data, 1), -1, "write again");
 	close(fd);
 	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), commands, "commands");
-	EXPECT_EQ(klog_count(v->bdf, "stream refused: by the device at offset"), 1, "line");
+	EXPECT_EQ(klog_count(v->bdf, "stream refused: device refused the state at offset"), 1,
+		  "line");
 	refuse_set(v, ST_STOP, EINVAL);
 	vf_check_off(v);
 	vf_reset(v);

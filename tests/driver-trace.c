@@ -439,7 +439,7 @@ static void test_reports(void)
 
 	if (!scene_open(v, tap_arg()))
 		return;
-	reports = glance_number(v->bdf, "reports of written memory");
+	reports = glance_number(v->bdf, "reports of dirty memory");
 	if (vdev_feature(&v->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
 			 VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0)) {
 		expect_glance(v->bdf, "DMA logging", "kernel without CONFIG_IOMMUFD_DRIVER");
@@ -448,7 +448,8 @@ static void test_reports(void)
 	expect_glance(v->bdf, "DMA logging", "off");
 	if (!vf_up(v, &opts) || !EXPECT_EQ(vdev_log_start(&v->dev, &page_size, &r, 1), 0, "START"))
 		return;
-	EXPECT(strstr(glance(v->bdf, "DMA logging"), "on, by 4096 bytes"), "while it is on");
+	EXPECT(strstr(glance(v->bdf, "DMA logging"), "on, granularity 4096 bytes"),
+	       "while it is on");
 	EXPECT_EQ(unvme_rw(&v->u, 1, false, 0, 8), 0, "read");
 	if (trace_on(true)) {
 		report(v);
@@ -459,7 +460,7 @@ static void test_reports(void)
 	}
 	EXPECT_EQ(vdev_log_stop(&v->dev), 0, "STOP");
 	expect_glance(v->bdf, "DMA logging", "off");
-	EXPECT_EQ(glance_number(v->bdf, "reports of written memory"), reports + 2, "reports");
+	EXPECT_EQ(glance_number(v->bdf, "reports of dirty memory"), reports + 2, "reports");
 }
 
 const struct drv_test trace_tests[] = {

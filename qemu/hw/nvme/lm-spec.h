@@ -4,8 +4,9 @@
  * Host managed live migration: what block/nvme.h lacks
  *
  * Numbers and structures of TP4159, and those of the vendor specific command
- * set of 2022. Nothing here is about this model of a controller. It is read from
- * the specification, and shares nothing with the driver or the tests on purpose.
+ * set of 2022. Nothing here is about this model of a controller. This is a
+ * reading of the specification of its own: on purpose it shares nothing with
+ * the driver and the tests.
  */
 
 #ifndef HW_NVME_LM_SPEC_H

@@ -304,7 +304,7 @@ def version(source):
 
 
 def source():
-    return part("source-7.3")
+    return part("source-newest")
 
 
 def checkpatch_command(tree, added):

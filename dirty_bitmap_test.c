@@ -17,7 +17,7 @@
 /* Maximum number of bitmaps in these tests */
 #define BITMAPS		64
 
-static int log_test_init(struct kunit *test)
+static int dirty_bitmap_test_init(struct kunit *test)
 {
 	struct nvmevf_dirty_bitmap *map = kunit_kzalloc(test, sizeof(*map), GFP_KERNEL);
 
@@ -27,7 +27,7 @@ static int log_test_init(struct kunit *test)
 	return 0;
 }
 
-static void log_test_exit(struct kunit *test)
+static void dirty_bitmap_test_exit(struct kunit *test)
 {
 	if (test->priv)
 		nvmevf_dirty_bitmap_destroy(test->priv);
@@ -310,7 +310,7 @@ static void test_log_random(struct kunit *test)
 	compare(test, model, base, 0, MODEL_PAGES);
 }
 
-static struct kunit_case log_cases[] = {
+static struct kunit_case dirty_bitmap_cases[] = {
 	KUNIT_CASE(test_log_empty),
 	KUNIT_CASE(test_log_once),
 	KUNIT_CASE(test_log_ends),
@@ -328,11 +328,11 @@ static struct kunit_case log_cases[] = {
 	{}
 };
 
-static struct kunit_suite log_suite = {
+static struct kunit_suite dirty_bitmap_suite = {
 	.name = "nvme-vfio-pci-dirty-bitmap",
-	.init = log_test_init,
-	.exit = log_test_exit,
-	.test_cases = log_cases,
+	.init = dirty_bitmap_test_init,
+	.exit = dirty_bitmap_test_exit,
+	.test_cases = dirty_bitmap_cases,
 };
 
-kunit_test_suite(log_suite);
+kunit_test_suite(dirty_bitmap_suite);

@@ -24,8 +24,8 @@
 #include <linux/workqueue.h>
 
 #include "buf.h"
-#include "nvme_pf.h"
 #include "mmc.h"
+#include "nvme_pf.h"
 #include "wire.h"
 
 /* Commands of this driver in flight per PF: most of its tags are left for others */

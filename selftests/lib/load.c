@@ -455,18 +455,20 @@ static u64 peek_eventfd(int fd)
 static int take_interrupts(void)
 {
 	cpu_set_t old, one;
-	int cpu;
+	int cpu, err = 0;
 
 	if (sched_getaffinity(0, sizeof(old), &old))
 		return -errno;
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+	for (cpu = 0; cpu < CPU_SETSIZE && !err; cpu++) {
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
 		/* a CPU that does not exist or is offline has none */
 		if (sched_setaffinity(0, sizeof(one), &one) && errno != EINVAL)
-			return -errno;
+			err = -errno;
 	}
-	return sched_setaffinity(0, sizeof(old), &old) ? -errno : 0;
+	if (sched_setaffinity(0, sizeof(old), &old))
+		err = -errno;
+	return err;
 }
 
 int quiet_start(struct quiet *q, struct unvme *u)

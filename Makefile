@@ -117,10 +117,10 @@ check-all: setup
 
 bench: setup
 	@tests/run --build --debug
-	@tests/bench
+	@tests/migrate/bench
 
 static: setup
-	@tests/static
+	@tests/static/checks
 
 htmldocs:
 	@Documentation/build

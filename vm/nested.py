@@ -56,7 +56,7 @@ class Setting:
 
 
 def filtered(what):
-    """A QEMU that sees less of the device than there is (tests/vfio-filter.c)."""
+    """A QEMU that sees less of the device than there is (tests/migrate/vfio-filter.c)."""
     return ("env", "LD_PRELOAD=/mnt/share/vfio-filter.so", f"VFIO_FILTER={what}", *Setting.program)
 
 

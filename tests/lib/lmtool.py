@@ -13,7 +13,7 @@ import traceback
 
 from tap import Tap
 
-TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "tools")
+TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "tools")
 
 # PROGRAM-OR-FILE PACKAGE
 NEEDED = {"gcc": "gcc", "make": "make", "pkg-config": "pkgconf", "/usr/include/json-c/json.h": "libjson-c-dev",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Streams and controller states of VFs, kept in the folder LM_KEEP for tests/dump-real: what is
- * in them, as the user-space driver knows it, lies beside them as JSON.
+ * Streams and controller states of VFs, kept in the folder LM_KEEP for tests/driver/dump-real: what
+ * is in them, as the user-space driver knows it, lies beside them as JSON.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Track Send and Track Receive: rules, statuses, and how long tracking lasts. What is in the log
- * is the subject of device-changes.c.
+ * is the subject of dirty.c.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -167,9 +167,9 @@ static void test_cli_track(void)
 	EXPECT_EQ(cli_id(pf, "maxmrtg"), l.maxmrtg, "MAXMRTG");
 }
 
-const struct tap_test cli_tests[] = {
-	{ "nvme-cli: limits of memory tracking", test_cli_track },
-	{ "nvme-cli: suspend, get, set, resume", test_cli },
+static const struct tap_test cli_tests[] = {
+	{ "limits of memory tracking", test_cli_track },
+	{ "suspend, get, set, resume", test_cli },
 };
 
-const size_t nr_cli_tests = ARRAY_SIZE(cli_tests);
+const struct test_group cli_group = { "cli", cli_tests, ARRAY_SIZE(cli_tests) };

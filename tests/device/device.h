@@ -102,11 +102,16 @@ void v0_adopt(const struct v0 *q, struct unvme *u);
 bool pf_reset(int nr);
 bool pf_flr(int nr);
 
-extern const struct tap_test identify_tests[], rules_tests[], suspend_tests[], reset_tests[],
-	draining_tests[], variant_tests[], state_tests[], move_tests[], fuzz_tests[], cli_tests[],
-	faults_tests[], track_tests[], changes_tests[];
-extern const size_t nr_identify_tests, nr_rules_tests, nr_suspend_tests, nr_reset_tests,
-	nr_draining_tests, nr_variant_tests, nr_state_tests, nr_move_tests, nr_fuzz_tests,
-	nr_cli_tests, nr_faults_tests, nr_track_tests, nr_changes_tests;
+/* Tests of a file, which --group names; a group may have tests of several files. */
+struct test_group {
+	const char *name;
+	const struct tap_test *tests;
+	size_t nr;
+};
+
+extern const struct test_group cli_group, dirty_group, dirty_draining_group, dirty_tracking_group,
+	faults_group, fuzz_group, identify_group, move_group, reset_group, reset_draining_group,
+	rules_group, state_group, state_variant_group, suspend_group, track_group,
+	track_tracking_group, variant_group;
 
 #endif /* TESTS_DEVICE_H */

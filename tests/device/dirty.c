@@ -668,10 +668,6 @@ static bool up_slow(struct dut *d)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 
-	if (!getenv("LM_THROTTLED")) {
-		tap_skip("the namespaces are not throttled");
-		return false;
-	}
 	return up(d, PF_TP, &opts);
 }
 
@@ -934,36 +930,50 @@ static void test_random_shadow(void)
 	check_random(tap_arg(), &opts);
 }
 
-const struct tap_test changes_tests[] = {
-	{ "track: data at each granularity", test_granularities, PF_TP },
-	{ "track: completions", test_completions, PF_TP },
-	{ "track: data to the device", test_writes },
-	{ "track: ranges", test_ranges },
-	{ "track: neighbours are merged", test_merged },
-	{ "track: more than fits in the buffer", test_more },
-	{ "track: all have their turn", test_fair },
-	{ "track: read once", test_consumed, PF_TP },
-	{ "track: to the end after a suspend", test_suspend },
-	{ "track: to the end after a suspend, shadow doorbells", test_suspend_shadow },
-	{ "track: shadow doorbells", test_shadow },
-	{ "track: set-up of shadow doorbells", test_shadow_setup },
-	{ "track: anything", test_random, PF_TP },
-	{ "track: anything, shadow doorbells", test_random_shadow, PF_TP },
-	{ "tracking: data at coarse granularities", test_granularities, TR_COARSE },
-	{ "tracking: data, reported finer than asked for", test_granularities, TR_FINE },
-	{ "tracking: completions that are not", test_completions, TR_NOCQE },
-	{ "tracking: hot pages", test_hot },
-	{ "tracking: anything, few descriptors", test_random, TR_FEW },
-	{ "tracking: anything, powers of two", test_random, TR_POW2 },
-	{ "tracking: anything, coarse", test_random, TR_COARSE },
-	{ "tracking: anything, without completions and hot pages", test_random, TR_NOCQE },
-	{ "tracking: anything, reported finer", test_random, TR_FINE },
-	{ "tracking: anything, metadata", test_random, TR_META },
-	{ "tracking: anything, extended blocks", test_random, TR_EXT },
-	{ "tracking: anything, protection information", test_random, TR_PI },
-	{ "draining: the log while reads are on their way", test_slow },
-	{ "draining: start with reads on their way", test_slow_start },
-	{ "draining: reset with reads on their way", test_slow_reset },
+static const struct tap_test dirty_tests[] = {
+	{ "data at each granularity", test_granularities, PF_TP },
+	{ "completions", test_completions, PF_TP },
+	{ "data to the device", test_writes },
+	{ "ranges", test_ranges },
+	{ "neighbours are merged", test_merged },
+	{ "more than fits in the buffer", test_more },
+	{ "all have their turn", test_fair },
+	{ "read once", test_consumed, PF_TP },
+	{ "to the end after a suspend", test_suspend },
+	{ "to the end after a suspend, shadow doorbells", test_suspend_shadow },
+	{ "shadow doorbells", test_shadow },
+	{ "set-up of shadow doorbells", test_shadow_setup },
+	{ "anything", test_random, PF_TP },
+	{ "anything, shadow doorbells", test_random_shadow, PF_TP },
 };
 
-const size_t nr_changes_tests = ARRAY_SIZE(changes_tests);
+static const struct tap_test dirty_tracking_tests[] = {
+	{ "data at coarse granularities", test_granularities, TR_COARSE },
+	{ "data, reported finer than asked for", test_granularities, TR_FINE },
+	{ "completions that are not", test_completions, TR_NOCQE },
+	{ "hot pages", test_hot },
+	{ "anything, few descriptors", test_random, TR_FEW },
+	{ "anything, powers of two", test_random, TR_POW2 },
+	{ "anything, coarse", test_random, TR_COARSE },
+	{ "anything, without completions and hot pages", test_random, TR_NOCQE },
+	{ "anything, reported finer", test_random, TR_FINE },
+	{ "anything, metadata", test_random, TR_META },
+	{ "anything, extended blocks", test_random, TR_EXT },
+	{ "anything, protection information", test_random, TR_PI },
+};
+
+static const struct tap_test dirty_draining_tests[] = {
+	{ "the log while reads are on their way", test_slow },
+	{ "start with reads on their way", test_slow_start },
+	{ "reset with reads on their way", test_slow_reset },
+};
+
+const struct test_group dirty_group = { "dirty", dirty_tests, ARRAY_SIZE(dirty_tests) };
+
+const struct test_group dirty_tracking_group = {
+	"tracking", dirty_tracking_tests, ARRAY_SIZE(dirty_tracking_tests)
+};
+
+const struct test_group dirty_draining_group = {
+	"draining", dirty_draining_tests, ARRAY_SIZE(dirty_draining_tests)
+};

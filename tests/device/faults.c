@@ -609,29 +609,29 @@ static void test_vendor(void)
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");
 }
 
-const struct tap_test faults_tests[] = {
-	{ "faults: off by default", test_off, PF_TP },
-	{ "faults: off by default, vendor set", test_off, PF_VS },
-	{ "faults: what cannot be armed", test_invalid, PF_TP },
-	{ "faults: counts", test_counts, PF_TP },
-	{ "faults: counts, vendor set", test_counts, PF_VS },
-	{ "faults: which command", test_match },
-	{ "faults: status", test_status },
-	{ "faults: hold", test_hold, PF_TP },
-	{ "faults: hold, vendor set", test_hold, PF_VS },
-	{ "faults: hold before or after execution", test_hold_when },
-	{ "faults: hold over a reset of the VF", test_hold_flr },
-	{ "faults: hold and Abort", test_abort },
-	{ "faults: hold and a reset of the PF", test_pf_reset, PF_TP },
-	{ "faults: hold and a reset of the PF, vendor set", test_pf_reset, PF_VS },
-	{ "faults: hold and a function level reset of the PF", test_pf_flr, PF_TP },
-	{ "faults: firmware activation without a reset", test_activation },
-	{ "faults: firmware activation: what is refused, what ends it", test_activation_rules },
-	{ "faults: delay", test_delay, PF_TP },
-	{ "faults: data", test_data, PF_TP },
-	{ "faults: data that ends early", test_short, PF_TP },
-	{ "faults: result", test_result, PF_TP },
-	{ "faults: vendor set", test_vendor },
+static const struct tap_test faults_tests[] = {
+	{ "off by default", test_off, PF_TP },
+	{ "off by default, vendor set", test_off, PF_VS },
+	{ "what cannot be armed", test_invalid, PF_TP },
+	{ "counts", test_counts, PF_TP },
+	{ "counts, vendor set", test_counts, PF_VS },
+	{ "which command", test_match },
+	{ "status", test_status },
+	{ "hold", test_hold, PF_TP },
+	{ "hold, vendor set", test_hold, PF_VS },
+	{ "hold before or after execution", test_hold_when },
+	{ "hold over a reset of the VF", test_hold_flr },
+	{ "hold and Abort", test_abort },
+	{ "hold and a reset of the PF", test_pf_reset, PF_TP },
+	{ "hold and a reset of the PF, vendor set", test_pf_reset, PF_VS },
+	{ "hold and a function level reset of the PF", test_pf_flr, PF_TP },
+	{ "firmware activation without a reset", test_activation },
+	{ "firmware activation: what is refused, what ends it", test_activation_rules },
+	{ "delay", test_delay, PF_TP },
+	{ "data", test_data, PF_TP },
+	{ "data that ends early", test_short, PF_TP },
+	{ "result", test_result, PF_TP },
+	{ "vendor set", test_vendor },
 };
 
-const size_t nr_faults_tests = ARRAY_SIZE(faults_tests);
+const struct test_group faults_group = { "faults", faults_tests, ARRAY_SIZE(faults_tests) };

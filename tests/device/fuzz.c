@@ -268,12 +268,12 @@ static void test_requests(void)
 	EXPECT(taken && taken < n, "%u of %u requests were taken", taken, n);
 }
 
-const struct tap_test fuzz_tests[] = {
-	{ "fuzz: commands", test_commands, PF_TP },
-	{ "fuzz: commands, vendor set", test_commands, PF_VS },
-	{ "fuzz: states", test_states, PF_TP },
-	{ "fuzz: requests to track memory", test_requests },
-	{ "fuzz: states, vendor set", test_states, PF_VS },
+static const struct tap_test fuzz_tests[] = {
+	{ "commands", test_commands, PF_TP },
+	{ "commands, vendor set", test_commands, PF_VS },
+	{ "states", test_states, PF_TP },
+	{ "requests to track memory", test_requests },
+	{ "states, vendor set", test_states, PF_VS },
 };
 
-const size_t nr_fuzz_tests = ARRAY_SIZE(fuzz_tests);
+const struct test_group fuzz_group = { "fuzz", fuzz_tests, ARRAY_SIZE(fuzz_tests) };

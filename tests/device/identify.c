@@ -254,25 +254,25 @@ static void test_secondary_list(void)
 	EXPECT_EQ(lm_cntlid(pf, 0), -1, "VF number 0");
 }
 
-const struct tap_test identify_tests[] = {
-	{ "identify: TP4159 PF", test_pf_tp, PF_TP },
-	{ "identify: second TP4159 PF", test_pf_tp, PF_TP2 },
-	{ "identify: state formats", test_formats, PF_TP },
-	{ "identify: vendor PF", test_pf_vendor, PF_VS },
-	{ "identify: plain PF", test_pf_off },
-	{ "identify: TP4159 VF", test_vf, PF_TP },
-	{ "identify: vendor VF", test_vf, PF_VS },
-	{ "identify: PCI ids of a vendor VF", test_pci_ids },
-	{ "identify: TP4159 PF refuses the vendor set", test_other_set, PF_TP },
-	{ "identify: vendor PF refuses TP4159", test_other_set, PF_VS },
-	{ "identify: plain PF refuses both", test_other_set, PF_OFF },
-	{ "identify: effects log of TP4159 PF", test_effects_pf, PF_TP },
-	{ "identify: effects log of vendor PF", test_effects_pf, PF_VS },
-	{ "identify: effects log of plain PF", test_effects_pf, PF_OFF },
-	{ "identify: effects log of a TP4159 VF", test_effects_vf, PF_TP },
-	{ "identify: effects log of a vendor VF", test_effects_vf, PF_VS },
-	{ "identify: secondary controllers", test_secondary_list, PF_TP },
-	{ "identify: secondary controllers of the second PF", test_secondary_list, PF_TP2 },
+static const struct tap_test identify_tests[] = {
+	{ "TP4159 PF", test_pf_tp, PF_TP },
+	{ "second TP4159 PF", test_pf_tp, PF_TP2 },
+	{ "state formats", test_formats, PF_TP },
+	{ "vendor PF", test_pf_vendor, PF_VS },
+	{ "plain PF", test_pf_off },
+	{ "TP4159 VF", test_vf, PF_TP },
+	{ "vendor VF", test_vf, PF_VS },
+	{ "PCI ids of a vendor VF", test_pci_ids },
+	{ "TP4159 PF refuses the vendor set", test_other_set, PF_TP },
+	{ "vendor PF refuses TP4159", test_other_set, PF_VS },
+	{ "plain PF refuses both", test_other_set, PF_OFF },
+	{ "effects log of TP4159 PF", test_effects_pf, PF_TP },
+	{ "effects log of vendor PF", test_effects_pf, PF_VS },
+	{ "effects log of plain PF", test_effects_pf, PF_OFF },
+	{ "effects log of a TP4159 VF", test_effects_vf, PF_TP },
+	{ "effects log of a vendor VF", test_effects_vf, PF_VS },
+	{ "secondary controllers", test_secondary_list, PF_TP },
+	{ "secondary controllers of the second PF", test_secondary_list, PF_TP2 },
 };
 
-const size_t nr_identify_tests = ARRAY_SIZE(identify_tests);
+const struct test_group identify_group = { "identify", identify_tests, ARRAY_SIZE(identify_tests) };

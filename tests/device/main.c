@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "function.h"
+#include "options.h"
 #include "track.h"
 
 struct arena arena;
@@ -360,33 +361,43 @@ static void after(void)
 			EXPECT_EQ(lm_probe(&pfs[i]), 0, "PF %d does not answer", i);
 }
 
-static size_t add(struct tap_test *all, size_t n, const struct tap_test *tests, size_t nr)
+static struct tap_test all[64];
+static size_t nr_all;
+
+static void add(const struct test_group *g)
 {
-	memcpy(all + n, tests, nr * sizeof(*tests));
-	return n + nr;
+	if (nr_all + g->nr > ARRAY_SIZE(all))
+		exit(2);
+	memcpy(all + nr_all, g->tests, g->nr * sizeof(*all));
+	nr_all += g->nr;
+}
+
+static void add_group(void)
+{
+	static const struct test_group *const groups[] = {
+		&cli_group, &dirty_group, &faults_group, &fuzz_group, &identify_group, &move_group,
+		&reset_group, &rules_group, &state_group, &suspend_group, &track_group,
+		&reset_draining_group, &dirty_draining_group,
+		&track_tracking_group, &dirty_tracking_group,
+		&state_variant_group, &variant_group,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		if (!strcmp(groups[i]->name, options.group))
+			add(groups[i]);
+	if (!nr_all)
+		options_unknown("group", options.group);
 }
 
 int main(int argc, char **argv)
 {
-	static struct tap_test all[256];
-	size_t n = 0;
+	int taken = options_parse(argc, argv);
 
+	add_group();
 	if (arena_init(&arena, -1, ARENA_SIZE, ARENA_IOVA)) {
 		perror("arena");
 		return 2;
 	}
-	n = add(all, n, identify_tests, nr_identify_tests);
-	n = add(all, n, rules_tests, nr_rules_tests);
-	n = add(all, n, suspend_tests, nr_suspend_tests);
-	n = add(all, n, move_tests, nr_move_tests);
-	n = add(all, n, state_tests, nr_state_tests);
-	n = add(all, n, reset_tests, nr_reset_tests);
-	n = add(all, n, draining_tests, nr_draining_tests);
-	n = add(all, n, track_tests, nr_track_tests);
-	n = add(all, n, changes_tests, nr_changes_tests);
-	n = add(all, n, faults_tests, nr_faults_tests);
-	n = add(all, n, variant_tests, nr_variant_tests);
-	n = add(all, n, cli_tests, nr_cli_tests);
-	n = add(all, n, fuzz_tests, nr_fuzz_tests);
-	return tap_main(all, n, argc, argv, before, after);
+	return tap_main(all, nr_all, argc - taken, argv + taken, before, after);
 }

@@ -55,8 +55,8 @@ static void test_cc_suspended(void)
 }
 
 /*
- * Work for seconds, as the namespaces are throttled for these tests (LM_THROTTLED says so). The
- * Suspend waits for it until something ends that.
+ * Work for seconds, as the namespaces are throttled for the group "draining". The Suspend waits
+ * for it until something ends that.
  */
 static bool start_long_work(struct dut *d, struct lm_async *a)
 {
@@ -67,10 +67,6 @@ static bool start_long_work(struct dut *d, struct lm_async *a)
 	u64 end;
 	u8 *buf;
 
-	if (!getenv("LM_THROTTLED")) {
-		tap_skip("the namespaces are not throttled");
-		return false;
-	}
 	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
 		return false;
 	if (!EXPECT(d->u.mdts <= 1 << 20, "MDTS %u", d->u.mdts))
@@ -369,29 +365,32 @@ static void test_sequence_reset(void)
 	expect_usable(d);
 }
 
-const struct tap_test reset_tests[] = {
-	{ "reset: FLR of a suspended VF", test_flr_suspended, PF_TP },
-	{ "reset: FLR of a suspended VF, vendor set", test_flr_suspended, PF_VS },
-	{ "reset: CC.EN=0 of a suspended VF", test_cc_suspended, PF_TP },
-	{ "reset: CC.EN=0 of a suspended VF, vendor set", test_cc_suspended, PF_VS },
-	{ "reset: PF, with a suspended VF", test_pf_reset, PF_TP },
-	{ "reset: PF, with a suspended VF, vendor set", test_pf_reset, PF_VS },
-	{ "reset: the other PF that suspended", test_other_pf_reset, PF_TP },
-	{ "reset: the next tenant finds nothing", test_tenant, PF_TP },
-	{ "reset: the next tenant finds nothing, vendor set", test_tenant, PF_VS },
-	{ "reset: nothing loaded survives", test_loaded_tenant, PF_TP },
-	{ "reset: nothing loaded survives, vendor set", test_loaded_tenant, PF_VS },
-	{ "reset: an open sequence ends", test_sequence_reset, PF_TP },
+static const struct tap_test reset_tests[] = {
+	{ "FLR of a suspended VF", test_flr_suspended, PF_TP },
+	{ "FLR of a suspended VF, vendor set", test_flr_suspended, PF_VS },
+	{ "CC.EN=0 of a suspended VF", test_cc_suspended, PF_TP },
+	{ "CC.EN=0 of a suspended VF, vendor set", test_cc_suspended, PF_VS },
+	{ "PF, with a suspended VF", test_pf_reset, PF_TP },
+	{ "PF, with a suspended VF, vendor set", test_pf_reset, PF_VS },
+	{ "the other PF that suspended", test_other_pf_reset, PF_TP },
+	{ "the next tenant finds nothing", test_tenant, PF_TP },
+	{ "the next tenant finds nothing, vendor set", test_tenant, PF_VS },
+	{ "nothing loaded survives", test_loaded_tenant, PF_TP },
+	{ "nothing loaded survives, vendor set", test_loaded_tenant, PF_VS },
+	{ "an open sequence ends", test_sequence_reset, PF_TP },
 };
 
-const struct tap_test draining_tests[] = {
-	{ "draining: FLR", test_flr_draining, PF_TP },
-	{ "draining: FLR, vendor set", test_flr_draining, PF_VS },
-	{ "draining: CC.EN=0", test_cc_draining, PF_TP },
-	{ "draining: others are not held up", test_draining_others, PF_TP },
-	{ "draining: two Suspends on their way", test_two_waiters, PF_TP },
-	{ "draining: PF reset", test_pf_reset_draining, PF_TP },
+static const struct tap_test reset_draining_tests[] = {
+	{ "FLR", test_flr_draining, PF_TP },
+	{ "FLR, vendor set", test_flr_draining, PF_VS },
+	{ "CC.EN=0", test_cc_draining, PF_TP },
+	{ "others are not held up", test_draining_others, PF_TP },
+	{ "two Suspends on their way", test_two_waiters, PF_TP },
+	{ "PF reset", test_pf_reset_draining, PF_TP },
 };
 
-const size_t nr_draining_tests = ARRAY_SIZE(draining_tests);
-const size_t nr_reset_tests = ARRAY_SIZE(reset_tests);
+const struct test_group reset_group = { "reset", reset_tests, ARRAY_SIZE(reset_tests) };
+
+const struct test_group reset_draining_group = {
+	"draining", reset_draining_tests, ARRAY_SIZE(reset_draining_tests)
+};

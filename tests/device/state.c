@@ -1161,7 +1161,7 @@ static void test_save_reset(void)
 	d->u.faults = 0;
 }
 
-const struct tap_test state_tests[] = {
+static const struct tap_test state_tests[] = {
 	{ "move: error recovery is each VF's own", test_error_recovery },
 	{ "reset: error recovery", test_error_recovery_reset },
 	{ "reset: write cache", test_cache_choice },
@@ -1183,14 +1183,21 @@ const struct tap_test state_tests[] = {
 	{ "rules: revisions of the state", test_revisions },
 	{ "rules: vendor SAVE of more than was told", test_save_larger },
 	{ "rules: vendor SAVE of a VF that runs", test_save_running },
-	{ "variant: state from before the end of a Suspend", test_image_of_drain },
-	{ "variant: write cache that is configured off", test_cache_off },
-	{ "variant: firmware of several revisions", test_firmware },
-	{ "variant: firmware that writes the first revision", test_first_revision },
-	{ "variant: log page that one of two has", test_log_page },
-	{ "variant: SAVE waits, then disables", test_save_waits },
-	{ "variant: SAVE is refused after a wait, SUSPEND is not", test_save_refused },
-	{ "variant: SAVE waits, and a reset", test_save_reset },
 };
 
-const size_t nr_state_tests = ARRAY_SIZE(state_tests);
+static const struct tap_test state_variant_tests[] = {
+	{ "state from before the end of a Suspend", test_image_of_drain },
+	{ "write cache that is configured off", test_cache_off },
+	{ "firmware of several revisions", test_firmware },
+	{ "firmware that writes the first revision", test_first_revision },
+	{ "log page that one of two has", test_log_page },
+	{ "SAVE waits, then disables", test_save_waits },
+	{ "SAVE is refused after a wait, SUSPEND is not", test_save_refused },
+	{ "SAVE waits, and a reset", test_save_reset },
+};
+
+const struct test_group state_group = { "state", state_tests, ARRAY_SIZE(state_tests) };
+
+const struct test_group state_variant_group = {
+	"variant", state_variant_tests, ARRAY_SIZE(state_variant_tests)
+};

@@ -456,29 +456,29 @@ static void test_disabled(void)
 	dut_resume(d);
 }
 
-const struct tap_test suspend_tests[] = {
-	{ "suspend: under load, polled", test_load_polled, PF_TP },
-	{ "suspend: under load, interrupts", test_load_irq, PF_TP },
-	{ "suspend: under load, shadow doorbells", test_load_shadow, PF_TP },
-	{ "suspend: under load, vendor set", test_load_irq, PF_VS },
-	{ "suspend: not needed to read the state", test_get_running, PF_TP },
-	{ "suspend: what was fetched is completed", test_drained, PF_TP },
-	{ "suspend: what was fetched is completed, vendor set", test_drained, PF_VS },
-	{ "suspend: doorbells rung meanwhile", test_doorbells, PF_TP },
-	{ "suspend: doorbells rung meanwhile, shadow", test_doorbells_shadow, PF_TP },
-	{ "suspend: doorbells rung meanwhile, vendor set", test_doorbells, PF_VS },
-	{ "suspend: admin doorbell rung meanwhile", test_admin_doorbell, PF_TP },
-	{ "suspend: admin doorbell rung meanwhile, vendor set", test_admin_doorbell, PF_VS },
-	{ "suspend: registers", test_registers, PF_TP },
-	{ "suspend: CC.EN 0 to 1", test_enable_suspended, PF_TP },
-	{ "suspend: event requests and events", test_events, PF_TP },
-	{ "suspend: masked vector", test_masked_vector, PF_TP },
-	{ "suspend: entries not consumed", test_unconsumed, PF_TP },
-	{ "suspend: full completion queue", test_full_cq, PF_TP },
-	{ "suspend: full completion queue, vendor set", test_full_cq, PF_VS },
-	{ "suspend: two SQs on one CQ", test_shared_cq, PF_TP },
-	{ "suspend: controller that is off", test_disabled, PF_TP },
-	{ "suspend: controller that is off, vendor set", test_disabled, PF_VS },
+static const struct tap_test suspend_tests[] = {
+	{ "under load, polled", test_load_polled, PF_TP },
+	{ "under load, interrupts", test_load_irq, PF_TP },
+	{ "under load, shadow doorbells", test_load_shadow, PF_TP },
+	{ "under load, vendor set", test_load_irq, PF_VS },
+	{ "not needed to read the state", test_get_running, PF_TP },
+	{ "what was fetched is completed", test_drained, PF_TP },
+	{ "what was fetched is completed, vendor set", test_drained, PF_VS },
+	{ "doorbells rung meanwhile", test_doorbells, PF_TP },
+	{ "doorbells rung meanwhile, shadow", test_doorbells_shadow, PF_TP },
+	{ "doorbells rung meanwhile, vendor set", test_doorbells, PF_VS },
+	{ "admin doorbell rung meanwhile", test_admin_doorbell, PF_TP },
+	{ "admin doorbell rung meanwhile, vendor set", test_admin_doorbell, PF_VS },
+	{ "registers", test_registers, PF_TP },
+	{ "CC.EN 0 to 1", test_enable_suspended, PF_TP },
+	{ "event requests and events", test_events, PF_TP },
+	{ "masked vector", test_masked_vector, PF_TP },
+	{ "entries not consumed", test_unconsumed, PF_TP },
+	{ "full completion queue", test_full_cq, PF_TP },
+	{ "full completion queue, vendor set", test_full_cq, PF_VS },
+	{ "two SQs on one CQ", test_shared_cq, PF_TP },
+	{ "controller that is off", test_disabled, PF_TP },
+	{ "controller that is off, vendor set", test_disabled, PF_VS },
 };
 
-const size_t nr_suspend_tests = ARRAY_SIZE(suspend_tests);
+const struct test_group suspend_group = { "suspend", suspend_tests, ARRAY_SIZE(suspend_tests) };

@@ -687,35 +687,42 @@ static void test_off(void)
 	EXPECT_ST(pf, lm_track_recv_cmd(id, buf, 4096), LM_SC_INVALID_OPCODE, "receive");
 }
 
-const struct tap_test track_tests[] = {
-	{ "track: targets", test_targets },
-	{ "track: selectors", test_selectors },
-	{ "track: start and stop", test_start_stop },
-	{ "track: by the other PF", test_other_pf },
-	{ "track: structure", test_structure, PF_TP },
-	{ "track: both ends of all addresses", test_address_end },
-	{ "track: overlaps", test_overlaps },
-	{ "track: number of descriptors", test_descriptors, PF_TP },
-	{ "track: not enough resources", test_resources },
-	{ "track: length of the log's buffer", test_receive_lengths },
-	{ "track: place of the request's buffer", test_send_offsets },
-	{ "track: suspended", test_suspended },
-	{ "track: FLR", test_flr },
-	{ "track: CC.EN=0", test_cc_reset },
-	{ "track: FLR of a suspended VF", test_flr_suspended },
-	{ "track: reset of the PF", test_pf_reset },
-	{ "track: FLR of the PF", test_pf_flr },
-	{ "track: reset of another PF that tracks", test_pf_reset_foreign },
-	{ "track: loaded", test_load },
-	{ "tracking: structure of the coarse one", test_structure, TR_COARSE },
-	{ "tracking: few descriptors", test_descriptors, TR_FEW },
-	{ "tracking: few descriptors for two PFs", test_descriptors_total },
-	{ "tracking: lengths that are powers of two", test_pow2, TR_POW2 },
-	{ "tracking: stop while suspended", test_stop_suspended, TR_POW2 },
-	{ "tracking: few units", test_few_units, TR_UNITS },
-	{ "tracking: a header that does not say what PRP2 is", test_send_unknown },
-	{ "tracking: ended by a reset of the target", test_reset_ends, TR_COARSE },
-	{ "tracking: off", test_off, TR_OFF },
+static const struct tap_test track_tests[] = {
+	{ "targets", test_targets },
+	{ "selectors", test_selectors },
+	{ "start and stop", test_start_stop },
+	{ "by the other PF", test_other_pf },
+	{ "structure", test_structure, PF_TP },
+	{ "both ends of all addresses", test_address_end },
+	{ "overlaps", test_overlaps },
+	{ "number of descriptors", test_descriptors, PF_TP },
+	{ "not enough resources", test_resources },
+	{ "length of the log's buffer", test_receive_lengths },
+	{ "place of the request's buffer", test_send_offsets },
+	{ "suspended", test_suspended },
+	{ "FLR", test_flr },
+	{ "CC.EN=0", test_cc_reset },
+	{ "FLR of a suspended VF", test_flr_suspended },
+	{ "reset of the PF", test_pf_reset },
+	{ "FLR of the PF", test_pf_flr },
+	{ "reset of another PF that tracks", test_pf_reset_foreign },
+	{ "loaded", test_load },
 };
 
-const size_t nr_track_tests = ARRAY_SIZE(track_tests);
+static const struct tap_test track_tracking_tests[] = {
+	{ "structure of the coarse one", test_structure, TR_COARSE },
+	{ "few descriptors", test_descriptors, TR_FEW },
+	{ "few descriptors for two PFs", test_descriptors_total },
+	{ "lengths that are powers of two", test_pow2, TR_POW2 },
+	{ "stop while suspended", test_stop_suspended, TR_POW2 },
+	{ "few units", test_few_units, TR_UNITS },
+	{ "a header that does not say what PRP2 is", test_send_unknown },
+	{ "ended by a reset of the target", test_reset_ends, TR_COARSE },
+	{ "off", test_off, TR_OFF },
+};
+
+const struct test_group track_group = { "track", track_tests, ARRAY_SIZE(track_tests) };
+
+const struct test_group track_tracking_group = {
+	"tracking", track_tracking_tests, ARRAY_SIZE(track_tracking_tests)
+};

@@ -215,16 +215,16 @@ static void test_full_switched(void)
 	EXPECT_EQ(n, 10, "commands");
 }
 
-const struct tap_test variant_tests[] = {
-	{ "variant: I/O queues only", test_queues_only_formats },
-	{ "variant: I/O queues only, full queue", test_full_waits, QUEUES_ONLY },
-	{ "variant: nothing for a VF that is off", test_enabled_only },
-	{ "variant: SAVE disables, loaded again", test_save_disables },
-	{ "variant: SAVE disables, loaded elsewhere", test_save_disables_move },
-	{ "variant: full queue keeps Suspend waiting", test_full_waits, NO_HOLD },
-	{ "variant: full queue and a reset", test_full_reset, NO_HOLD },
+static const struct tap_test variant_tests[] = {
+	{ "I/O queues only", test_queues_only_formats },
+	{ "I/O queues only, full queue", test_full_waits, QUEUES_ONLY },
+	{ "nothing for a VF that is off", test_enabled_only },
+	{ "SAVE disables, loaded again", test_save_disables },
+	{ "SAVE disables, loaded elsewhere", test_save_disables_move },
+	{ "full queue keeps Suspend waiting", test_full_waits, NO_HOLD },
+	{ "full queue and a reset", test_full_reset, NO_HOLD },
 	/* the last one, because it changes the device */
-	{ "variant: full queue, switched to hold its completions", test_full_switched },
+	{ "full queue, switched to hold its completions", test_full_switched },
 };
 
-const size_t nr_variant_tests = ARRAY_SIZE(variant_tests);
+const struct test_group variant_group = { "variant", variant_tests, ARRAY_SIZE(variant_tests) };

@@ -482,9 +482,9 @@ static void test_buffer(void)
 	finish();
 }
 
-const struct drv_test alloc_tests[] = {
-	{ "memory: each allocation fails once", test_each, ON_ALLOC | ON_BOTH },
-	{ "memory: no buffers", test_buffer, ON_ALLOC | ON_BOTH },
+static const struct drv_test alloc_tests[] = {
+	{ "each allocation fails once", test_each, ON_BOTH },
+	{ "no buffers", test_buffer, ON_BOTH },
 };
 
-const size_t nr_alloc_tests = ARRAY_SIZE(alloc_tests);
+const struct test_group alloc_group = { "alloc", alloc_tests, ARRAY_SIZE(alloc_tests) };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The size of the state.
+ * The size of the state in each migration state, and arcs of devices that are odd.
  */
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "driver.h"
@@ -64,8 +66,75 @@ static void test_size(void)
 	data_size(v);
 }
 
-const struct drv_test arcs_tests[] = {
-	{ "states: data size", test_size, ON_BOTH },
+/* ---- odd devices ---- */
+
+/* SAVE disables the VF: what it returned is the only copy, and serves for a second save. */
+static void test_save_disables(void)
+{
+	static const struct unvme_opts opts = { .queues = 3, .irq = true };
+	struct vf *v = &vf_a;
+	struct stream a, b;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts) || !vf_save(v, &a))
+		return;
+	go(v, ST_STOP);
+	if (vf_save(v, &b)) {
+		EXPECT_EQ(b.size, a.size, "bytes");
+		EXPECT(b.size == a.size && !memcmp(a.data, b.data, a.size), "other bytes");
+		stream_free(&b);
+	}
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	EXPECT_EQ(unvme_rw(&v->u, 3, false, 0, 8), 0, "read afterwards");
+	/* and to another VF */
+	if (go(v, ST_STOP) && vf_open(&vf_b, tap_arg(), 2)) {
+		stream_free(&a);
+		if (vf_save(v, &a) && vf_load(&vf_b, &a)) {
+			unvme_move(&v->u, &vf_b.dev);
+			if (go(&vf_b, ST_RUNNING))
+				EXPECT_EQ(unvme_rw(&v->u, 2, false, 0, 8), 0, "read there");
+		}
+	}
+	stream_free(&a);
+	unvme_check_idle(&v->u, 0);
+}
+
+/* A disabled VF starts nothing: that it is not suspended does not keep a guest from being moved */
+static void test_enabled_only(void)
+{
+	static const struct unvme_opts opts = { .queues = 1, .irq = true };
+	struct vf *v = &vf_a;
+	struct stream s;
+	int fd;
+
+	/* of a VF that may be suspended */
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts) || !vf_save(v, &s))
+		return;
+	vf_reset(v);
+	klog_mark();
+	go(v, ST_STOP);
+	EXPECT_EQ(klog_count(v->bdf, "VF is disabled and counts as suspended"), 1, "lines");
+	/* this one refuses the rest as well, which costs nothing but the migration */
+	refuse_set(v, ST_STOP_COPY, ENXIO);
+	fd = go_fd(v, ST_RESUMING);
+	EXPECT_EQ(stream_write(fd, &s, 0), -ENXIO, "write");
+	close(fd);
+	vf_reset(v);
+	go(v, ST_STOP);
+	go(v, ST_RUNNING);
+	vf_check_usable(v);
+	go(v, ST_STOP);
+	go(v, ST_STOP_COPY);
+	go(v, ST_RUNNING);
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
+	stream_free(&s);
+}
+
+static const struct drv_test arcs_tests[] = {
+	{ "data size", test_size, ON_BOTH },
+	{ "SAVE disables", test_save_disables, ON_SPECIAL, SP_DISABLES },
+	{ "no Suspend at CC.EN=0, which is taken as suspended", test_enabled_only,
+	  ON_SPECIAL, SP_ENABLED },
 };
 
-const size_t nr_arcs_tests = ARRAY_SIZE(arcs_tests);
+const struct test_group arcs_group = { "arcs", arcs_tests, ARRAY_SIZE(arcs_tests) };

@@ -538,26 +538,27 @@ static void test_module_end(void)
 		vf_check_usable(v);
 }
 
-const struct drv_test bind_tests[] = {
-	{ "bind: one line that tells the command set", test_bind, ON_BOTH },
-	{ "bind: VF of a PF without support", test_plain_vf, ON_PLAIN },
-	{ "bind: PF", test_plain_pf, ON_PLAIN },
-	{ "bind: PF without a list of secondary controllers", test_no_list, ON_BOTH },
-	{ "bind: no list, offline VF", test_no_list_offline, ON_BOTH },
-	{ "bind: VF that does not answer", test_silent, ON_TP },
-	{ "bind: no list, VF of another subsystem", test_no_list_foreign, ON_BOTH },
-	{ "bind: no list, VF that nvme had", test_no_list_enabled, ON_BOTH },
-	{ "bind: what the VF says of itself", test_own_identity, ON_BOTH },
-	{ "bind: exported subsystems", test_exports, ON_TP },
-	{ "bind: io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
-	{ "bind: io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
-	{ "bind: io_queues_only, queues for a disabled VF", test_queues_disabled, ON_SPECIAL,
+static const struct drv_test bind_tests[] = {
+	{ "one line that tells the command set", test_bind, ON_BOTH },
+	{ "VF of a PF without support", test_plain_vf, ON_PLAIN },
+	{ "PF", test_plain_pf, ON_PLAIN },
+	{ "PF without a list of secondary controllers", test_no_list, ON_BOTH },
+	{ "no list, offline VF", test_no_list_offline, ON_BOTH },
+	{ "VF that does not answer", test_silent, ON_TP },
+	{ "no list, VF of another subsystem", test_no_list_foreign, ON_BOTH },
+	{ "no list, VF that nvme had", test_no_list_enabled, ON_BOTH },
+	{ "what the VF says of itself", test_own_identity, ON_BOTH },
+	{ "exported subsystems", test_exports, ON_TP },
+	{ "io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
+	{ "io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },
+	{ "io_queues_only, queues for a disabled VF", test_queues_disabled, ON_SPECIAL,
 	  SP_QUEUES },
 };
 
-const struct drv_test end_tests[] = {
-	{ "end: module unloaded", test_module_end, ON_BOTH },
+static const struct drv_test unload_tests[] = {
+	{ "module unloaded", test_module_end, ON_BOTH },
 };
 
-const size_t nr_bind_tests = ARRAY_SIZE(bind_tests);
-const size_t nr_end_tests = ARRAY_SIZE(end_tests);
+const struct test_group bind_group = { "bind", bind_tests, ARRAY_SIZE(bind_tests) };
+
+const struct test_group unload_group = { "unload", unload_tests, ARRAY_SIZE(unload_tests) };

@@ -5,7 +5,7 @@
  *
  * tap_arg() of a test is the number of the PF it works on. On the standard machine PF 0 and 1 have
  * TP4159 and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has neither. The
- * special machine (LM_SPECIAL is set) has PFs with rare properties, see SP_*.
+ * machine "special" has PFs with rare properties, see SP_*.
  */
 #ifndef TESTS_DRIVER_H
 #define TESTS_DRIVER_H
@@ -26,14 +26,13 @@
 #define NR_STATES	5
 extern const u32 all_states[NR_STATES];
 
-/* Where a test runs. */
+/* The devices that a test runs on, of those that --on names. */
 enum {
 	ON_TP		= 1 << 0,	/* PF 0 */
 	ON_VS		= 1 << 1,	/* PF 2 */
 	ON_BOTH		= ON_TP | ON_VS,
 	ON_PLAIN	= 1 << 2,	/* PF 4 */
-	ON_SPECIAL	= 1 << 3,	/* the special machine, PF @pf */
-	ON_ALLOC	= 1 << 4,	/* only where the kernel can make allocations fail */
+	ON_SPECIAL	= 1 << 3,	/* PF @pf of the machine "special" */
 };
 
 struct scene;
@@ -44,6 +43,13 @@ struct drv_test {
 	unsigned int on;
 	int pf;
 	const struct scene *scene;
+};
+
+/* Tests, which --group names. */
+struct test_group {
+	const char *name;
+	const struct drv_test *tests;
+	size_t nr;
 };
 
 /* The scene of the running test. */
@@ -311,13 +317,9 @@ bool set_timeouts(const char *ms);
 /* Whatever a test did: nothing is armed, held or open. */
 void scene_end(void);
 
-extern const struct drv_test bind_tests[], arcs_tests[], stream_tests[], refuse_tests[],
-	move_tests[], fault_tests[], alloc_tests[], status_tests[], hang_tests[], lie_tests[],
-	lost_tests[], fence_tests[], log_tests[], precopy_tests[], trace_tests[],
-	trace_fault_tests[], special_tests[], keep_tests[], end_tests[];
-extern const size_t nr_bind_tests, nr_arcs_tests, nr_stream_tests, nr_refuse_tests,
-	nr_move_tests, nr_fault_tests, nr_alloc_tests, nr_status_tests, nr_hang_tests,
-	nr_lie_tests, nr_lost_tests, nr_fence_tests, nr_log_tests, nr_precopy_tests,
-	nr_trace_tests, nr_trace_fault_tests, nr_special_tests, nr_keep_tests, nr_end_tests;
+extern const struct test_group alloc_group, arcs_group, bind_group, dirty_group, endless_group,
+	fault_group, fence_group, hang_group, keep_group, lie_group, lost_group, move_group,
+	precopy_group, refuse_group, status_group, stream_group, trace_group, trace_fault_group,
+	unload_group;
 
 #endif /* TESTS_DRIVER_H */

@@ -241,13 +241,13 @@ static void test_reset(void)
 	}
 }
 
-const struct drv_test fence_tests[] = {
-	{ "fence: a PF reset after END executes nothing on the source", test_executes_nothing,
+static const struct drv_test fence_tests[] = {
+	{ "a PF reset after END executes nothing on the source", test_executes_nothing,
 	  ON_BOTH },
-	{ "fence: a PF reset after END doubles a write without it", test_without, ON_BOTH },
-	{ "fence: bus mastering is off in STOP and reads as on", test_register, ON_BOTH },
-	{ "fence: bus mastering written in STOP is as written", test_written, ON_BOTH },
-	{ "fence: bus mastering after a reset and a close in STOP", test_reset, ON_BOTH },
+	{ "a PF reset after END doubles a write without it", test_without, ON_BOTH },
+	{ "bus mastering is off in STOP and reads as on", test_register, ON_BOTH },
+	{ "bus mastering written in STOP is as written", test_written, ON_BOTH },
+	{ "bus mastering after a reset and a close in STOP", test_reset, ON_BOTH },
 };
 
-const size_t nr_fence_tests = ARRAY_SIZE(fence_tests);
+const struct test_group fence_group = { "fence", fence_tests, ARRAY_SIZE(fence_tests) };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Streams and controller states of VFs, kept in the folder LM_KEEP for tests/driver/dump-real: what
- * is in them, as the user-space driver knows it, lies beside them as JSON.
+ * Streams and controller states of VFs, kept in a folder for tests/driver/dump-real: what is in them, as the user-space driver knows it, lies beside them as JSON.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +10,14 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "options.h"
 
 static FILE *open_kept(const char *what, const char *kind)
 {
 	char path[256];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s-%s.%s", getenv("LM_KEEP"),
+	snprintf(path, sizeof(path), "%s/%s-%s.%s", options.keep,
 		 pf_get(tap_arg())->vendor ? "vendor" : "tp4159", what, kind);
 	f = fopen(path, "w");
 	EXPECT(f, "%s: %s", path, strerror(errno));
@@ -172,11 +172,11 @@ static void test_precopy(void)
 	stream_free(&s);
 }
 
-const struct drv_test keep_tests[] = {
-	{ "keep: fresh", test_fresh, ON_BOTH },
-	{ "keep: busy", test_busy, ON_BOTH },
-	{ "keep: held completions", test_held, ON_BOTH },
-	{ "keep: pre-copy", test_precopy, ON_BOTH },
+static const struct drv_test keep_tests[] = {
+	{ "fresh", test_fresh, ON_BOTH },
+	{ "busy", test_busy, ON_BOTH },
+	{ "held completions", test_held, ON_BOTH },
+	{ "pre-copy", test_precopy, ON_BOTH },
 };
 
-const size_t nr_keep_tests = ARRAY_SIZE(keep_tests);
+const struct test_group keep_group = { "keep", keep_tests, ARRAY_SIZE(keep_tests) };

@@ -760,22 +760,22 @@ static void test_short(void)
 	end(v);
 }
 
-const struct drv_test lie_tests[] = {
-	{ "lies: sizes that cannot be", test_impossible, ON_TP },
-	{ "lies: sizes that change", test_changed, ON_TP },
-	{ "lies: not suspended", test_csattr, ON_TP },
-	{ "lies: no CSUP", test_no_csup, ON_TP },
-	{ "lies: no CSUP in the middle", test_csup_later, ON_SPECIAL, SP_SMALL },
-	{ "lies: formats", test_formats, ON_TP },
-	{ "lies: order of formats", test_format_order, ON_TP },
-	{ "lies: another format", test_other_uuid, ON_TP },
-	{ "lies: limits of tracking", test_track_limits, ON_TP },
-	{ "lies: secondary controllers", test_list, ON_BOTH },
-	{ "lies: secondary controllers, later", test_list_later, ON_BOTH },
-	{ "lies: Identify", test_identify, ON_BOTH },
-	{ "lies: size", test_size, ON_VS },
-	{ "lies: wrong size", test_wrong_size, ON_VS },
-	{ "lies: data that ends early", test_short, ON_TP },
+static const struct drv_test lie_tests[] = {
+	{ "sizes that cannot be", test_impossible, ON_TP },
+	{ "sizes that change", test_changed, ON_TP },
+	{ "not suspended", test_csattr, ON_TP },
+	{ "no CSUP", test_no_csup, ON_TP },
+	{ "no CSUP in the middle", test_csup_later, ON_SPECIAL, SP_SMALL },
+	{ "formats", test_formats, ON_TP },
+	{ "order of formats", test_format_order, ON_TP },
+	{ "another format", test_other_uuid, ON_TP },
+	{ "limits of tracking", test_track_limits, ON_TP },
+	{ "secondary controllers", test_list, ON_BOTH },
+	{ "secondary controllers, later", test_list_later, ON_BOTH },
+	{ "Identify", test_identify, ON_BOTH },
+	{ "size", test_size, ON_VS },
+	{ "wrong size", test_wrong_size, ON_VS },
+	{ "data that ends early", test_short, ON_TP },
 };
 
-const size_t nr_lie_tests = ARRAY_SIZE(lie_tests);
+const struct test_group lie_group = { "lie", lie_tests, ARRAY_SIZE(lie_tests) };

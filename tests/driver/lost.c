@@ -238,22 +238,22 @@ static void test_flr_verified(void)
 	vf_check_usable(v);
 }
 
-const struct drv_test lost_tests[] = {
-	{ "lost: a count of resets that root writes costs nothing", test_count_written, ON_TP },
-	{ "lost: a count of resets put back hides no reset", test_count_put_back, ON_TP },
-	{ "lost: firmware activation of the PF during Suspend", test_activation, ON_BOTH,
+static const struct drv_test lost_tests[] = {
+	{ "a count of resets that root writes costs nothing", test_count_written, ON_TP },
+	{ "a count of resets put back hides no reset", test_count_put_back, ON_TP },
+	{ "firmware activation of the PF during Suspend", test_activation, ON_BOTH,
 	  .scene = &scene_suspend },
-	{ "lost: firmware activation of the PF before a save", test_activation, ON_TP,
+	{ "firmware activation of the PF before a save", test_activation, ON_TP,
 	  .scene = &scene_save },
-	{ "lost: firmware activation of the PF during a save", test_activation, ON_TP,
+	{ "firmware activation of the PF during a save", test_activation, ON_TP,
 	  .scene = &scene_read },
-	{ "lost: firmware activation of the PF before Resume", test_activation, ON_TP,
+	{ "firmware activation of the PF before Resume", test_activation, ON_TP,
 	  .scene = &scene_resume },
-	{ "lost: firmware activation of the PF while the VF is stopped", test_activation_over,
+	{ "firmware activation of the PF while the VF is stopped", test_activation_over,
 	  ON_TP },
-	{ "lost: PF reset before the last piece is loaded", test_load, ON_TP },
-	{ "lost: reset of the VF that resets nothing", test_flr_ignored, ON_TP },
-	{ "lost: reset of the VF that works", test_flr_verified, ON_TP },
+	{ "PF reset before the last piece is loaded", test_load, ON_TP },
+	{ "reset of the VF that resets nothing", test_flr_ignored, ON_TP },
+	{ "reset of the VF that works", test_flr_verified, ON_TP },
 };
 
-const size_t nr_lost_tests = ARRAY_SIZE(lost_tests);
+const struct test_group lost_group = { "lost", lost_tests, ARRAY_SIZE(lost_tests) };

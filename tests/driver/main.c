@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "options.h"
 
 struct arena arena;
 struct vf vf_a, vf_b, vf_c;
@@ -682,7 +683,7 @@ static void after(void)
 	check_klog();
 }
 
-static struct tap_test all[512];
+static struct tap_test all[256];
 static const struct scene *scenes[ARRAY_SIZE(all)];
 static size_t nr_all;
 
@@ -695,70 +696,58 @@ const struct scene *test_scene(void)
 	return scenes[i];
 }
 
-static void add(const char *prefix, const struct drv_test *t, int pf)
+static void add(const char *device, const struct drv_test *t, int pf)
 {
 	char *name;
 
-	if (nr_all == ARRAY_SIZE(all) || asprintf(&name, "%s%s", prefix, t->name) < 0)
+	if (nr_all == ARRAY_SIZE(all) || asprintf(&name, "%s: %s", device, t->name) < 0)
 		exit(2);
 	scenes[nr_all] = t->scene;
 	all[nr_all++] = (struct tap_test){ name, t->run, pf };
 }
 
-static void add_all(const struct drv_test *t, size_t nr)
+static void add_on(const struct drv_test *t)
 {
-	bool special = getenv("LM_SPECIAL");
-	bool alloc = getenv("LM_ALLOC");
+	if (t->on & ON_SPECIAL && options_on("special"))
+		add("special", t, t->pf);
+	if (t->on & ON_PLAIN && options_on("plain"))
+		add("plain", t, 4);
+	if (t->on & ON_TP && options_on("tp4159"))
+		add("tp4159", t, 0);
+	if (t->on & ON_VS && options_on("vendor"))
+		add("vendor", t, 2);
+}
 
-	for (; nr; t++, nr--) {
-		if (!(t->on & ON_ALLOC) == alloc)
-			continue;
-		if (special && t->on & ON_SPECIAL)
-			add("special: ", t, t->pf);
-		if (special)
-			continue;
-		if (t->on & ON_PLAIN)
-			add("plain: ", t, 4);
-		if (t->on & ON_TP)
-			add("tp4159: ", t, 0);
-		if (t->on & ON_VS)
-			add("vendor: ", t, 2);
-	}
+static const struct test_group *find_group(void)
+{
+	static const struct test_group *const groups[] = {
+		&alloc_group, &arcs_group, &bind_group, &dirty_group, &endless_group, &fault_group,
+		&fence_group, &hang_group, &keep_group, &lie_group, &lost_group, &move_group,
+		&precopy_group, &refuse_group, &status_group, &stream_group, &trace_group,
+		&trace_fault_group, &unload_group,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		if (!strcmp(groups[i]->name, options.group))
+			return groups[i];
+	options_unknown("group", options.group);
+	return NULL;
 }
 
 int main(int argc, char **argv)
 {
+	int taken = options_parse(argc, argv);
+	const struct test_group *group = find_group();
+	size_t i;
+
+	for (i = 0; i < group->nr; i++)
+		add_on(&group->tests[i]);
 	if (arena_init(&arena, -1, 32 << 20, ARENA_IOVA)) {
 		perror("arena");
 		return 2;
 	}
 	mark_fd = klog_open();
 	watch_fd = klog_open();
-	if (getenv("LM_KEEP")) {
-		add_all(keep_tests, nr_keep_tests);
-	} else if (!getenv("LM_FAULTS")) {
-		add_all(bind_tests, nr_bind_tests);
-		add_all(arcs_tests, nr_arcs_tests);
-		add_all(stream_tests, nr_stream_tests);
-		add_all(refuse_tests, nr_refuse_tests);
-		add_all(move_tests, nr_move_tests);
-		add_all(trace_tests, nr_trace_tests);
-		add_all(fault_tests, nr_fault_tests);
-		add_all(special_tests, nr_special_tests);
-		add_all(alloc_tests, nr_alloc_tests);
-		add_all(end_tests, nr_end_tests);
-	}
-	if (getenv("LM_FAULTS")) {
-		add_all(precopy_tests, nr_precopy_tests);
-		add_all(trace_fault_tests, nr_trace_fault_tests);
-	}
-	if (getenv("LM_FAULTS") || getenv("LM_SPECIAL")) {
-		add_all(status_tests, nr_status_tests);
-		add_all(hang_tests, nr_hang_tests);
-		add_all(lost_tests, nr_lost_tests);
-		add_all(fence_tests, nr_fence_tests);
-		add_all(lie_tests, nr_lie_tests);
-		add_all(log_tests, nr_log_tests);
-	}
-	return tap_main(all, nr_all, argc, argv, before, after);
+	return tap_main(all, nr_all, argc - taken, argv + taken, before, after);
 }

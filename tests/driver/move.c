@@ -249,12 +249,12 @@ static void test_large_broken(void)
 	stream_free(&s);
 }
 
-const struct drv_test move_tests[] = {
-	{ "move: cost of a save", test_cost, ON_BOTH },
-	{ "move: state of many transfers", test_large, ON_SPECIAL, SP_SMALL },
-	{ "move: state of many transfers, cost", test_large_cost, ON_SPECIAL, SP_SMALL },
-	{ "move: state of many transfers, any steps", test_large_steps, ON_SPECIAL, SP_SMALL },
-	{ "move: state of many transfers, broken", test_large_broken, ON_SPECIAL, SP_SMALL },
+static const struct drv_test move_tests[] = {
+	{ "cost of a save", test_cost, ON_BOTH },
+	{ "state of many transfers", test_large, ON_SPECIAL, SP_SMALL },
+	{ "state of many transfers, cost", test_large_cost, ON_SPECIAL, SP_SMALL },
+	{ "state of many transfers, any steps", test_large_steps, ON_SPECIAL, SP_SMALL },
+	{ "state of many transfers, broken", test_large_broken, ON_SPECIAL, SP_SMALL },
 };
 
-const size_t nr_move_tests = ARRAY_SIZE(move_tests);
+const struct test_group move_group = { "move", move_tests, ARRAY_SIZE(move_tests) };

@@ -343,14 +343,14 @@ static void test_pf_reset(void)
 		vf_check_usable(v);
 }
 
-const struct drv_test precopy_tests[] = {
-	{ "precopy: commands", test_commands, ON_BOTH },
-	{ "precopy: notification refused", test_notification_refused, ON_TP },
-	{ "precopy: size of a VF that runs refused", test_no_size, ON_BOTH },
-	{ "precopy: data size with unread HELLOs", test_unread, ON_BOTH },
-	{ "precopy: refused in time", test_refused_in_time, ON_BOTH },
-	{ "precopy: longer state", test_longer_state, ON_TP },
-	{ "precopy: PF reset", test_pf_reset, ON_BOTH },
+static const struct drv_test precopy_tests[] = {
+	{ "commands", test_commands, ON_BOTH },
+	{ "notification refused", test_notification_refused, ON_TP },
+	{ "size of a VF that runs refused", test_no_size, ON_BOTH },
+	{ "data size with unread HELLOs", test_unread, ON_BOTH },
+	{ "refused in time", test_refused_in_time, ON_BOTH },
+	{ "longer state", test_longer_state, ON_TP },
+	{ "PF reset", test_pf_reset, ON_BOTH },
 };
 
-const size_t nr_precopy_tests = ARRAY_SIZE(precopy_tests);
+const struct test_group precopy_group = { "precopy", precopy_tests, ARRAY_SIZE(precopy_tests) };

@@ -849,26 +849,26 @@ static void test_save_offline(void)
 			refuse_save(v, ST_STOP_COPY, mig_state_name(from[i]));
 }
 
-const struct drv_test refuse_tests[] = {
-	{ "refused: garbage", test_garbage, ON_BOTH },
-	{ "refused: each field of HELLO", test_fields, ON_BOTH },
-	{ "refused: not a smaller source, or what no guest can notice", test_smaller, ON_BOTH },
-	{ "refused: records", test_records, ON_BOTH },
-	{ "refused: END", test_end_record, ON_BOTH },
-	{ "refused: unknown records, if mandatory", test_unknown, ON_BOTH },
-	{ "refused: too much besides the state", test_extra, ON_BOTH },
-	{ "refused: not a second HELLO", test_second_hello, ON_BOTH },
-	{ "refused: not many STATE records", test_many_states, ON_BOTH },
-	{ "refused: truncated", test_truncated, ON_BOTH },
-	{ "refused: single bits", test_bits, ON_TP },
-	{ "refused: sizes in the container", test_container, ON_TP },
-	{ "refused: queues that contradict themselves", test_queues, ON_TP },
-	{ "refused: by the device", test_device, ON_BOTH },
-	{ "refused: hostile states, or they harm nobody", test_hostile, ON_BOTH },
-	{ "refused: VF that ran", test_enabled, ON_BOTH },
-	{ "refused: VF with fewer queues", test_smaller_vf, ON_BOTH },
-	{ "refused: offline VF", test_offline, ON_BOTH },
-	{ "refused: save of an offline VF", test_save_offline, ON_BOTH },
+static const struct drv_test refuse_tests[] = {
+	{ "garbage", test_garbage, ON_BOTH },
+	{ "each field of HELLO", test_fields, ON_BOTH },
+	{ "not a smaller source, or what no guest can notice", test_smaller, ON_BOTH },
+	{ "records", test_records, ON_BOTH },
+	{ "END", test_end_record, ON_BOTH },
+	{ "unknown records, if mandatory", test_unknown, ON_BOTH },
+	{ "too much besides the state", test_extra, ON_BOTH },
+	{ "not a second HELLO", test_second_hello, ON_BOTH },
+	{ "not many STATE records", test_many_states, ON_BOTH },
+	{ "truncated", test_truncated, ON_BOTH },
+	{ "single bits", test_bits, ON_TP },
+	{ "sizes in the container", test_container, ON_TP },
+	{ "queues that contradict themselves", test_queues, ON_TP },
+	{ "by the device", test_device, ON_BOTH },
+	{ "hostile states, or they harm nobody", test_hostile, ON_BOTH },
+	{ "VF that ran", test_enabled, ON_BOTH },
+	{ "VF with fewer queues", test_smaller_vf, ON_BOTH },
+	{ "offline VF", test_offline, ON_BOTH },
+	{ "save of an offline VF", test_save_offline, ON_BOTH },
 };
 
-const size_t nr_refuse_tests = ARRAY_SIZE(refuse_tests);
+const struct test_group refuse_group = { "refuse", refuse_tests, ARRAY_SIZE(refuse_tests) };

@@ -400,22 +400,22 @@ static void test_get_pieces(void)
 	drain_large();
 }
 
-const struct drv_test status_tests[] = {
-	{ "status: Suspend", test_status, ON_BOTH, .scene = &scene_suspend },
-	{ "status: size of a VF that runs", test_status, ON_BOTH, .scene = &scene_size_running },
-	{ "status: size of a VF that is suspended", test_status, ON_BOTH, .scene = &scene_size },
-	{ "status: begin of a save", test_status, ON_BOTH, .scene = &scene_save },
-	{ "status: read of the state", test_status, ON_TP, .scene = &scene_read },
-	{ "status: read of the state", test_status, ON_VS, .scene = &scene_save_data },
-	{ "status: list of secondary controllers", test_status, ON_BOTH, .scene = &scene_list },
-	{ "status: write of the state", test_status, ON_BOTH, .scene = &scene_write },
-	{ "status: state loaded back", test_status, ON_VS, .scene = &scene_undo },
-	{ "status: Resume", test_status, ON_BOTH, .scene = &scene_resume },
-	{ "status: sent again if the PF may not have got it", test_repeated, ON_BOTH },
-	{ "status: probe", test_probe, ON_BOTH },
-	{ "status: names", test_names, ON_BOTH },
-	{ "status: pieces that are written", test_set_pieces, ON_SPECIAL, SP_SMALL },
-	{ "status: pieces that are read", test_get_pieces, ON_SPECIAL, SP_SMALL },
+static const struct drv_test status_tests[] = {
+	{ "Suspend", test_status, ON_BOTH, .scene = &scene_suspend },
+	{ "size of a VF that runs", test_status, ON_BOTH, .scene = &scene_size_running },
+	{ "size of a VF that is suspended", test_status, ON_BOTH, .scene = &scene_size },
+	{ "begin of a save", test_status, ON_BOTH, .scene = &scene_save },
+	{ "read of the state", test_status, ON_TP, .scene = &scene_read },
+	{ "read of the state", test_status, ON_VS, .scene = &scene_save_data },
+	{ "list of secondary controllers", test_status, ON_BOTH, .scene = &scene_list },
+	{ "write of the state", test_status, ON_BOTH, .scene = &scene_write },
+	{ "state loaded back", test_status, ON_VS, .scene = &scene_undo },
+	{ "Resume", test_status, ON_BOTH, .scene = &scene_resume },
+	{ "sent again if the PF may not have got it", test_repeated, ON_BOTH },
+	{ "probe", test_probe, ON_BOTH },
+	{ "names", test_names, ON_BOTH },
+	{ "pieces that are written", test_set_pieces, ON_SPECIAL, SP_SMALL },
+	{ "pieces that are read", test_get_pieces, ON_SPECIAL, SP_SMALL },
 };
 
-const size_t nr_status_tests = ARRAY_SIZE(status_tests);
+const struct test_group status_group = { "status", status_tests, ARRAY_SIZE(status_tests) };

@@ -152,9 +152,9 @@ static void test_checksum(void)
 		EXPECT(crypto_users("crc32c-intel") > 1, "crc32c-intel is not used");
 }
 
-const struct drv_test stream_tests[] = {
-	{ "stream: checksum by the CPU", test_checksum, ON_TP },
-	{ "stream: contents", test_contents, ON_BOTH },
+static const struct drv_test stream_tests[] = {
+	{ "checksum by the CPU", test_checksum, ON_TP },
+	{ "contents", test_contents, ON_BOTH },
 };
 
-const size_t nr_stream_tests = ARRAY_SIZE(stream_tests);
+const struct test_group stream_group = { "stream", stream_tests, ARRAY_SIZE(stream_tests) };

@@ -463,19 +463,22 @@ static void test_reports(void)
 	EXPECT_EQ(glance_number(v->bdf, "reports of dirty memory"), reports + 2, "reports");
 }
 
-const struct drv_test trace_tests[] = {
-	{ "trace: a move", test_move, ON_BOTH },
-	{ "trace: resets", test_reset, ON_BOTH },
+static const struct drv_test trace_tests[] = {
+	{ "a move", test_move, ON_BOTH },
+	{ "resets", test_reset, ON_BOTH },
 	{ "debugfs: a move", test_glance, ON_BOTH },
 	{ "debugfs: a stream that is refused", test_refusal, ON_BOTH },
 	{ "debugfs: VF of a PF without support", test_plain, ON_PLAIN },
 };
 
-const struct drv_test trace_fault_tests[] = {
-	{ "trace: a command that is refused", test_error, ON_BOTH },
+static const struct drv_test trace_fault_tests[] = {
+	{ "a command that is refused", test_error, ON_BOTH },
 	{ "debugfs: a command that hangs", test_hang, ON_BOTH },
-	{ "trace: reports", test_reports, ON_TP },
+	{ "reports", test_reports, ON_TP },
 };
 
-const size_t nr_trace_tests = ARRAY_SIZE(trace_tests);
-const size_t nr_trace_fault_tests = ARRAY_SIZE(trace_fault_tests);
+const struct test_group trace_group = { "trace", trace_tests, ARRAY_SIZE(trace_tests) };
+
+const struct test_group trace_fault_group = {
+	"trace-faults", trace_fault_tests, ARRAY_SIZE(trace_fault_tests)
+};

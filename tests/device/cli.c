@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "track.h"
 
 #define STATE_FILE "/tmp/device-test-state"
@@ -33,7 +34,7 @@ static int run(const char *line, bool success)
 	return rc;
 }
 
-static int cli(struct dut *d, const char *what, const char *args, bool success)
+static int cli(struct vf *d, const char *what, const char *args, bool success)
 {
 	char line[256];
 
@@ -41,7 +42,7 @@ static int cli(struct dut *d, const char *what, const char *args, bool success)
 	return run(line, success);
 }
 
-static int cli_send(struct dut *d, int sel, const char *more, bool success)
+static int cli_send(struct vf *d, int sel, const char *more, bool success)
 {
 	char args[160];
 
@@ -65,7 +66,7 @@ static size_t read_file(u8 *buf, size_t size)
 	return n;
 }
 
-static bool cli_get(struct dut *d, const struct lm_state *s)
+static bool cli_get(struct vf *d, const struct lm_state *s)
 {
 	static u8 buf[65536];
 	char args[160];
@@ -87,7 +88,7 @@ static bool cli_get(struct dut *d, const struct lm_state *s)
  * state only: that of a controller without I/O queues. And it ends with a double free, so the
  * exit code tells nothing; the driver that goes on does.
  */
-static void cli_set(struct dut *d, const struct lm_state *s)
+static void cli_set(struct vf *d, const struct lm_state *s)
 {
 	char more[128];
 	FILE *f = fopen(STATE_FILE, "w");
@@ -101,7 +102,7 @@ static void cli_set(struct dut *d, const struct lm_state *s)
 
 static void test_cli(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_view v;
 	u32 queues;
@@ -110,24 +111,24 @@ static void test_cli(void)
 		tap_skip("nvme-cli has no 'lm' plugin");
 		return;
 	}
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_open(&dut_b, PF_TP2, 1))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_open(&vf_b, PF_TP2, 1))
 		return;
 	EXPECT(cli_send(d, 1, "", false), "resume of a running controller");
 	EXPECT_EQ(cli_send(d, 0, "--stype=0", true), 0, "notification");
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "notified");
 	EXPECT_EQ(cli_send(d, 0, "--stype=1", true), 0, "suspend");
-	if (!dut_get(d, &s, &v))
+	if (!vf_get(d, &s, &v))
 		return;
 	EXPECT_EQ(v.csattr, 1, "CSATTR after its suspend");
 	cli_get(d, &s);
 	lm_state_free(&s);
 
 	EXPECT_EQ(lm_get(d->pf, d->cntlid, 0, d->pf->csuuidi, 0, &s), 0, "vendor state");
-	EXPECT_EQ(cli_send(&dut_b, 0, "--stype=1", true), 0, "suspend of the other VF");
-	cli_set(&dut_b, &s);
+	EXPECT_EQ(cli_send(&vf_b, 0, "--stype=1", true), 0, "suspend of the other VF");
+	cli_set(&vf_b, &s);
 	lm_state_free(&s);
-	unvme_move(&d->u, &dut_b.dev);
-	EXPECT_EQ(cli_send(&dut_b, 1, "", true), 0, "resume");
+	unvme_move(&d->u, &vf_b.dev);
+	EXPECT_EQ(cli_send(&vf_b, 1, "", true), 0, "resume");
 	EXPECT_EQ(unvme_get_features(&d->u, 7, 0, &queues), 0, "admin command at the other VF");
 	unvme_check_idle(&d->u, 0);
 	unlink(STATE_FILE);

@@ -1,42 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the parts of the device test share: the PFs of the machine, VFs under test, checks.
+ * What the parts of the device test share: VFs bound to vfio-pci, raw commands to them, checks.
  *
- * LM_PFn and LM_VFn_m name the PCI addresses of the PFs and of their VFs. PF 0 and 1 have TP4159
- * and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has neither. PF 0 and 2 have
- * fault points.
+ * PF 0 and 1 have TP4159 and share a subsystem, PF 2 and 3 the same with the vendor set, PF 4 has
+ * neither. PF 0 and 2 have fault points.
  */
 #ifndef TESTS_DEVICE_H
 #define TESTS_DEVICE_H
 
-#include "lm.h"
-#include "tap.h"
-#include "unvme.h"
+#include "vf.h"
 
 enum { PF_TP, PF_TP2, PF_VS, PF_VS2, PF_OFF };
 
 /* The PFs of the machine "tracking", in its order. */
 enum {
 	TR_FEW, TR_FEW2, TR_POW2, TR_COARSE, TR_NOCQE, TR_UNITS, TR_FINE, TR_META, TR_EXT, TR_PI,
-	TR_OFF, NR_PFS
+	TR_OFF
 };
-
-#define ARENA_SIZE	(32u << 20)
-
-/* A VF under test. */
-struct dut {
-	bool open;
-	struct lm_pf *pf;
-	struct lm_target t;
-	u16 cntlid;
-	char bdf[16];
-	struct vdev dev;
-	struct unvme u;
-};
-
-extern struct arena arena;
-extern struct dut dut_a, dut_b;
-extern struct unvme_load load;
 
 /*
  * Rounds of a test with random input, whose sequence begins anew: @standard of them from @seed on,
@@ -45,29 +25,15 @@ extern struct unvme_load load;
 unsigned int rounds(unsigned int standard, u64 seed);
 u32 rnd(void);
 
-/* The PF, opened on first use; NULL and the test is skipped if the machine has none. */
-struct lm_pf *pf_get(int nr);
-
 /* Open VF @vfn (from 1) of a PF, which resets it, and map the arena. False: failed or skipped. */
-bool dut_open(struct dut *d, int pf, unsigned int vfn);
-void dut_close(struct dut *d);
-
-/* Enable the controller with admin queue and I/O queues. */
-bool dut_up(struct dut *d, const struct unvme_opts *o);
+bool vf_open(struct vf *d, int pf, unsigned int vfn);
 
 /* Open and enable with @queues polled I/O queues. */
-bool dut_start(struct dut *d, int pf, unsigned int vfn, unsigned int queues);
-
-/* Status of one raw command. */
-int pf_do(struct lm_pf *pf, struct lm_cmd cmd);
-
-/* A command must end with this status. */
-#define EXPECT_ST(pf, cmd, want, what, ...) \
-	EXPECT_EQ(pf_do((pf), (cmd)), (want), what, ##__VA_ARGS__)
+bool vf_start(struct vf *d, int pf, unsigned int vfn, unsigned int queues);
 
 /* Both must succeed; a one line wrapper each because nearly every test does it. */
-bool dut_suspend(struct dut *d);
-bool dut_resume(struct dut *d);
+bool vf_suspend(struct vf *d);
+bool vf_resume(struct vf *d);
 
 /* Entries in the CQ of this SQ that belong to it and were not reaped. */
 unsigned int cq_entries(struct unvme *u, u16 sqid);
@@ -81,7 +47,7 @@ unsigned int cq_entries(struct unvme *u, u16 sqid);
 void check_view(struct unvme *u, const struct lm_view *v, unsigned int held);
 
 /* Get the state in full, validate it; free with lm_state_free(). */
-bool dut_get(struct dut *d, struct lm_state *s, struct lm_view *v);
+bool vf_get(struct vf *d, struct lm_state *s, struct lm_view *v);
 
 /* Whether two states are the same; if not, where they differ becomes a detail line. */
 bool same_state(const struct lm_state *a, const struct lm_state *b);
@@ -94,12 +60,12 @@ struct v0 {
 
 void v0_init(struct v0 *q, struct unvme *u);
 /* Load it (not suspended VFs included); status. */
-int v0_set(struct dut *d, const struct v0 *q);
+int v0_set(struct vf *d, const struct v0 *q);
 /* Let the driver use the queue pair 1 of the state. */
 void v0_adopt(const struct v0 *q, struct unvme *u);
 
 /* Reset the PF's controller, or its function, and make its VFs usable again. */
-bool pf_reset(int nr);
+bool pf_restart(int nr);
 bool pf_flr(int nr);
 
 /* Tests of a file, which --group names; a group may have tests of several files. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "track.h"
 
 #define FILL		0x5a
@@ -62,11 +63,11 @@ static void read_namespace(struct unvme *u)
 	protected = dps & 7;
 }
 
-static bool up(struct dut *d, int pf, const struct unvme_opts *o)
+static bool up(struct vf *d, int pf, const struct unvme_opts *o)
 {
 	unsigned int i;
 
-	if (!dut_open(d, pf, 1) || !dut_up(d, o))
+	if (!vf_open(d, pf, 1) || !vf_up(d, o))
 		return false;
 	memset(ops, 0, sizeof(ops));
 	memset(&book, 0, sizeof(book));
@@ -81,7 +82,7 @@ static bool up(struct dut *d, int pf, const struct unvme_opts *o)
 	return true;
 }
 
-static bool begin(struct track *t, struct dut *d, u8 rmrtg)
+static bool begin(struct track *t, struct vf *d, u8 rmrtg)
 {
 	track_arena(t, d, rmrtg);
 	return EXPECT_EQ(track_start(t), LM_SC_OK, "start at granularity %u", rmrtg);
@@ -339,7 +340,7 @@ static void test_granularities(void)
 		{ (2 << 20) - 4, 200 }, { 4 << 20, 1 },
 	};
 	static const struct unvme_opts opts = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track_limits l;
 	struct track t;
 	unsigned int g, i;
@@ -364,7 +365,7 @@ static void test_granularities(void)
 static void test_completions(void)
 {
 	struct unvme_opts opts = { .queues = 2, .depth = 600, .admin_depth = 600 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	unsigned int i, q;
@@ -386,7 +387,7 @@ static void test_writes(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 	static struct track_log log;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	struct op *o;
@@ -411,7 +412,7 @@ static void test_writes(void)
 static void test_ranges(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 
@@ -443,7 +444,7 @@ static void test_merged(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 	static struct track_log log;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	int i;
@@ -468,7 +469,7 @@ static void test_more(void)
 	static const u32 sizes[] = { 32, 36, 44, 48, 64, 4096 };
 	static const struct unvme_opts opts = { .queues = 1 };
 	static struct track_log log;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	unsigned int s, i, want;
@@ -503,7 +504,7 @@ static void test_fair(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 	static struct track_log log;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	int i;
@@ -527,7 +528,7 @@ static void test_fair(void)
 static void test_consumed(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 	int i;
 
@@ -561,7 +562,7 @@ static void wait_pending(struct unvme *u, u16 cqid)
 static void check_suspended(const struct unvme_opts *opts)
 {
 	static struct track_log log;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	int i;
@@ -571,7 +572,7 @@ static void check_suspended(const struct unvme_opts *opts)
 	for (i = 0; i < 20; i++)
 		op_submit(u, 1, read_at(u, i * 3 * TRACK_PAGE, 16));
 	wait_pending(u, 1);	/* the event index is written, too */
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	memset(&log, 0, sizeof(log));
 	unvme_reap_all(u);
@@ -586,7 +587,7 @@ static void check_suspended(const struct unvme_opts *opts)
 	for (i = 0; i < 3; i++)
 		track_read(&t, 64, &log);
 	EXPECT(log.susp && !log.descriptors, "SUSP %d, %u descriptors", log.susp, log.descriptors);
-	if (!dut_resume(d))
+	if (!vf_resume(d))
 		return;
 	book_shadows(u, 1);	/* by what was submitted before the suspend */
 	memset(&log, 0, sizeof(log));
@@ -619,7 +620,7 @@ static void test_suspend_shadow(void)
 static void test_shadow(void)
 {
 	static const struct unvme_opts opts = { .queues = 1, .dbbuf = true };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	int i;
@@ -638,7 +639,7 @@ static void test_shadow(void)
 static void test_shadow_setup(void)
 {
 	static const struct unvme_opts opts = { 0 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	u64 reaped;
@@ -664,7 +665,7 @@ static bool is_fill(u64 page)
 	return i == TRACK_PAGE;
 }
 
-static bool up_slow(struct dut *d)
+static bool up_slow(struct vf *d)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 
@@ -692,7 +693,7 @@ static void test_slow(void)
 {
 	static struct track_log log, all;
 	unsigned int page, early = 0, meanwhile = 0;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 
@@ -722,7 +723,7 @@ static void test_slow_start(void)
 {
 	static struct track_log log;
 	unsigned int page, left, missing = 0;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 
@@ -749,7 +750,7 @@ static void test_slow_reset(void)
 {
 	static struct track_log log;
 	unsigned int page, left, missing = 0, landed = 0;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 	u64 first;
@@ -795,7 +796,7 @@ static void expect_pages(struct track *t, unsigned int first, unsigned int secon
 static void test_hot(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct track t;
 
@@ -812,10 +813,10 @@ static void test_hot(void)
 	expect_pages(&t, 4, 0, false, "its turn again");
 	op_exec(u, 1, read_at(u, 4 * TRACK_PAGE, 8));
 	op_exec(u, 1, read_at(u, 9 * TRACK_PAGE, 8));
-	dut_suspend(d);
+	vf_suspend(d);
 	expect_pages(&t, 4, 9, true, "suspended");
 	expect_pages(&t, 0, 0, true, "nothing more");
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* ---- anything ---- */
@@ -835,7 +836,7 @@ static void add_any_range(struct track *t, const struct track_limits *l, u64 uni
 }
 
 /* Ranges without order at a granularity, with all of the arena now and then. */
-static void any_request(struct track *t, struct dut *d, const struct track_limits *l)
+static void any_request(struct track *t, struct vf *d, const struct track_limits *l)
 {
 	u8 rmrtg = l->minmrtg + rnd() % (min_t(u8, l->maxmrtg, 9) - l->minmrtg + 1);
 	unsigned int nr = 1 + rnd() % min_t(u16, l->cmmrtd, 20), i, j;
@@ -860,7 +861,7 @@ static void any_request(struct track *t, struct dut *d, const struct track_limit
 }
 
 /* Some commands, with readings of the log among them; in the end it is the book. */
-static void check_batch(struct dut *d, struct track *t)
+static void check_batch(struct vf *d, struct track *t)
 {
 	static struct track_log log;
 	struct unvme *u = &d->u;
@@ -878,24 +879,24 @@ static void check_batch(struct dut *d, struct track *t)
 	}
 	if (suspend && rnd() % 2) {
 		/* in the middle of it: what is fetched is done, the rest waits */
-		dut_suspend(d);
-		dut_resume(d);
+		vf_suspend(d);
+		vf_resume(d);
 	}
 	op_wait(u);
 	if (suspend)
-		dut_suspend(d);
+		vf_suspend(d);
 	track_read(t, bytes, &log);
 	EXPECT_EQ(log.susp, suspend, "SUSP");
 	track_check(t, &log, &book);
 	if (suspend)
-		dut_resume(d);
+		vf_resume(d);
 	memset(&book, 0, sizeof(book));
 }
 
 static void check_random(int pf, const struct unvme_opts *o)
 {
 	unsigned int n = rounds(12, 4159), round, i, batches;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track_limits l;
 	struct track t;
 

@@ -81,8 +81,8 @@ static void test_off(void)
 	EXPECT_EQ(effects(off, LM_OP_FAULT), 0, "effects");
 	EXPECT_EQ(effects(on, LM_OP_FAULT), 1, "effects");
 	/* a VF of a PF that has them */
-	if (dut_start(&dut_a, tap_arg(), 1, 0))
-		EXPECT_EQ(unvme_exec(&dut_a.u, 0, &sqe, NULL), LM_SC_INVALID_OPCODE, "VF");
+	if (vf_start(&vf_a, tap_arg(), 1, 0))
+		EXPECT_EQ(unvme_exec(&vf_a.u, 0, &sqe, NULL), LM_SC_INVALID_OPCODE, "VF");
 }
 
 static void test_invalid(void)
@@ -150,13 +150,13 @@ static void test_counts(void)
 static void test_match(void)
 {
 	struct lm_pf *pf = start(PF_TP);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_fault f = {
 		.opcode = LM_OP_SEND, .dw10 = 1, .dw10_mask = 0xff, .dw11_mask = 0xffff,
 		.act = LM_ACT_STATUS, .arg = 0x1c1,
 	};
 
-	if (!pf || !dut_start(d, PF_TP, 1, 0))
+	if (!pf || !vf_start(d, PF_TP, 1, 0))
 		return;
 	f.dw11 = d->cntlid;
 	if (!arm(pf, 0, f))
@@ -166,7 +166,7 @@ static void test_match(void)
 	EXPECT_EQ(lm_resume(pf, d->cntlid), 0x1c1, "Resume");
 	expect_counts(pf, 0, 1, 1);
 	EXPECT_ST(pf, lm_fault_cmd(LM_FAULT_CLEAR, 0), 0, "clear");
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* ---- actions ---- */
@@ -175,13 +175,13 @@ static void test_status(void)
 {
 	struct lm_pf *pf = start(PF_TP);
 	struct lm_cmd cmd;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_fault f = {
 		.opcode = LM_OP_SEND, .dw10_mask = 0xff, .times = 1, .act = LM_ACT_STATUS,
 		.arg = LM_FAULT_DNR | 0x138,
 	};
 
-	if (!pf || !dut_start(d, PF_TP, 1, 0) || !arm(pf, 3, f))
+	if (!pf || !vf_start(d, PF_TP, 1, 0) || !arm(pf, 3, f))
 		return;
 	cmd = lm_suspend_cmd(d->cntlid, LM_SUSPEND, false);
 	EXPECT_EQ(lm_exec(pf, &cmd), 0x138, "Suspend");
@@ -259,14 +259,14 @@ static void test_hold(void)
 static void test_hold_when(void)
 {
 	struct lm_pf *pf = start(PF_TP);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_async a;
 	struct lm_cmd cmd, get;
 	struct lm_fault f = {
 		.opcode = LM_OP_SEND, .dw10_mask = 0xff, .act = LM_ACT_HOLD, .times = 1,
 	};
 
-	if (!pf || !dut_start(d, PF_TP, 1, 1))
+	if (!pf || !vf_start(d, PF_TP, 1, 1))
 		return;
 	cmd = lm_suspend_cmd(d->cntlid, LM_SUSPEND, false);
 	get = lm_get_cmd(d->cntlid, pf->csvi, 0, 0, buf, LM_HEADER);
@@ -277,7 +277,7 @@ static void test_hold_when(void)
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write of a VF that runs");
 	lm_fault_release(pf, 0);
 	expect_end(&a, 0, "Suspend");
-	dut_resume(d);
+	vf_resume(d);
 
 	f.execute = true;
 	arm(pf, 0, f);
@@ -287,7 +287,7 @@ static void test_hold_when(void)
 	EXPECT_EQ(get.result & 1, 1, "CSUP before the completion");
 	lm_fault_release(pf, 0);
 	expect_end(&a, 0, "Suspend");
-	dut_resume(d);
+	vf_resume(d);
 
 	f.execute = false;
 	arm(pf, 0, f);
@@ -312,10 +312,10 @@ static void test_hold_flr(void)
 {
 	static const struct lm_fault hold = { .opcode = LM_OP_SEND, .act = LM_ACT_HOLD };
 	struct lm_pf *pf = start(PF_TP);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_async a;
 
-	if (!pf || !dut_start(d, PF_TP, 1, 0) || !arm(pf, 0, hold))
+	if (!pf || !vf_start(d, PF_TP, 1, 0) || !arm(pf, 0, hold))
 		return;
 	EXPECT_EQ(lm_async_start(&a, pf, lm_suspend_cmd(d->cntlid, LM_SUSPEND, false)), 0,
 		  "thread");
@@ -347,11 +347,11 @@ static void test_abort(void)
 	static const u8 acts[] = { LM_ACT_HOLD, LM_ACT_DELAY };
 	struct lm_fault f = { .opcode = LM_OP_SEND, .times = 1, .arg = DAY_MS };
 	struct lm_pf *pf = start(PF_TP);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_async a;
 	unsigned int i;
 
-	if (!pf || !dut_start(d, PF_TP, 1, 0))
+	if (!pf || !vf_start(d, PF_TP, 1, 0))
 		return;
 	for (i = 0; i < ARRAY_SIZE(acts); i++) {
 		f.act = acts[i];
@@ -391,7 +391,7 @@ static void test_pf_reset(void)
 	}
 	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_HELD, 0), 2, "held");
 	expect_counts(pf, 9, i, i);
-	if (!pf_reset(tap_arg()))
+	if (!pf_restart(tap_arg()))
 		return;
 	for (i = 0; i < ARRAY_SIZE(acts); i++)
 		expect_end(&a[i], -1, "Identify over a reset");
@@ -419,8 +419,8 @@ static void test_pf_flr(void)
 	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_HELD, 0), 0, "held");
 	EXPECT_EQ(identify(pf), 0, "Identify");
 	expect_counts(pf, 15, 0, 0);
-	if (dut_start(&dut_a, tap_arg(), 1, 1))
-		EXPECT_EQ(unvme_rw(&dut_a.u, 1, true, 0, 8), 0, "write on a VF");
+	if (vf_start(&vf_a, tap_arg(), 1, 1))
+		EXPECT_EQ(unvme_rw(&vf_a.u, 1, true, 0, 8), 0, "write on a VF");
 }
 
 /* What the host does with the event, twice: it pauses and goes on, and it resets nothing. */
@@ -464,7 +464,7 @@ static void test_activation_rules(void)
 	EXPECT_ST(pf, end, 0, "end");
 	EXPECT_ST(pf, end, LM_SC_SEQUENCE_ERROR, "end again");
 	EXPECT_ST(pf, begin, 0, "begin");
-	if (pf_reset(PF_TP))
+	if (pf_restart(PF_TP))
 		EXPECT_ST(pf, end, LM_SC_SEQUENCE_ERROR, "end after a reset");
 }
 
@@ -582,16 +582,16 @@ static void test_vendor(void)
 		  .value = 0x600df00d },
 	};
 	struct lm_pf *pf = start(PF_VS);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	u32 magic = 0;
 	unsigned int i;
 
-	if (!pf || !dut_start(d, PF_VS, 1, 1))
+	if (!pf || !vf_start(d, PF_VS, 1, 1))
 		return;
 	for (i = 0; i < ARRAY_SIZE(faults); i++)
 		arm(pf, i, faults[i]);
-	dut_suspend(d);
+	vf_suspend(d);
 	EXPECT_EQ(lmt_save(&d->t, &s), LM_SC_INVALID_FIELD, "SAVE_DATA");
 	EXPECT_EQ(s.size, 64, "QUERY_DATA_SIZE");
 	lm_state_free(&s);
@@ -605,7 +605,7 @@ static void test_vendor(void)
 	if (EXPECT_EQ(lmt_save(&d->t, &s), 0, "SAVE_DATA"))
 		EXPECT_EQ(lmt_load(&d->t, &s), 0, "LOAD_DATA");
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");
 }
 

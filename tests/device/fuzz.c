@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "track.h"
 
 /* Small numbers, single bits, all ones and anything. */
@@ -87,9 +88,9 @@ static void test_commands(void)
 	static u8 buf[FUZZ_BUF] __aligned(4096);
 	static const struct unvme_opts o = { .queues = 1 };
 	unsigned int i, n = rounds(4000, 20220806);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_start(d, tap_arg(), 1, 1))
+	if (!vf_start(d, tap_arg(), 1, 1))
 		return;
 	for (i = 0; i < sizeof(buf); i++)
 		buf[i] = rnd() % 8 ? 0 : rnd();
@@ -98,7 +99,7 @@ static void test_commands(void)
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	d->u.faults = 0;
 	unvme_fini(&d->u);
-	if (dut_up(d, &o))
+	if (vf_up(d, &o))
 		EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");
 }
 
@@ -144,7 +145,7 @@ static void copy_state(struct lm_state *to, const struct lm_state *from)
 }
 
 /* A refused state leaves the target as it was, which its own state shows. */
-static void check_unchanged(struct dut *d, const struct lm_state *before, unsigned int round)
+static void check_unchanged(struct vf *d, const struct lm_state *before, unsigned int round)
 {
 	struct lm_state now;
 
@@ -155,14 +156,14 @@ static void check_unchanged(struct dut *d, const struct lm_state *before, unsign
 }
 
 /* Suspended and nothing more. The state has the time of the suspend in it. */
-static void renew(struct dut *d, struct lm_state *empty)
+static void renew(struct vf *d, struct lm_state *empty)
 {
 	lm_state_free(empty);
-	if (dut_suspend(d))
+	if (vf_suspend(d))
 		EXPECT_EQ(lmt_save(&d->t, empty), 0, "state of an idle VF");
 }
 
-static void fuzz_state_once(struct dut *d, const struct lm_state *good, struct lm_state *empty,
+static void fuzz_state_once(struct vf *d, const struct lm_state *good, struct lm_state *empty,
 			    unsigned int round, unsigned int *taken)
 {
 	struct lm_state s;
@@ -199,30 +200,30 @@ static void test_states(void)
 	struct lm_view v;
 	bool vendor = tap_arg() == PF_VS;
 
-	if (!dut_start(&dut_a, tap_arg(), 1, 3) || !dut_open(&dut_b, vendor ? PF_VS2 : PF_TP2, 2))
+	if (!vf_start(&vf_a, tap_arg(), 1, 3) || !vf_open(&vf_b, vendor ? PF_VS2 : PF_TP2, 2))
 		return;
 	for (i = 0; i < 40; i++)
-		EXPECT_EQ(unvme_rw(&dut_a.u, 1 + i % 3, true, i * 8, 8), 0, "write");
-	unvme_aer(&dut_a.u, NULL, NULL);
-	unvme_aer(&dut_a.u, NULL, NULL);
-	EXPECT_EQ(unvme_get_features(&dut_a.u, 7, 0, NULL), 0, "barrier");
-	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &good, &v))
+		EXPECT_EQ(unvme_rw(&vf_a.u, 1 + i % 3, true, i * 8, 8), 0, "write");
+	unvme_aer(&vf_a.u, NULL, NULL);
+	unvme_aer(&vf_a.u, NULL, NULL);
+	EXPECT_EQ(unvme_get_features(&vf_a.u, 7, 0, NULL), 0, "barrier");
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &good, &v))
 		return;
-	renew(&dut_b, &empty);
+	renew(&vf_b, &empty);
 	for (i = 0; i < n && !tap_failed(); i++)
-		fuzz_state_once(&dut_b, &good, &empty, i, &taken);
+		fuzz_state_once(&vf_b, &good, &empty, i, &taken);
 	tap_note("%u spoilt states, %u of them were taken", i, taken);
 	EXPECT(taken < n, "every spoilt state was taken");
-	EXPECT_EQ(vdev_reset(&dut_b.dev), 0, "reset");
-	if (dut_up(&dut_b, &o))
-		EXPECT_EQ(unvme_rw(&dut_b.u, 1, true, 0, 8), 0, "write afterwards");
+	EXPECT_EQ(vdev_reset(&vf_b.dev), 0, "reset");
+	if (vf_up(&vf_b, &o))
+		EXPECT_EQ(unvme_rw(&vf_b.u, 1, true, 0, 8), 0, "write afterwards");
 	lm_state_free(&good);
 	lm_state_free(&empty);
 }
 
 /* ---- requests to track ---- */
 
-static void fuzz_request(struct track *t, struct dut *d)
+static void fuzz_request(struct track *t, struct vf *d)
 {
 	unsigned int nr = rnd() % 16 ? rnd() % 4 : rnd() % (TRACK_RANGES + 2);
 	u64 unit, start;
@@ -238,7 +239,7 @@ static void fuzz_request(struct track *t, struct dut *d)
 	}
 }
 
-static bool fuzz_track(struct dut *d)
+static bool fuzz_track(struct vf *d)
 {
 	static struct track_log log;
 	struct track t;
@@ -258,9 +259,9 @@ static bool fuzz_track(struct dut *d)
 static void test_requests(void)
 {
 	unsigned int i, n = rounds(1000, 20220806), taken = 0;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_start(d, PF_TP, 1, 1))
+	if (!vf_start(d, PF_TP, 1, 1))
 		return;
 	for (i = 0; i < n && !tap_failed(); i++)
 		taken += fuzz_track(d);

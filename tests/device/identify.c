@@ -186,11 +186,11 @@ static void check_vf_refuses(struct unvme *u, u8 opcode)
 static void test_vf(void)
 {
 	static const u8 reach[] = { NVME_ADM_VIRT_MGMT, NVME_ADM_NS_ATTACH, NVME_ADM_FORMAT };
-	struct unvme *u = &dut_a.u;
+	struct unvme *u = &vf_a.u;
 	unsigned int i;
 	u16 oacs;
 
-	if (!dut_start(&dut_a, tap_arg(), 1, 0))
+	if (!vf_start(&vf_a, tap_arg(), 1, 0))
 		return;
 	oacs = le16(u->id_ctrl + 256);
 	EXPECT(!(oacs & (OACS_HMLMS | OACS_VIRT_MGMT | OACS_NS_MGMT | OACS_FORMAT)), "OACS %#x",
@@ -198,7 +198,7 @@ static void test_vf(void)
 	EXPECT_EQ(le32(u->id_ctrl + 272), 0, "HMPRE");
 	EXPECT_EQ(u->id_ctrl[3072], 0, "vendor set");
 	check_no_tracking(u->id_ctrl);
-	EXPECT_EQ(le16(u->id_ctrl + 78), dut_a.cntlid, "CNTLID by CNS 15h");
+	EXPECT_EQ(le16(u->id_ctrl + 78), vf_a.cntlid, "CNTLID by CNS 15h");
 	EXPECT_EQ(unvme_identify(u, 0x20, 0, 0), LM_SC_INVALID_FIELD, "CNS 20h");
 
 	for (i = 0; i < ARRAY_SIZE(tp_opcodes); i++)
@@ -212,10 +212,10 @@ static void test_vf(void)
 static void test_effects_vf(void)
 {
 	static const u8 reach[] = { NVME_ADM_VIRT_MGMT, NVME_ADM_NS_ATTACH, NVME_ADM_FORMAT };
-	struct unvme *u = &dut_a.u;
+	struct unvme *u = &vf_a.u;
 	unsigned int i;
 
-	if (!dut_start(&dut_a, tap_arg(), 1, 0))
+	if (!vf_start(&vf_a, tap_arg(), 1, 0))
 		return;
 	EXPECT_EQ(unvme_get_log(u, 5, 0xffffffff, 4096), 0, "log");
 	EXPECT_EQ(effects(u->scratch, NVME_ADM_IDENTIFY) & 1, 1, "Identify");
@@ -231,9 +231,9 @@ static void test_pci_ids(void)
 {
 	u16 id[2];
 
-	if (!dut_open(&dut_a, PF_VS, 1))
+	if (!vf_open(&vf_a, PF_VS, 1))
 		return;
-	vfio_pci_config_access(dut_a.dev.pci, false, 0, sizeof(id), id);
+	vfio_pci_config_access(vf_a.dev.pci, false, 0, sizeof(id), id);
 	EXPECT_EQ(id[0], 0x8086, "vendor");
 	EXPECT_EQ(id[1], 0x1457, "device");
 }

@@ -17,17 +17,17 @@ static const struct { int pf; unsigned int vfn; } ends[][2] = {
 	[SAME_PF_VENDOR] = { { PF_VS, 1 }, { PF_VS, 3 } },
 };
 
-/* The driver always lives in dut_a.u, whichever VF it runs on. */
-#define drv (dut_a.u)
+/* The driver always lives in vf_a.u, whichever VF it runs on. */
+#define drv (vf_a.u)
 
 static bool open_ends(int way, const struct unvme_opts *o)
 {
-	return dut_open(&dut_a, ends[way][0].pf, ends[way][0].vfn) &&
-	       dut_open(&dut_b, ends[way][1].pf, ends[way][1].vfn) && dut_up(&dut_a, o);
+	return vf_open(&vf_a, ends[way][0].pf, ends[way][0].vfn) &&
+	       vf_open(&vf_b, ends[way][1].pf, ends[way][1].vfn) && vf_up(&vf_a, o);
 }
 
 /* Everything after the suspend of the source up to the resume of the destination. */
-static bool transfer(struct dut *from, struct dut *to, unsigned int held)
+static bool transfer(struct vf *from, struct vf *to, unsigned int held)
 {
 	struct quiet quiet;
 	struct lm_state s;
@@ -36,11 +36,11 @@ static bool transfer(struct dut *from, struct dut *to, unsigned int held)
 
 	if (!EXPECT_EQ(quiet_start(&quiet, &drv), 0, "watch"))
 		return false;
-	if (!dut_get(from, &s, &v))
+	if (!vf_get(from, &s, &v))
 		return false;
 	if (!from->pf->vendor)
 		check_view(&drv, &v, held);
-	if (dut_suspend(to) && EXPECT_EQ(lmt_load(&to->t, &s), LM_SC_OK, "load"))
+	if (vf_suspend(to) && EXPECT_EQ(lmt_load(&to->t, &s), LM_SC_OK, "load"))
 		ok = EXPECT_EQ(quiet_check(&quiet, 200), 0, "silence until Resume");
 	lm_state_free(&s);
 	quiet_end(&quiet);
@@ -49,16 +49,16 @@ static bool transfer(struct dut *from, struct dut *to, unsigned int held)
 	return ok;
 }
 
-static bool move(struct dut *from, struct dut *to, unsigned int held)
+static bool move(struct vf *from, struct vf *to, unsigned int held)
 {
-	return dut_suspend(from) && transfer(from, to, held) && dut_resume(to);
+	return vf_suspend(from) && transfer(from, to, held) && vf_resume(to);
 }
 
 /* ---- under load ---- */
 
 static void move_under_load(int way, const struct unvme_opts *o)
 {
-	struct dut *from = &dut_a, *to = &dut_b, *t;
+	struct vf *from = &vf_a, *to = &vf_b, *t;
 	int round;
 
 	if (!open_ends(way, o))
@@ -72,10 +72,10 @@ static void move_under_load(int way, const struct unvme_opts *o)
 		return;
 	for (round = 0; round < 4 && !tap_failed() && !drv.faults; round++) {
 		EXPECT_EQ(load_wait_ops(&load, 40), 0, "round %d", round);
-		if (!dut_suspend(from))
+		if (!vf_suspend(from))
 			break;
 		load_pause(&load);
-		if (!transfer(from, to, 0) || !dut_resume(to))
+		if (!transfer(from, to, 0) || !vf_resume(to))
 			break;
 		load_resume(&load);
 		EXPECT_EQ(load_wait_ops(&load, 40), 0, "after move %d", round);
@@ -133,13 +133,13 @@ static void check_doorbells(const struct unvme_opts *o)
 {
 	unsigned int io = 0, admin = 0;
 
-	if (!open_ends(tap_arg(), o) || !dut_suspend(&dut_a))
+	if (!open_ends(tap_arg(), o) || !vf_suspend(&vf_a))
 		return;
 	unvme_submit(&drv, 1, &flush, count_done, &io);
 	unvme_submit(&drv, 1, &flush, count_done, &io);
 	unvme_submit(&drv, 2, &flush, count_done, &io);
 	unvme_submit(&drv, 0, &get_queues, count_done, &admin);
-	if (!transfer(&dut_a, &dut_b, 0) || !dut_resume(&dut_b))
+	if (!transfer(&vf_a, &vf_b, 0) || !vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "admin queue");
 	EXPECT_EQ(unvme_drain(&drv, 1, 0), 0, "queue 1");
@@ -168,10 +168,10 @@ static void test_admin_doorbell(void)
 	static const struct unvme_opts o = { .irq = true };
 	unsigned int admin = 0;
 
-	if (!open_ends(tap_arg(), &o) || !dut_suspend(&dut_a))
+	if (!open_ends(tap_arg(), &o) || !vf_suspend(&vf_a))
 		return;
 	unvme_submit(&drv, 0, &get_queues, count_done, &admin);
-	if (!transfer(&dut_a, &dut_b, 0) || !dut_resume(&dut_b))
+	if (!transfer(&vf_a, &vf_b, 0) || !vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "admin queue");
 	EXPECT_EQ(admin, 1, "commands");
@@ -184,15 +184,15 @@ static void test_doorbells_loaded(void)
 	unsigned int io = 0, admin = 0;
 	struct quiet quiet;
 
-	if (!open_ends(tap_arg(), &o) || !dut_suspend(&dut_a) ||
-	    !transfer(&dut_a, &dut_b, 0))
+	if (!open_ends(tap_arg(), &o) || !vf_suspend(&vf_a) ||
+	    !transfer(&vf_a, &vf_b, 0))
 		return;
 	unvme_submit(&drv, 1, &flush, count_done, &io);
 	unvme_submit(&drv, 0, &get_queues, count_done, &admin);
 	EXPECT_EQ(quiet_start(&quiet, &drv), 0, "watch");
 	EXPECT_EQ(quiet_check(&quiet, 200), 0, "silence before Resume");
 	quiet_end(&quiet);
-	if (!dut_resume(&dut_b))
+	if (!vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "admin queue");
 	EXPECT_EQ(unvme_drain(&drv, 1, 0), 0, "queue 1");
@@ -232,7 +232,7 @@ static void test_unconsumed(void)
 		return;
 	forget_interrupt(2);
 	forget_interrupt(0);
-	if (!move(&dut_a, &dut_b, 0))
+	if (!move(&vf_a, &vf_b, 0))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 2, 0), 0, "interrupt of queue 2");
 	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "interrupt of the admin queue");
@@ -248,15 +248,15 @@ static void test_masked(void)
 
 	if (!open_ends(tap_arg(), &o))
 		return;
-	vdev_mask_vector(&dut_a.dev, 2, true);
+	vdev_mask_vector(&vf_a.dev, 2, true);
 	unvme_submit(&drv, 2, &flush, count_done, &io);
-	if (!wait_entry(2) || !dut_suspend(&dut_a) || !transfer(&dut_a, &dut_b, 0))
+	if (!wait_entry(2) || !vf_suspend(&vf_a) || !transfer(&vf_a, &vf_b, 0))
 		return;
-	vdev_mask_vector(&dut_b.dev, 2, true);
-	if (!dut_resume(&dut_b))
+	vdev_mask_vector(&vf_b.dev, 2, true);
+	if (!vf_resume(&vf_b))
 		return;
 	EXPECT(read(drv.evfds[2], &count, sizeof(count)) < 0, "masked vector fired");
-	vdev_mask_vector(&dut_b.dev, 2, false);
+	vdev_mask_vector(&vf_b.dev, 2, false);
 	EXPECT_EQ(unvme_drain(&drv, 2, 0), 0, "interrupt after the unmask");
 	EXPECT_EQ(io, 1, "commands");
 }
@@ -280,11 +280,11 @@ static void check_full_cq(const struct unvme_opts *o)
 	unvme_ring(&drv, 2);
 	while (cq_entries(&drv, 1) + cq_entries(&drv, 2) < 3)
 		;
-	if (!dut_suspend(&dut_a))
+	if (!vf_suspend(&vf_a))
 		return;
 	EXPECT_EQ(cq_entries(&drv, 1) + cq_entries(&drv, 2), 3, "entries in a queue of four");
 	/* which of the commands are held is not in version 0: no check of the heads */
-	if (!transfer(&dut_a, &dut_b, HELD_UNKNOWN) || !dut_resume(&dut_b))
+	if (!transfer(&vf_a, &vf_b, HELD_UNKNOWN) || !vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 1, 0), 0, "drain 1");
 	EXPECT_EQ(unvme_drain(&drv, 2, 0), 0, "drain 2");
@@ -373,15 +373,15 @@ static void test_features(void)
 		return;
 	set_all(&drv);
 	EXPECT_EQ(unvme_get_features(&drv, 7, 0, &queues), 0, "number of queues");
-	if (!move(&dut_a, &dut_b, 0))
+	if (!move(&vf_a, &vf_b, 0))
 		return;
 	check_all(&drv, queues);
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), NVME_CC_DEFAULT | NVME_CC_EN, "CC");
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CSTS), NVME_CSTS_RDY, "CSTS");
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_AQA), 31 | 31 << 16, "AQA");
-	EXPECT_EQ(vdev_read64(&dut_b.dev, NVME_REG_ASQ), arena_iova(&arena, drv.sqs[0].ring),
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_CC), NVME_CC_DEFAULT | NVME_CC_EN, "CC");
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_CSTS), NVME_CSTS_RDY, "CSTS");
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_AQA), 31 | 31 << 16, "AQA");
+	EXPECT_EQ(vdev_read64(&vf_b.dev, NVME_REG_ASQ), arena_iova(&arena, drv.sqs[0].ring),
 		  "ASQ");
-	EXPECT_EQ(vdev_read64(&dut_b.dev, NVME_REG_ACQ), arena_iova(&arena, drv.cqs[0].ring),
+	EXPECT_EQ(vdev_read64(&vf_b.dev, NVME_REG_ACQ), arena_iova(&arena, drv.cqs[0].ring),
 		  "ACQ");
 }
 
@@ -395,7 +395,7 @@ static void test_sticky_queues(void)
 	EXPECT_EQ(unvme_delete_sq(&drv, 1), 0, "delete SQ");
 	EXPECT_EQ(unvme_delete_cq(&drv, 1), 0, "delete CQ");
 	EXPECT_EQ(unvme_set_features(&drv, 7, 0x10001, NULL), LM_SC_SEQUENCE_ERROR, "source");
-	if (!move(&dut_a, &dut_b, 0))
+	if (!move(&vf_a, &vf_b, 0))
 		return;
 	EXPECT_EQ(unvme_set_features(&drv, 7, 0x10001, NULL), LM_SC_SEQUENCE_ERROR,
 		  "destination");
@@ -429,7 +429,7 @@ static void test_aers(void)
 		cid[i] = c[i]->sqe.cid;
 	}
 	EXPECT_EQ(unvme_get_features(&drv, 7, 0, NULL), 0, "barrier");
-	if (!move(&dut_a, &dut_b, 0))
+	if (!move(&vf_a, &vf_b, 0))
 		return;
 	EXPECT_EQ(unvme_rw(&drv, 1, true, 0, 8), 0, "write");
 	EXPECT_EQ(e.count, 0, "events by the move");
@@ -459,7 +459,7 @@ static void test_event_mask(void)
 	unvme_aer(&drv, got_event, &e);
 	EXPECT_EQ(unvme_set_features(&drv, 4, 1, NULL), 0, "temperature event");
 	EXPECT_EQ(unvme_drain(&drv, 0, 1), 0, "first event");
-	if (!move(&dut_a, &dut_b, 0))
+	if (!move(&vf_a, &vf_b, 0))
 		return;
 	EXPECT_EQ(unvme_set_features(&drv, 4, 2, NULL), 0, "second event");
 	EXPECT_EQ(unvme_rw(&drv, 1, true, 0, 8), 0, "write");
@@ -480,11 +480,11 @@ static void test_event_meanwhile(void)
 		return;
 	unvme_aer(&drv, got_event, &e);
 	EXPECT_EQ(unvme_get_features(&drv, 7, 0, NULL), 0, "barrier");
-	if (!dut_suspend(&dut_a))
+	if (!vf_suspend(&vf_a))
 		return;
 	/* a doorbell value outside the queue is an error event */
-	vdev_write32(&dut_a.dev, NVME_REG_DBS + 2 * drv.dstrd, 0xffff);
-	if (!transfer(&dut_a, &dut_b, 0) || !dut_resume(&dut_b))
+	vdev_write32(&vf_a.dev, NVME_REG_DBS + 2 * drv.dstrd, 0xffff);
+	if (!transfer(&vf_a, &vf_b, 0) || !vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(unvme_drain(&drv, 0, 0), 0, "event");
 	EXPECT_EQ(e.count, 1, "events");
@@ -503,16 +503,16 @@ static void test_disabled(void)
 	if (!open_ends(tap_arg(), &o))
 		return;
 	unvme_disable(&drv);
-	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v) || !dut_suspend(&dut_b))
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &s, &v) || !vf_suspend(&vf_b))
 		return;
-	EXPECT_EQ(lmt_load(&dut_b.t, &s), LM_SC_OK, "load");
+	EXPECT_EQ(lmt_load(&vf_b.t, &s), LM_SC_OK, "load");
 	lm_state_free(&s);
-	dut_resume(&dut_b);
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CSTS), 0, "CSTS");
-	EXPECT_EQ(vdev_read64(&dut_b.dev, NVME_REG_ASQ), arena_iova(&arena, drv.sqs[0].ring),
+	vf_resume(&vf_b);
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_CSTS), 0, "CSTS");
+	EXPECT_EQ(vdev_read64(&vf_b.dev, NVME_REG_ASQ), arena_iova(&arena, drv.sqs[0].ring),
 		  "ASQ, which a controller reset keeps");
 	unvme_fini(&drv);
-	if (EXPECT_EQ(unvme_init(&drv, &dut_b.dev, &arena, &o), 0, "enable the destination"))
+	if (EXPECT_EQ(unvme_init(&drv, &vf_b.dev, &arena, &o), 0, "enable the destination"))
 		EXPECT_EQ(unvme_rw(&drv, 1, true, 0, 8), 0, "write");
 }
 
@@ -527,55 +527,55 @@ static void test_queues_only(void)
 	unsigned int i, io = 0;
 	struct lm_state s;
 
-	if (!open_ends(tap_arg(), &o) || !dut_up(&dut_b, &none))
+	if (!open_ends(tap_arg(), &o) || !vf_up(&vf_b, &none))
 		return;
 	for (i = 0; i < 21; i++)
 		EXPECT_EQ(unvme_rw(&drv, 1 + i % 2, true, i * 8, 8), 0, "write");
-	if (!dut_suspend(&dut_a))
+	if (!vf_suspend(&vf_a))
 		return;
 	unvme_submit(&drv, 1, &flush, count_done, &io);
 	unvme_submit(&drv, 2, &flush, count_done, &io);
-	EXPECT_EQ(lm_get(dut_a.pf, dut_a.cntlid, dut_a.pf->csvi, 0, 0, &s), 0, "get");
-	if (!dut_suspend(&dut_b))
+	EXPECT_EQ(lm_get(vf_a.pf, vf_a.cntlid, vf_a.pf->csvi, 0, 0, &s), 0, "get");
+	if (!vf_suspend(&vf_b))
 		return;
-	EXPECT_EQ(lm_set(dut_b.pf, dut_b.cntlid, dut_b.pf->csvi, 0, 0, &s), 0, "set");
+	EXPECT_EQ(lm_set(vf_b.pf, vf_b.cntlid, vf_b.pf->csvi, 0, 0, &s), 0, "set");
 	lm_state_free(&s);
 	for (i = 1; i <= 2; i++) {
-		dut_b.u.cqs[i] = drv.cqs[i];
-		dut_b.u.sqs[i] = drv.sqs[i];
-		dut_b.u.sqs[i].cq = &dut_b.u.cqs[i];
+		vf_b.u.cqs[i] = drv.cqs[i];
+		vf_b.u.sqs[i] = drv.sqs[i];
+		vf_b.u.sqs[i].cq = &vf_b.u.cqs[i];
 		drv.sqs[i].cmds = NULL;
 		drv.sqs[i].live = false;
 		drv.cqs[i].live = false;
 	}
-	dut_resume(&dut_b);
-	EXPECT_EQ(unvme_drain(&dut_b.u, 1, 0), 0, "queue 1");
-	EXPECT_EQ(unvme_drain(&dut_b.u, 2, 0), 0, "queue 2");
+	vf_resume(&vf_b);
+	EXPECT_EQ(unvme_drain(&vf_b.u, 1, 0), 0, "queue 1");
+	EXPECT_EQ(unvme_drain(&vf_b.u, 2, 0), 0, "queue 2");
 	EXPECT_EQ(io, 2, "commands");
 	for (i = 0; i < 21; i++)
-		EXPECT_EQ(unvme_rw(&dut_b.u, 1 + i % 2, false, i * 8, 8), 0, "read");
-	EXPECT_EQ(unvme_delete_sq(&dut_b.u, 1), 0, "delete SQ");
-	EXPECT_EQ(unvme_delete_cq(&dut_b.u, 1), 0, "delete CQ");
-	unvme_check_idle(&dut_b.u, 0);
+		EXPECT_EQ(unvme_rw(&vf_b.u, 1 + i % 2, false, i * 8, 8), 0, "read");
+	EXPECT_EQ(unvme_delete_sq(&vf_b.u, 1), 0, "delete SQ");
+	EXPECT_EQ(unvme_delete_cq(&vf_b.u, 1), 0, "delete CQ");
+	unvme_check_idle(&vf_b.u, 0);
 }
 
 /* ---- a state the destination cannot take ---- */
 
-/* The state of dut_a does not go into dut_b, which stays as it is. */
+/* The state of vf_a does not go into vf_b, which stays as it is. */
 static void expect_refused(const char *what)
 {
 	struct lm_state s, before, after;
 	struct lm_view v;
 
-	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v) || !dut_suspend(&dut_b) ||
-	    !dut_get(&dut_b, &before, &v))
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &s, &v) || !vf_suspend(&vf_b) ||
+	    !vf_get(&vf_b, &before, &v))
 		return;
-	EXPECT(lmt_load(&dut_b.t, &s) > 0, "%s: taken", what);
-	if (dut_get(&dut_b, &after, &v)) {
+	EXPECT(lmt_load(&vf_b.t, &s) > 0, "%s: taken", what);
+	if (vf_get(&vf_b, &after, &v)) {
 		EXPECT(same_state(&before, &after), "%s: something has changed", what);
 		lm_state_free(&after);
 	}
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), 0, "CC");
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_CC), 0, "CC");
 	lm_state_free(&before);
 	lm_state_free(&s);
 }
@@ -606,16 +606,16 @@ static void test_resources(void)
 
 	if (!open_ends(ACROSS, &o))
 		return;
-	pf = dut_b.pf;
-	id = dut_b.cntlid;
+	pf = vf_b.pf;
+	id = vf_b.cntlid;
 	for (i = 0; i < ARRAY_SIZE(has); i++) {
-		dut_close(&dut_b);
+		vf_close(&vf_b);
 		if (!give(pf, id, has[i].queues, has[i].vectors) ||
-		    !dut_open(&dut_b, ends[ACROSS][1].pf, ends[ACROSS][1].vfn))
+		    !vf_open(&vf_b, ends[ACROSS][1].pf, ends[ACROSS][1].vfn))
 			break;
 		expect_refused(has[i].what);
 	}
-	dut_close(&dut_b);
+	vf_close(&vf_b);
 	give(pf, id, 5, 5);
 }
 
@@ -626,13 +626,13 @@ static void test_other_subsystem(void)
 	struct lm_state s;
 	struct lm_view v;
 
-	if (!dut_open(&dut_a, tap_arg(), 1) || !dut_up(&dut_a, &o) ||
-	    !dut_open(&dut_b, tap_arg() == PF_TP ? PF_VS : PF_TP, 1))
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_up(&vf_a, &o) ||
+	    !vf_open(&vf_b, tap_arg() == PF_TP ? PF_VS : PF_TP, 1))
 		return;
-	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v) || !dut_suspend(&dut_b))
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &s, &v) || !vf_suspend(&vf_b))
 		return;
-	EXPECT(lmt_load(&dut_b.t, &s) > 0, "the state of another subsystem");
-	EXPECT_EQ(vdev_read32(&dut_b.dev, NVME_REG_CC), 0, "CC");
+	EXPECT(lmt_load(&vf_b.t, &s) > 0, "the state of another subsystem");
+	EXPECT_EQ(vdev_read32(&vf_b.dev, NVME_REG_CC), 0, "CC");
 	lm_state_free(&s);
 }
 

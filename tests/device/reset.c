@@ -9,7 +9,7 @@
 
 #include "device.h"
 
-static void expect_running(struct dut *d, const char *what)
+static void expect_running(struct vf *d, const char *what)
 {
 	if (d->pf->vendor)
 		EXPECT(lmt_resume(&d->t) > 0, "%s: still suspended", what);
@@ -17,12 +17,12 @@ static void expect_running(struct dut *d, const char *what)
 		EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "%s", what);
 }
 
-static void expect_usable(struct dut *d)
+static void expect_usable(struct vf *d)
 {
 	static const struct unvme_opts opts = { .queues = 2, .irq = true };
 
 	unvme_fini(&d->u);
-	if (!dut_up(d, &opts))
+	if (!vf_up(d, &opts))
 		return;
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 8, 8), 0, "write");
 	EXPECT_EQ(unvme_rw(&d->u, 2, false, 8, 8), 0, "read");
@@ -31,9 +31,9 @@ static void expect_usable(struct dut *d)
 
 static void test_flr_suspended(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_start(d, tap_arg(), 1, 2) || !dut_suspend(d))
+	if (!vf_start(d, tap_arg(), 1, 2) || !vf_suspend(d))
 		return;
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	expect_running(d, "after a function level reset");
@@ -42,10 +42,10 @@ static void test_flr_suspended(void)
 
 static void test_cc_suspended(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	u64 asq;
 
-	if (!dut_start(d, tap_arg(), 1, 2) || !dut_suspend(d))
+	if (!vf_start(d, tap_arg(), 1, 2) || !vf_suspend(d))
 		return;
 	asq = vdev_read64(&d->dev, NVME_REG_ASQ);
 	unvme_disable(&d->u);
@@ -58,7 +58,7 @@ static void test_cc_suspended(void)
  * Work for seconds, as the namespaces are throttled for the group "draining". The Suspend waits
  * for it until something ends that.
  */
-static bool start_long_work(struct dut *d, struct lm_async *a)
+static bool start_long_work(struct vf *d, struct lm_async *a)
 {
 	static const struct unvme_opts opts = { .queues = 1, .depth = 128 };
 	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = 1 };
@@ -67,7 +67,7 @@ static bool start_long_work(struct dut *d, struct lm_async *a)
 	u64 end;
 	u8 *buf;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return false;
 	if (!EXPECT(d->u.mdts <= 1 << 20, "MDTS %u", d->u.mdts))
 		return false;
@@ -90,7 +90,7 @@ static bool start_long_work(struct dut *d, struct lm_async *a)
 }
 
 /* The Suspend must be on its way: a Get answers, and says the VF is not suspended. */
-static bool expect_draining(struct dut *d, struct lm_async *a)
+static bool expect_draining(struct vf *d, struct lm_async *a)
 {
 	static u8 buf[4096] __aligned(4096);
 	struct lm_cmd cmd = lm_get_cmd(d->cntlid, d->pf->csvi, 0, 0, buf, LM_HEADER);
@@ -106,7 +106,7 @@ static bool expect_draining(struct dut *d, struct lm_async *a)
 		      lm_async_wait(a, 0));
 }
 
-static void check_ended(struct dut *d, struct lm_async *a, const char *what)
+static void check_ended(struct vf *d, struct lm_async *a, const char *what)
 {
 	int st = lm_async_wait(a, UNVME_TIMEOUT_MS);
 
@@ -123,38 +123,38 @@ static void test_flr_draining(void)
 {
 	struct lm_async a;
 
-	if (!start_long_work(&dut_a, &a) || !expect_draining(&dut_a, &a))
+	if (!start_long_work(&vf_a, &a) || !expect_draining(&vf_a, &a))
 		return;
-	EXPECT_EQ(vdev_reset(&dut_a.dev), 0, "reset");
-	check_ended(&dut_a, &a, "function level reset");
+	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset");
+	check_ended(&vf_a, &a, "function level reset");
 }
 
 static void test_cc_draining(void)
 {
 	struct lm_async a;
 
-	if (!start_long_work(&dut_a, &a) || !expect_draining(&dut_a, &a))
+	if (!start_long_work(&vf_a, &a) || !expect_draining(&vf_a, &a))
 		return;
-	unvme_disable(&dut_a.u);
-	check_ended(&dut_a, &a, "CC.EN=0");
+	unvme_disable(&vf_a.u);
+	check_ended(&vf_a, &a, "CC.EN=0");
 }
 
 /* Left alone it ends well, and one VF at work does not hold up another. */
 static void test_draining_others(void)
 {
 	struct lm_async a;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
 	if (!start_long_work(d, &a) || !expect_draining(d, &a))
 		return;
-	if (dut_start(&dut_b, tap_arg(), 2, 1)) {
-		dut_suspend(&dut_b);
-		dut_resume(&dut_b);
-		EXPECT_EQ(unvme_rw(&dut_b.u, 1, true, 8, 8), 0, "write on the other VF");
+	if (vf_start(&vf_b, tap_arg(), 2, 1)) {
+		vf_suspend(&vf_b);
+		vf_resume(&vf_b);
+		EXPECT_EQ(unvme_rw(&vf_b.u, 1, true, 8, 8), 0, "write on the other VF");
 	}
 	if (!EXPECT_EQ(lm_async_wait(&a, 4 * UNVME_TIMEOUT_MS), 0, "Suspend"))
 		exit(2);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	expect_usable(d);
 }
@@ -163,7 +163,7 @@ static void test_draining_others(void)
 static void test_two_waiters(void)
 {
 	struct lm_async a, b;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
 	if (!start_long_work(d, &a) || !expect_draining(d, &a))
 		return;
@@ -180,11 +180,11 @@ static void test_two_waiters(void)
 /* A reset of the PF ends the suspended state of what it suspended, and a pending Suspend. */
 static void test_pf_reset(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_start(d, tap_arg(), 1, 2) || !dut_suspend(d))
+	if (!vf_start(d, tap_arg(), 1, 2) || !vf_suspend(d))
 		return;
-	if (!pf_reset(tap_arg()))
+	if (!pf_restart(tap_arg()))
 		return;
 	expect_running(d, "after a reset of the PF");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
@@ -196,30 +196,30 @@ static void test_pf_reset_draining(void)
 	struct lm_async a;
 	int st;
 
-	if (!start_long_work(&dut_a, &a) || !expect_draining(&dut_a, &a))
+	if (!start_long_work(&vf_a, &a) || !expect_draining(&vf_a, &a))
 		return;
-	if (!pf_reset(tap_arg()))
+	if (!pf_restart(tap_arg()))
 		return;
 	st = lm_async_wait(&a, UNVME_TIMEOUT_MS);
 	if (!EXPECT(st > 0 || (st < 0 && st != -ETIMEDOUT), "Suspend over a PF reset: %d", st))
 		exit(2);
-	expect_running(&dut_a, "after a reset of the PF");
-	dut_a.u.faults = 0;
-	EXPECT_EQ(vdev_reset(&dut_a.dev), 0, "reset");
-	expect_usable(&dut_a);
+	expect_running(&vf_a, "after a reset of the PF");
+	vf_a.u.faults = 0;
+	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset");
+	expect_usable(&vf_a);
 }
 
 /* The other PF may suspend, too; then its reset counts, not ours. */
 static void test_other_pf_reset(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_pf *other = pf_get(PF_TP2);
 
-	if (!other || !dut_start(d, PF_TP, 1, 1))
+	if (!other || !vf_start(d, PF_TP, 1, 1))
 		return;
 	EXPECT_ST(other, lm_suspend_cmd(d->cntlid, LM_SUSPEND, false), LM_SC_OK,
 		  "suspend through the other PF");
-	if (!pf_reset(PF_TP2))
+	if (!pf_restart(PF_TP2))
 		return;
 	expect_running(d, "after a reset of the PF that suspended it");
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 8, 8), 0, "write afterwards");
@@ -263,13 +263,13 @@ static void read_features(struct unvme *u, u32 *f)
 	EXPECT_EQ(unvme_get_features(u, 0x0a, 0, &f[5]), 0, "write atomicity");
 }
 
-static void check_tenant(struct dut *d, const u32 *fresh)
+static void check_tenant(struct vf *d, const u32 *fresh)
 {
 	static const struct unvme_opts opts = { .irq = true };
 	u32 f[NR_FEATURES];
 	int i;
 
-	if (!dut_up(d, &opts))
+	if (!vf_up(d, &opts))
 		return;
 	read_features(&d->u, f);
 	for (i = 0; i < NR_FEATURES; i++)
@@ -284,21 +284,21 @@ static void check_tenant(struct dut *d, const u32 *fresh)
 }
 
 /* VF 4 is never used before, so its features are the defaults. */
-static bool fresh_features(struct dut *d, u32 *fresh)
+static bool fresh_features(struct vf *d, u32 *fresh)
 {
-	if (!dut_start(d, tap_arg(), 4, 0))
+	if (!vf_start(d, tap_arg(), 4, 0))
 		return false;
 	read_features(&d->u, fresh);
-	dut_close(d);
+	vf_close(d);
 	return true;
 }
 
 static void test_tenant(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	u32 fresh[NR_FEATURES];
 
-	if (!fresh_features(&dut_b, fresh) || !dut_start(d, tap_arg(), 3, 2))
+	if (!fresh_features(&vf_b, fresh) || !vf_start(d, tap_arg(), 3, 2))
 		return;
 	dirty(&d->u);
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
@@ -313,19 +313,19 @@ static void test_tenant(void)
 /* The same when all that came by migration, was never resumed, and is reset. */
 static void test_loaded_tenant(void)
 {
-	struct dut *s = &dut_a, *d = &dut_b;
+	struct vf *s = &vf_a, *d = &vf_b;
 	struct quiet quiet;
 	struct lm_state st, after;
 	struct lm_view v;
 	u32 fresh[NR_FEATURES];
 
-	if (!fresh_features(d, fresh) || !dut_start(s, tap_arg(), 3, 2))
+	if (!fresh_features(d, fresh) || !vf_start(s, tap_arg(), 3, 2))
 		return;
 	dirty(&s->u);
-	if (!dut_suspend(s) || !dut_get(s, &st, &v) || !dut_open(d, tap_arg(), 2))
+	if (!vf_suspend(s) || !vf_get(s, &st, &v) || !vf_open(d, tap_arg(), 2))
 		return;
 	EXPECT_EQ(quiet_start(&quiet, &s->u), 0, "watch");
-	dut_suspend(d);
+	vf_suspend(d);
 	EXPECT_EQ(lmt_load(&d->t, &st), 0, "load");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	expect_running(d, "loaded and reset");
@@ -346,21 +346,21 @@ static void test_loaded_tenant(void)
 /* An open sequence does not survive the reset of its target. */
 static void test_sequence_reset(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct v0 q;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	lm_build(&s, &q.sq, 1, &q.cq, 1);
 	EXPECT_ST(d->pf, lm_set_cmd(d->cntlid, LM_SEQ_FIRST, d->pf->csvi, 0, 0, s.data, 48),
 		  LM_SC_OK, "first");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
-	dut_suspend(d);
+	vf_suspend(d);
 	EXPECT_ST(d->pf, lm_set_cmd(d->cntlid, LM_SEQ_LAST, d->pf->csvi, 0, 48, s.data + 48, 56),
 		  LM_SC_SEQUENCE_ERROR, "last after the reset");
-	dut_resume(d);
+	vf_resume(d);
 	lm_state_free(&s);
 	expect_usable(d);
 }

@@ -92,22 +92,22 @@ static void test_reserved_values(void)
 	struct lm_cmd cmd;
 	unsigned int i;
 
-	if (!dut_start(&dut_a, PF_TP, 1, 0))
+	if (!vf_start(&vf_a, PF_TP, 1, 0))
 		return;
 	for (i = 0; i < ARRAY_SIZE(send_sel); i++) {
-		cmd = lm_suspend_cmd(dut_a.cntlid, LM_SUSPEND, false);
+		cmd = lm_suspend_cmd(vf_a.cntlid, LM_SUSPEND, false);
 		cmd.cdw10 = send_sel[i];
-		EXPECT_ST(dut_a.pf, cmd, LM_SC_INVALID_FIELD, "Send SEL %#x", send_sel[i]);
+		EXPECT_ST(vf_a.pf, cmd, LM_SC_INVALID_FIELD, "Send SEL %#x", send_sel[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(recv_sel); i++) {
-		cmd = lm_get_cmd(dut_a.cntlid, dut_a.pf->csvi, 0, 0, buf, 48);
+		cmd = lm_get_cmd(vf_a.cntlid, vf_a.pf->csvi, 0, 0, buf, 48);
 		cmd.cdw10 |= recv_sel[i];
-		EXPECT_ST(dut_a.pf, cmd, LM_SC_INVALID_FIELD, "Receive SEL %#x", recv_sel[i]);
+		EXPECT_ST(vf_a.pf, cmd, LM_SC_INVALID_FIELD, "Receive SEL %#x", recv_sel[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(stype); i++)
-		EXPECT_ST(dut_a.pf, lm_suspend_cmd(dut_a.cntlid, stype[i], false),
+		EXPECT_ST(vf_a.pf, lm_suspend_cmd(vf_a.cntlid, stype[i], false),
 			  LM_SC_INVALID_FIELD, "STYPE %#x", stype[i]);
-	EXPECT_ST(dut_a.pf, lm_resume_cmd(dut_a.cntlid), LM_SC_NOT_SUSPENDED, "no side effect");
+	EXPECT_ST(vf_a.pf, lm_resume_cmd(vf_a.cntlid), LM_SC_NOT_SUSPENDED, "no side effect");
 }
 
 static void check_bad_target(struct lm_pf *pf, u16 id, bool mmc)
@@ -155,9 +155,9 @@ static void test_mmc_as_target(void)
 
 static void test_suspend_rules(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_start(d, PF_TP, 1, 1))
+	if (!vf_start(d, PF_TP, 1, 1))
 		return;
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "running");
 	EXPECT_ST(d->pf, lm_suspend_cmd(d->cntlid, LM_SUSPEND_NOTIFY, false), LM_SC_OK, "notify");
@@ -178,13 +178,13 @@ static void test_suspend_rules(void)
 /* One VF suspended, another of the same PF does not notice. */
 static void test_suspend_one_only(void)
 {
-	if (!dut_start(&dut_a, PF_TP, 1, 1) || !dut_start(&dut_b, PF_TP, 2, 1))
+	if (!vf_start(&vf_a, PF_TP, 1, 1) || !vf_start(&vf_b, PF_TP, 2, 1))
 		return;
-	if (!dut_suspend(&dut_a))
+	if (!vf_suspend(&vf_a))
 		return;
-	EXPECT_EQ(unvme_rw(&dut_b.u, 1, true, 0, 8), 0, "write on the other VF");
-	EXPECT_ST(dut_a.pf, lm_resume_cmd(dut_b.cntlid), LM_SC_NOT_SUSPENDED, "the other VF");
-	dut_resume(&dut_a);
+	EXPECT_EQ(unvme_rw(&vf_b.u, 1, true, 0, 8), 0, "write on the other VF");
+	EXPECT_ST(vf_a.pf, lm_resume_cmd(vf_b.cntlid), LM_SC_NOT_SUSPENDED, "the other VF");
+	vf_resume(&vf_a);
 }
 
 /* ---- Get Controller State ---- */
@@ -192,10 +192,10 @@ static void test_suspend_one_only(void)
 static void test_get_header(void)
 {
 	static u8 buf[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 
-	if (!dut_start(d, PF_TP, 1, 2))
+	if (!vf_start(d, PF_TP, 1, 2))
 		return;
 	cmd = lm_get_cmd(d->cntlid, d->pf->csvi, d->pf->csuuidi, 0, buf, LM_HEADER);
 	memset(buf, 0xaa, sizeof(buf));
@@ -203,14 +203,14 @@ static void test_get_header(void)
 	EXPECT_EQ(cmd.result & 1, 0, "CSUP of a running controller");
 	EXPECT_EQ(buf[2], 0, "CSATTR of a running controller");
 
-	dut_suspend(d);
+	vf_suspend(d);
 	memset(buf, 0xaa, sizeof(buf));
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "suspended");
 	EXPECT_EQ(cmd.result, 1, "DW0 of a suspended controller");
 	EXPECT_EQ(buf[2], 1, "CSATTR of a suspended controller");
 	EXPECT_EQ(buf[LM_HEADER], 0xaa, "NUMDL is 0's based, a byte behind the buffer");
 
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "resumed");
 	EXPECT_EQ(cmd.result & 1, 0, "CSUP after Resume");
 	EXPECT_EQ(buf[2], 0, "CSATTR after Resume");
@@ -221,15 +221,15 @@ static void test_get_formats(void)
 {
 	struct lm_state s;
 	struct lm_view v;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_pf *pf;
 	u64 vss, nvmecss;
 	u8 b[48];
 
-	if (!dut_start(d, PF_TP, 1, 2) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 2) || !vf_suspend(d))
 		return;
 	pf = d->pf;
-	if (!dut_get(d, &s, &v))
+	if (!vf_get(d, &s, &v))
 		return;
 	check_view(&d->u, &v, 0);
 	EXPECT(v.vss, "no vendor state");
@@ -265,12 +265,12 @@ static void test_get_offsets(void)
 	static const u64 far[] = { 4, 4096, 1 << 20, 0xfffffffc, 1ull << 32, ~3ull };
 	struct lm_state s;
 	struct lm_view v;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_pf *pf;
 	unsigned int i;
 	int st;
 
-	if (!dut_start(d, PF_TP, 1, 1) || !dut_suspend(d) || !dut_get(d, &s, &v))
+	if (!vf_start(d, PF_TP, 1, 1) || !vf_suspend(d) || !vf_get(d, &s, &v))
 		return;
 	pf = d->pf;
 	for (i = 1; i < 4; i++)
@@ -295,7 +295,7 @@ static void test_get_offsets(void)
 }
 
 /* Any cut gives the same bytes, and no transfer is longer than asked for. */
-static void check_cut(struct dut *d, const struct lm_state *want, u32 piece)
+static void check_cut(struct vf *d, const struct lm_state *want, u32 piece)
 {
 	static u8 buf[65536 + 4096] __aligned(4096);
 	struct lm_state got, part;
@@ -325,10 +325,10 @@ static void test_get_pieces(void)
 	struct lm_view v;
 	unsigned int i;
 
-	if (!dut_start(&dut_a, PF_TP, 1, 2) || !dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v))
+	if (!vf_start(&vf_a, PF_TP, 1, 2) || !vf_suspend(&vf_a) || !vf_get(&vf_a, &s, &v))
 		return;
 	for (i = 0; i < ARRAY_SIZE(pieces); i++)
-		check_cut(&dut_a, &s, pieces[i]);
+		check_cut(&vf_a, &s, pieces[i]);
 	lm_state_free(&s);
 }
 
@@ -337,12 +337,12 @@ static void test_get_mdts(void)
 {
 	static const u32 numdl[] = { 0xffffffff, 0x7fffffff, 0x3fffffff, 0x40000000, 0x40000010 };
 	static u8 buf[8192] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 	unsigned int i;
 	u32 mdts;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	mdts = d->pf->id[77];
 	if (!EXPECT(mdts && mdts < 20, "MDTS %u", mdts))
@@ -367,10 +367,10 @@ static void test_get_mdts(void)
 
 static void test_set_not_settable(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct v0 q;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	v0_init(&q, &d->u);
 	unvme_disable(&d->u);
@@ -380,10 +380,10 @@ static void test_set_not_settable(void)
 /* An enabled controller need not be suspended; its new queue works at once. */
 static void test_set_enabled(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct v0 q;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	v0_init(&q, &d->u);
 	if (!EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "enabled, not suspended"))
@@ -397,12 +397,12 @@ static void test_set_enabled(void)
 static void test_set_suspended(void)
 {
 	struct nvme_sqe sqe = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct quiet quiet;
 	struct v0 q;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, u);
 	q.sq.tail = 1;		/* a command is waiting */
@@ -414,7 +414,7 @@ static void test_set_suspended(void)
 		return;
 	EXPECT_EQ(quiet_check(&quiet, 300), 0, "silence before Resume");
 	quiet_end(&quiet);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "the waiting command");
 	EXPECT_EQ(unvme_rw(u, 1, true, 0, 8), 0, "write on the loaded queue");
 	unvme_check_idle(u, 0);
@@ -423,7 +423,7 @@ static void test_set_suspended(void)
 /* A queue in the middle of its life: wrapped, second pass, and with interrupts. */
 static void check_loaded_position(u16 tail, bool s0pt)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int i;
 	struct v0 q;
@@ -455,7 +455,7 @@ static void check_loaded_position(u16 tail, bool s0pt)
 
 static void test_set_positions(void)
 {
-	if (!dut_start(&dut_a, PF_TP, 1, 0))
+	if (!vf_start(&vf_a, PF_TP, 1, 0))
 		return;
 	check_loaded_position(0, false);
 	check_loaded_position(0, true);
@@ -466,12 +466,12 @@ static void test_set_positions(void)
 
 static void test_set_offsets(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct v0 q;
 	unsigned int i;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	lm_build(&s, &q.sq, 1, &q.cq, 1);
@@ -488,21 +488,21 @@ static void test_set_offsets(void)
 				    s.data + 48, 56), LM_SC_INVALID_FIELD, "upper half of offset");
 	EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "good one afterwards");
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 }
 
-static struct lm_cmd set_piece(struct dut *d, const struct lm_state *s, u8 seq, u32 off, u32 len)
+static struct lm_cmd set_piece(struct vf *d, const struct lm_state *s, u8 seq, u32 off, u32 len)
 {
 	return lm_set_cmd(d->cntlid, seq, d->pf->csvi, 0, off, s->data + off, len);
 }
 
 static void test_set_sequence(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct v0 q;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	lm_build(&s, &q.sq, 1, &q.cq, 1);
@@ -525,7 +525,7 @@ static void test_set_sequence(void)
 	EXPECT_ST(d->pf, set_piece(d, &s, LM_SEQ_LAST, 104, 0), LM_SC_OK, "last without data");
 	EXPECT_ST(d->pf, set_piece(d, &s, LM_SEQ_LAST, 104, 0), LM_SC_SEQUENCE_ERROR, "last again");
 	lm_state_free(&s);
-	if (!dut_resume(d))
+	if (!vf_resume(d))
 		return;
 	v0_adopt(&q, &d->u);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write on the loaded queue");
@@ -534,13 +534,13 @@ static void test_set_sequence(void)
 static void test_set_numd(void)
 {
 	static u8 page[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_cmd cmd;
 	struct v0 q;
 	int st;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	lm_build(&s, &q.sq, 1, &q.cq, 1);
@@ -558,19 +558,19 @@ static void test_set_numd(void)
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_INVALID_FIELD, "a dword too long");
 	EXPECT_ST(d->pf, set_piece(d, &s, LM_SEQ_ONLY, 0, s.size), LM_SC_OK, "exact");
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 }
 
 static void test_set_formats(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_pf *pf;
 	struct v0 q;
 	u64 one = 1;
 	u8 *vend;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	pf = d->pf;
 	v0_init(&q, &d->u);
@@ -595,7 +595,7 @@ static void test_set_formats(void)
 		  LM_SC_OK, "good one afterwards");
 	free(vend);
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* The bytes of a header that a reader must not swallow. */
@@ -608,12 +608,12 @@ static void test_set_headers(void)
 		{ 48, 1 }, { 49, 0x80 },	/* version of the NVMe state */
 		{ 50, 0 }, { 50, 2 }, { 51, 0xff }, { 52, 0 }, { 52, 2 }, { 53, 0xff },
 	};
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct v0 q;
 	unsigned int i;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -624,7 +624,7 @@ static void test_set_headers(void)
 		lm_state_free(&s);
 	}
 	EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "good one afterwards");
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* ---- queues that no Create command would accept ---- */
@@ -767,12 +767,12 @@ static const struct bad_queue bad_queues[] = {
 
 static void test_set_bad_queues(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct v0 good, q;
 	unsigned int i;
 	int st;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&good, &d->u);
 	for (i = 0; i < ARRAY_SIZE(bad_queues); i++) {
@@ -783,7 +783,7 @@ static void test_set_bad_queues(void)
 	}
 	/* had one of them left a queue behind, this would be refused */
 	EXPECT_EQ(v0_set(d, &good), LM_SC_OK, "good one afterwards");
-	dut_resume(d);
+	vf_resume(d);
 	v0_adopt(&good, &d->u);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write on the loaded queue");
 }
@@ -791,14 +791,14 @@ static void test_set_bad_queues(void)
 /* Twice the same queue, or in descending order. */
 static void test_set_queue_order(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_sq_state sq[2];
 	struct lm_cq_state cq[2];
 	struct lm_state s;
 	struct v0 q;
 	int i;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	v0_init(&q, &d->u);
 	for (i = 0; i < 2; i++) {
@@ -812,18 +812,18 @@ static void test_set_queue_order(void)
 	EXPECT(lm_set(d->pf, d->cntlid, d->pf->csvi, 0, 0, &s) > 0, "the same CQ twice");
 	lm_state_free(&s);
 	EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "good one afterwards");
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* An offline VF may be set, too, as far as it has anything to take. */
 static void test_set_offline(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct v0 q;
 	int id;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	v0_init(&q, &d->u);
 	id = d->cntlid;
@@ -840,11 +840,11 @@ static void test_set_offline(void)
 /* Saved, loaded elsewhere in pieces, saved again: the same bytes. */
 static void check_load_pieces(struct lm_state *s, u32 piece)
 {
-	struct dut *d = &dut_b;
+	struct vf *d = &vf_b;
 	struct lm_state again;
 
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	if (!EXPECT_EQ(lm_set(d->pf, d->cntlid, d->pf->csvi, d->pf->csuuidi, piece, s), LM_SC_OK,
 		       "in pieces of %u", piece))
@@ -863,10 +863,10 @@ static void test_set_pieces(void)
 	struct lm_view v;
 	unsigned int i;
 
-	if (!dut_start(&dut_a, PF_TP, 1, 2) || !dut_open(&dut_b, PF_TP2, 1))
+	if (!vf_start(&vf_a, PF_TP, 1, 2) || !vf_open(&vf_b, PF_TP2, 1))
 		return;
-	EXPECT_EQ(unvme_rw(&dut_a.u, 1, true, 0, 8), 0, "write");
-	if (!dut_suspend(&dut_a) || !dut_get(&dut_a, &s, &v))
+	EXPECT_EQ(unvme_rw(&vf_a.u, 1, true, 0, 8), 0, "write");
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &s, &v))
 		return;
 	for (i = 0; i < ARRAY_SIZE(pieces); i++)
 		check_load_pieces(&s, pieces[i]);
@@ -879,12 +879,12 @@ static void test_vendor_rules(void)
 {
 	static u8 buf[65536] __aligned(4096);
 	static const u16 bad_vf[] = { 0, 5, 0x7fff, 0xffff };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 	unsigned int i, j;
 	u32 before, after;
 
-	if (!dut_start(d, PF_VS, 1, 1))
+	if (!vf_start(d, PF_VS, 1, 1))
 		return;
 	for (i = 0; i < ARRAY_SIZE(bad_vf); i++) {
 		static const u8 ops[] = {
@@ -899,8 +899,8 @@ static void test_vendor_rules(void)
 	}
 	EXPECT(lmt_resume(&d->t) > 0, "resume of a running VF");
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
-	dut_suspend(d);
-	dut_suspend(d);
+	vf_suspend(d);
+	vf_suspend(d);
 	cmd = lm_vs_cmd(LM_OP_VS_QUERY, 1, NULL, 0);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), 0, "query");
 	before = cmd.result;
@@ -914,7 +914,7 @@ static void test_vendor_rules(void)
 	EXPECT_EQ(lm_exec(d->pf, &cmd), 0, "query");
 	after = cmd.result;
 	EXPECT_EQ(after, before, "size after the save");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT(lmt_resume(&d->t) > 0, "resume again");
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write after resume");
 }
@@ -927,16 +927,16 @@ static void test_vendor_load(void)
 	struct lm_cmd cmd;
 	unsigned int i;
 
-	if (!dut_start(&dut_a, PF_VS, 1, 1) || !dut_open(&dut_b, PF_VS2, 2))
+	if (!vf_start(&vf_a, PF_VS, 1, 1) || !vf_open(&vf_b, PF_VS2, 2))
 		return;
-	if (!dut_suspend(&dut_a) || !dut_suspend(&dut_b) || !dut_get(&dut_a, &s, NULL))
+	if (!vf_suspend(&vf_a) || !vf_suspend(&vf_b) || !vf_get(&vf_a, &s, NULL))
 		return;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		cmd = lm_vs_cmd(LM_OP_VS_LOAD, 2, s.data, s.size);
 		cmd.cdw11 = sizes[i];
-		EXPECT(lm_exec(dut_b.pf, &cmd) > 0, "size %#x", sizes[i]);
+		EXPECT(lm_exec(vf_b.pf, &cmd) > 0, "size %#x", sizes[i]);
 	}
-	EXPECT_EQ(lmt_load(&dut_b.t, &s), LM_SC_OK, "load");
+	EXPECT_EQ(lmt_load(&vf_b.t, &s), LM_SC_OK, "load");
 	lm_state_free(&s);
 }
 

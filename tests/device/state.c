@@ -45,9 +45,7 @@ enum {
 #define DULBE			0x10000
 #define SYNCH			0x1000000000000ull
 
-#define drv (dut_a.u)
-
-static struct dut dut_c;
+#define drv (vf_a.u)
 
 static const struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
 
@@ -104,20 +102,20 @@ static void copy(struct lm_state *to, const struct lm_state *from)
 	memcpy(to->data, from->data, from->size);
 }
 
-static bool save(struct dut *d, struct lm_state *s)
+static bool save(struct vf *d, struct lm_state *s)
 {
-	return dut_suspend(d) && EXPECT_EQ(lmt_save(&d->t, s), LM_SC_OK, "state of %s", d->bdf);
+	return vf_suspend(d) && EXPECT_EQ(lmt_save(&d->t, s), LM_SC_OK, "state of %s", d->bdf);
 }
 
 /* Load @s into a VF that was reset. Return: status. */
-static int load_state(struct dut *d, const struct lm_state *s)
+static int load_state(struct vf *d, const struct lm_state *s)
 {
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset of %s", d->bdf);
-	return dut_suspend(d) ? lmt_load(&d->t, s) : -1;
+	return vf_suspend(d) ? lmt_load(&d->t, s) : -1;
 }
 
-/* The driver of dut_a goes from one VF to another. */
-static bool move(struct dut *from, struct dut *to)
+/* The driver of vf_a goes from one VF to another. */
+static bool move(struct vf *from, struct vf *to)
 {
 	struct lm_state s;
 	int st;
@@ -129,7 +127,7 @@ static bool move(struct dut *from, struct dut *to)
 	if (!EXPECT_EQ(st, LM_SC_OK, "load into %s", to->bdf))
 		return false;
 	unvme_move(&drv, &to->dev);
-	return dut_resume(to);
+	return vf_resume(to);
 }
 
 /* ---- what one guest sets and another one must not find ---- */
@@ -184,31 +182,31 @@ static void test_error_recovery(void)
 	struct lm_state before, after;
 	const u32 blocks = 16384;
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 2) || !dut_up(&dut_a, &o) ||
-	    !dut_up(&dut_b, &o))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP2, 2) || !vf_up(&vf_a, &o) ||
+	    !vf_up(&vf_b, &o))
 		return;
-	if (!save(&dut_b, &before) || !dut_resume(&dut_b))
+	if (!save(&vf_b, &before) || !vf_resume(&vf_b))
 		return;
 	EXPECT_EQ(error_recovery(&drv, 1, DULBE | 7), 0, "set by NSID");
 	expect_recovery(&drv, DULBE | 7, "the VF that set it");
-	expect_recovery(&dut_b.u, 0, "another VF");
-	expect_pf_recovery(dut_a.pf);
-	EXPECT_EQ(error_recovery(&dut_b.u, 0xffffffff, 9), 0, "set for all namespaces");
+	expect_recovery(&vf_b.u, 0, "another VF");
+	expect_pf_recovery(vf_a.pf);
+	EXPECT_EQ(error_recovery(&vf_b.u, 0xffffffff, 9), 0, "set for all namespaces");
 	expect_recovery(&drv, DULBE | 7, "the first VF");
-	EXPECT_EQ(error_recovery(&dut_b.u, 1, 0), 0, "set to 0");
+	EXPECT_EQ(error_recovery(&vf_b.u, 1, 0), 0, "set to 0");
 
 	EXPECT_EQ(deallocate(&drv, 65536, blocks), 0, "deallocate");
 	EXPECT_EQ(unvme_rw(&drv, 1, false, 65536, 8), 0x287, "read by the VF with DULBE");
-	EXPECT_EQ(unvme_rw(&dut_b.u, 1, false, 65536, 8), 0, "read by another VF");
-	if (save(&dut_b, &after)) {
+	EXPECT_EQ(unvme_rw(&vf_b.u, 1, false, 65536, 8), 0, "read by another VF");
+	if (save(&vf_b, &after)) {
 		EXPECT(!memcmp(namespace(&before), namespace(&after), 72),
 		       "the state of the other VF has changed");
 		lm_state_free(&after);
 	}
 	lm_state_free(&before);
-	unvme_fini(&dut_b.u);
+	unvme_fini(&vf_b.u);
 
-	if (!move(&dut_a, &dut_b))
+	if (!move(&vf_a, &vf_b))
 		return;
 	expect_recovery(&drv, DULBE | 7, "the VF it moved to");
 	EXPECT_EQ(unvme_rw(&drv, 1, false, 65536, 8), 0x287, "read at the VF it moved to");
@@ -218,19 +216,19 @@ static void test_error_recovery(void)
 static void test_error_recovery_reset(void)
 {
 	static const struct unvme_opts o = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
-	if (!dut_open(d, PF_TP, 1) || !dut_up(d, &o))
+	if (!vf_open(d, PF_TP, 1) || !vf_up(d, &o))
 		return;
 	EXPECT_EQ(error_recovery(&drv, 1, 5), 0, "set");
 	unvme_fini(&drv);
-	if (!dut_up(d, &o))
+	if (!vf_up(d, &o))
 		return;
 	expect_recovery(&drv, 0, "a controller that was reset");
 	EXPECT_EQ(error_recovery(&drv, 1, 5), 0, "set");
 	unvme_fini(&drv);
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "FLR");
-	if (dut_up(d, &o))
+	if (vf_up(d, &o))
 		expect_recovery(&drv, 0, "a function that was reset");
 }
 
@@ -248,25 +246,25 @@ static void test_cache_off(void)
 	static const struct unvme_opts o = { .queues = 1 };
 	struct lm_state s;
 
-	if (!dut_open(&dut_a, CACHE_OFF, 1) || !dut_open(&dut_b, CACHE_OFF, 2) ||
-	    !dut_up(&dut_a, &o) || !dut_up(&dut_b, &o))
+	if (!vf_open(&vf_a, CACHE_OFF, 1) || !vf_open(&vf_b, CACHE_OFF, 2) ||
+	    !vf_up(&vf_a, &o) || !vf_up(&vf_b, &o))
 		return;
 	EXPECT_EQ(write_cache(&drv), 0, "as configured");
 	EXPECT_EQ(unvme_set_features(&drv, FEAT_WRITE_CACHE, 1, NULL), 0, "turn it on");
 	EXPECT_EQ(write_cache(&drv), 0, "after it was turned on");
-	EXPECT_EQ(write_cache(&dut_b.u), 0, "another VF");
+	EXPECT_EQ(write_cache(&vf_b.u), 0, "another VF");
 	EXPECT_EQ(unvme_set_features(&drv, FEAT_WRITE_CACHE, 0, NULL), 0, "turn it off");
-	if (!save(&dut_a, &s))
+	if (!save(&vf_a, &s))
 		return;
-	unvme_fini(&dut_b.u);
-	EXPECT_EQ(load_state(&dut_b, &s), LM_SC_OK, "load");
-	EXPECT_EQ(vdev_reset(&dut_a.dev), 0, "reset of the source");
-	EXPECT_EQ(vdev_reset(&dut_b.dev), 0, "reset of the loaded VF");
+	unvme_fini(&vf_b.u);
+	EXPECT_EQ(load_state(&vf_b, &s), LM_SC_OK, "load");
+	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset of the source");
+	EXPECT_EQ(vdev_reset(&vf_b.dev), 0, "reset of the loaded VF");
 	lm_state_free(&s);
 	drv.faults = 0;
 	unvme_fini(&drv);
-	if (dut_up(&dut_b, &o))
-		EXPECT_EQ(write_cache(&dut_b.u), 0, "after the resets");
+	if (vf_up(&vf_b, &o))
+		EXPECT_EQ(write_cache(&vf_b.u), 0, "after the resets");
 }
 
 /* One VF without the cache; another sees its own choice, and that of the first ends with it. */
@@ -274,23 +272,23 @@ static void test_cache_choice(void)
 {
 	static const struct unvme_opts o = { .queues = 1 };
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 2) || !dut_up(&dut_a, &o) ||
-	    !dut_up(&dut_b, &o))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP2, 2) || !vf_up(&vf_a, &o) ||
+	    !vf_up(&vf_b, &o))
 		return;
 	EXPECT_EQ(write_cache(&drv), 1, "as configured");
 	EXPECT_EQ(unvme_set_features(&drv, FEAT_WRITE_CACHE, 0, NULL), 0, "turn it off");
 	EXPECT_EQ(write_cache(&drv), 0, "the VF that turned it off");
-	EXPECT_EQ(write_cache(&dut_b.u), 1, "another VF");
+	EXPECT_EQ(write_cache(&vf_b.u), 1, "another VF");
 	unvme_fini(&drv);
-	if (!dut_up(&dut_a, &o))
+	if (!vf_up(&vf_a, &o))
 		return;
 	EXPECT_EQ(write_cache(&drv), 1, "after a reset");
-	EXPECT_EQ(write_cache(&dut_b.u), 1, "another VF after the reset");
+	EXPECT_EQ(write_cache(&vf_b.u), 1, "another VF after the reset");
 }
 
 /* ---- what a guest was told ---- */
 
-static bool give(struct dut *d, u16 queues)
+static bool give(struct vf *d, u16 queues)
 {
 	return EXPECT_EQ(lm_virt_mgmt(d->pf, d->cntlid, 7, 0, 0), 0, "offline") &&
 	       EXPECT_EQ(lm_virt_mgmt(d->pf, d->cntlid, 8, 0, queues), 0, "queues") &&
@@ -299,9 +297,9 @@ static bool give(struct dut *d, u16 queues)
 }
 
 /* Open a VF with so many queue pairs. */
-static bool open_with(struct dut *d, int pf, unsigned int vfn, u16 pairs)
+static bool open_with(struct vf *d, int pf, unsigned int vfn, u16 pairs)
 {
-	return dut_open(d, pf, vfn) && give(d, pairs + 1) &&
+	return vf_open(d, pf, vfn) && give(d, pairs + 1) &&
 	       EXPECT_EQ(vdev_reset(&d->dev), 0, "reset of %s", d->bdf);
 }
 
@@ -320,54 +318,54 @@ static void move_queues(int pf, int pf2)
 	static const struct unvme_opts o = { .queues = 2, .irq = true, .vectors = 5 };
 	u32 val;
 
-	if (!open_with(&dut_a, pf, 1, 2) || !open_with(&dut_b, pf2, 2, 4) || !dut_up(&dut_a, &o))
+	if (!open_with(&vf_a, pf, 1, 2) || !open_with(&vf_b, pf2, 2, 4) || !vf_up(&vf_a, &o))
 		return;
 	EXPECT_EQ(queues_told(&drv), 2, "source");
-	if (!move(&dut_a, &dut_b))
+	if (!move(&vf_a, &vf_b))
 		return;
 	EXPECT_EQ(queues_told(&drv), 2, "a destination with more");
 	EXPECT(unvme_create_cq(&drv, 3, 8, UNVME_POLLED), "a queue that the guest was not told of");
 	EXPECT_EQ(unvme_rw(&drv, 2, true, 0, 8), 0, "write");
-	if (!move(&dut_b, &dut_a))
+	if (!move(&vf_b, &vf_a))
 		return;
 	EXPECT_EQ(unvme_rw(&drv, 2, false, 0, 8), 0, "read after the way back");
 	EXPECT_EQ(queues_told(&drv), 2, "after the way back");
 
-	if (!move(&dut_a, &dut_b))
+	if (!move(&vf_a, &vf_b))
 		return;
 	unvme_fini(&drv);
-	if (!dut_up(&dut_b, &o))
+	if (!vf_up(&vf_b, &o))
 		return;
-	EXPECT_EQ(queues_told(&dut_b.u), 4, "after a reset");
-	EXPECT_EQ(unvme_set_features(&dut_b.u, FEAT_QUEUES, 0, &val), LM_SC_SEQUENCE_ERROR,
+	EXPECT_EQ(queues_told(&vf_b.u), 4, "after a reset");
+	EXPECT_EQ(unvme_set_features(&vf_b.u, FEAT_QUEUES, 0, &val), LM_SC_SEQUENCE_ERROR,
 		  "number of queues while there are some");
 }
 
 static void test_queues(void)
 {
 	move_queues(PF_TP, PF_TP2);
-	dut_close(&dut_b);
-	dut_close(&dut_a);
-	if (dut_open(&dut_a, PF_TP, 1))
-		give(&dut_a, 5);
+	vf_close(&vf_b);
+	vf_close(&vf_a);
+	if (vf_open(&vf_a, PF_TP, 1))
+		give(&vf_a, 5);
 }
 
 static void test_queues_vendor(void)
 {
 	move_queues(PF_VS, PF_VS2);
-	dut_close(&dut_b);
-	dut_close(&dut_a);
-	if (dut_open(&dut_a, PF_VS, 1))
-		give(&dut_a, 5);
+	vf_close(&vf_b);
+	vf_close(&vf_a);
+	if (vf_open(&vf_a, PF_VS, 1))
+		give(&vf_a, 5);
 }
 
 /* Many to few: refused if the guest was told of many or has many, else not. */
-static void check_fewer_queues(struct dut *from, struct dut *to)
+static void check_fewer_queues(struct vf *from, struct vf *to)
 {
 	static const struct unvme_opts o = { .irq = true, .vectors = 5 };
 	struct lm_state s;
 
-	if (!dut_up(from, &o))
+	if (!vf_up(from, &o))
 		return;
 	EXPECT_EQ(unvme_create_cq(&from->u, 2, 8, UNVME_POLLED), 0, "CQ");
 	EXPECT_EQ(unvme_create_sq(&from->u, 2, 8, 2), 0, "SQ");
@@ -375,13 +373,13 @@ static void check_fewer_queues(struct dut *from, struct dut *to)
 		EXPECT_EQ(load_state(to, &s), LM_SC_OK, "a guest that did not ask");
 		lm_state_free(&s);
 	}
-	dut_resume(from);
+	vf_resume(from);
 	EXPECT_EQ(queues_told(&from->u), 4, "source");
 	if (save(from, &s)) {
 		EXPECT_EQ(load_state(to, &s), LM_SC_NOT_ENOUGH, "a guest that was told of more");
 		lm_state_free(&s);
 	}
-	dut_resume(from);
+	vf_resume(from);
 	unvme_disable(&from->u);
 	if (save(from, &s)) {
 		EXPECT_EQ(load_state(to, &s), LM_SC_OK, "a controller that is off");
@@ -389,7 +387,7 @@ static void check_fewer_queues(struct dut *from, struct dut *to)
 	}
 	unvme_fini(&from->u);
 	EXPECT_EQ(vdev_reset(&from->dev), 0, "reset");
-	if (!dut_up(from, &o))
+	if (!vf_up(from, &o))
 		return;
 	EXPECT_EQ(unvme_create_cq(&from->u, 3, 8, UNVME_POLLED), 0, "CQ");
 	if (!save(from, &s))
@@ -400,10 +398,10 @@ static void check_fewer_queues(struct dut *from, struct dut *to)
 
 static void test_fewer_queues(void)
 {
-	if (open_with(&dut_a, PF_TP, 1, 4) && open_with(&dut_b, PF_TP2, 2, 2))
-		check_fewer_queues(&dut_a, &dut_b);
-	if (dut_b.open)
-		give(&dut_b, 5);
+	if (open_with(&vf_a, PF_TP, 1, 4) && open_with(&vf_b, PF_TP2, 2, 2))
+		check_fewer_queues(&vf_a, &vf_b);
+	if (vf_b.open)
+		give(&vf_b, 5);
 }
 
 static u16 shown_cntlid(struct unvme *u)
@@ -417,7 +415,7 @@ static u16 shown_cntlid(struct unvme *u)
  * VF of the same guest may have the id of the one it came from. A function reset ends that, and
  * commands of the PF go by the controller's own id throughout.
  */
-static void check_cntlid(struct dut *first, struct dut *second, struct dut *third)
+static void check_cntlid(struct vf *first, struct vf *second, struct vf *third)
 {
 	static const struct unvme_opts o = { .queues = 1 };
 	u16 id = first->cntlid;
@@ -450,10 +448,10 @@ static void test_cntlid(void)
 {
 	static const struct unvme_opts o = { .queues = 1 };
 
-	if (dut_open(&dut_a, PF_TP, 1) && dut_open(&dut_b, PF_TP, 2) &&
-	    dut_open(&dut_c, PF_TP2, 3) && dut_up(&dut_a, &o))
-		check_cntlid(&dut_a, &dut_b, &dut_c);
-	dut_close(&dut_c);
+	if (vf_open(&vf_a, PF_TP, 1) && vf_open(&vf_b, PF_TP, 2) &&
+	    vf_open(&vf_c, PF_TP2, 3) && vf_up(&vf_a, &o))
+		check_cntlid(&vf_a, &vf_b, &vf_c);
+	vf_close(&vf_c);
 }
 
 /* Offline is the end of it, too. */
@@ -461,13 +459,13 @@ static void test_cntlid_offline(void)
 {
 	static const struct unvme_opts o = { .queues = 1 };
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP, 2) || !dut_up(&dut_a, &o) ||
-	    !move(&dut_a, &dut_b))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP, 2) || !vf_up(&vf_a, &o) ||
+	    !move(&vf_a, &vf_b))
 		return;
 	unvme_fini(&drv);
-	give(&dut_b, 5);
-	if (dut_up(&dut_b, &o))
-		EXPECT_EQ(get16(dut_b.u.id_ctrl + ID_CNTLID), dut_b.cntlid, "after offline");
+	give(&vf_b, 5);
+	if (vf_up(&vf_b, &o))
+		EXPECT_EQ(get16(vf_b.u.id_ctrl + ID_CNTLID), vf_b.cntlid, "after offline");
 }
 
 static u64 timestamp(struct unvme *u)
@@ -493,24 +491,24 @@ static void test_timestamp(void)
 	static const struct unvme_opts o = { .queues = 1 };
 	bool vs = tap_arg() == PF_VS;
 
-	if (!dut_open(&dut_a, tap_arg(), 1) || !dut_open(&dut_b, vs ? PF_VS2 : PF_TP2, 2) ||
-	    !dut_up(&dut_a, &o))
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, vs ? PF_VS2 : PF_TP2, 2) ||
+	    !vf_up(&vf_a, &o))
 		return;
 	set_timestamp(&drv);
 	EXPECT_EQ(timestamp(&drv) & SYNCH, 0, "Synch after the timestamp was set");
-	if (!dut_suspend(&dut_a) || !dut_resume(&dut_a))
+	if (!vf_suspend(&vf_a) || !vf_resume(&vf_a))
 		return;
 	EXPECT_EQ(timestamp(&drv) & SYNCH, 0, "Synch after a suspend");
-	if (!move(&dut_a, &dut_b))
+	if (!move(&vf_a, &vf_b))
 		return;
 	EXPECT(timestamp(&drv) & SYNCH, "Synch is clear after a move");
 	set_timestamp(&drv);
 	EXPECT_EQ(timestamp(&drv) & SYNCH, 0, "Synch after the timestamp was set again");
-	if (!move(&dut_b, &dut_a))
+	if (!move(&vf_b, &vf_a))
 		return;
 	EXPECT(timestamp(&drv) & SYNCH, "Synch is clear after the way back");
 	unvme_fini(&drv);
-	if (dut_up(&dut_a, &o))
+	if (vf_up(&vf_a, &o))
 		EXPECT_EQ(timestamp(&drv) & SYNCH, 0, "Synch after a reset");
 }
 
@@ -521,12 +519,12 @@ static void ignore_event(struct unvme *u, struct unvme_cmd *c)
 }
 
 /* A guest with something in each part of its state. */
-static bool busy_guest(struct dut *d, const struct unvme_opts *o)
+static bool busy_guest(struct vf *d, const struct unvme_opts *o)
 {
 	struct unvme *u = &d->u;
 	unsigned int i, n;
 
-	if (!dut_up(d, o))
+	if (!vf_up(d, o))
 		return false;
 	EXPECT_EQ(error_recovery(u, 1, DULBE | 3), 0, "error recovery");
 	EXPECT_EQ(unvme_set_features(u, FEAT_WRITE_CACHE, 0, NULL), 0, "write cache");
@@ -551,16 +549,16 @@ static void test_same_bytes(void)
 	bool vs = tap_arg() == PF_VS;
 	struct lm_state s, again;
 
-	if (!dut_open(&dut_a, tap_arg(), 1) || !dut_open(&dut_b, vs ? PF_VS2 : PF_TP2, 2) ||
-	    !busy_guest(&dut_a, &o) || !save(&dut_a, &s))
+	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, vs ? PF_VS2 : PF_TP2, 2) ||
+	    !busy_guest(&vf_a, &o) || !save(&vf_a, &s))
 		return;
-	if (EXPECT_EQ(load_state(&dut_b, &s), LM_SC_OK, "load") &&
-	    EXPECT_EQ(lmt_save(&dut_b.t, &again), LM_SC_OK, "save again")) {
+	if (EXPECT_EQ(load_state(&vf_b, &s), LM_SC_OK, "load") &&
+	    EXPECT_EQ(lmt_save(&vf_b.t, &again), LM_SC_OK, "save again")) {
 		EXPECT(same_state(&s, &again), "a loaded state is another one when it is saved");
 		lm_state_free(&again);
 	}
 	lm_state_free(&s);
-	EXPECT_EQ(vdev_reset(&dut_a.dev), 0, "reset");
+	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset");
 	drv.faults = 0;
 	unvme_fini(&drv);
 }
@@ -575,13 +573,13 @@ static void test_other_get_between(void)
 		{ false, false, "header" },
 	};
 	static u8 buf[65536] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s, rest;
 	struct lm_view v;
 	unsigned int i, n = 0;
 	size_t size;
 
-	if (!dut_start(d, PF_TP, 1, 2) || !dut_suspend(d) || !dut_get(d, &s, &v))
+	if (!vf_start(d, PF_TP, 1, 2) || !vf_suspend(d) || !vf_get(d, &s, &v))
 		return;
 	size = s.size - LM_HEADER;
 	for (i = 0; i < ARRAY_SIZE(others); i++) {
@@ -597,11 +595,11 @@ static void test_other_get_between(void)
 		       "the rest is that of another state after a Get of the %s", others[i].what);
 	}
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 }
 
-static bool fill_cq(struct dut *d, unsigned int *n)
+static bool fill_cq(struct vf *d, unsigned int *n)
 {
 	struct unvme *u = &d->u;
 	unsigned int i;
@@ -620,14 +618,14 @@ static bool fill_cq(struct dut *d, unsigned int *n)
 static void test_image_of_drain(void)
 {
 	static u8 buf[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	unsigned int n = 0;
 	struct lm_async a;
 	struct lm_state s;
 	struct lm_view v;
 	struct lm_cmd cmd;
 
-	if (!dut_start(d, 3, 1, 0) || !fill_cq(d, &n))
+	if (!vf_start(d, 3, 1, 0) || !fill_cq(d, &n))
 		return;
 	EXPECT_EQ(lm_async_start(&a, d->pf, lm_suspend_cmd(d->cntlid, LM_SUSPEND, false)), 0,
 		  "Suspend");
@@ -641,14 +639,14 @@ static void test_image_of_drain(void)
 	cmd = lm_get_cmd(d->cntlid, d->pf->csvi, d->pf->csuuidi, LM_HEADER, buf, sizeof(buf));
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "Get of the rest");
 	EXPECT_EQ(cmd.result & 1, 1, "CSUP");
-	if (dut_get(d, &s, &v)) {
+	if (vf_get(d, &s, &v)) {
 		EXPECT(s.size > LM_HEADER + sizeof(buf), "%zu bytes", s.size);
 		EXPECT(same_state(&(struct lm_state){ buf, sizeof(buf) },
 				  &(struct lm_state){ s.data + LM_HEADER, sizeof(buf) }),
 		       "the rest is from before the Suspend ended");
 		lm_state_free(&s);
 	}
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 }
@@ -656,12 +654,12 @@ static void test_image_of_drain(void)
 /* Completions that are held back are no reason to refuse the state of the queues. */
 static void test_get_full_cq(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_view v;
 	unsigned int n = 0;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !fill_cq(d, &n) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !fill_cq(d, &n) || !vf_suspend(d))
 		return;
 	if (EXPECT_EQ(lm_get(d->pf, d->cntlid, d->pf->csvi, 0, 0, &s), LM_SC_OK,
 		      "NVMe state only")) {
@@ -669,7 +667,7 @@ static void test_get_full_cq(void)
 		check_view(&d->u, &v, HELD_UNKNOWN);
 		lm_state_free(&s);
 	}
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 }
@@ -686,11 +684,11 @@ static void expect_dnr(struct lm_pf *pf, struct lm_cmd cmd, int st, bool dnr, co
 static void test_dnr(void)
 {
 	static u8 buf[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_pf *pf;
 	u16 id;
 
-	if (!dut_start(d, PF_TP, 1, 1))
+	if (!vf_start(d, PF_TP, 1, 1))
 		return;
 	pf = d->pf;
 	id = d->cntlid;
@@ -698,7 +696,7 @@ static void test_dnr(void)
 	expect_dnr(pf, lm_resume_cmd(id), LM_SC_NOT_SUSPENDED, false, "not suspended");
 	expect_dnr(pf, lm_set_cmd(id, LM_SEQ_MIDDLE, pf->csvi, 0, 0, buf, 48),
 		   LM_SC_SEQUENCE_ERROR, false, "no sequence");
-	dut_suspend(d);
+	vf_suspend(d);
 	expect_dnr(pf, lm_track_cmd(id, true, buf, 20), LM_SC_SUSPENDED, false, "suspended");
 	expect_dnr(pf, lm_get_cmd(id, pf->csvi, 0, 2, buf, 48), LM_SC_INVALID_FIELD, true,
 		   "offset not aligned");
@@ -706,11 +704,11 @@ static void test_dnr(void)
 		   "no such controller");
 }
 
-static void check_dnr_resources(struct dut *from, struct dut *to)
+static void check_dnr_resources(struct vf *from, struct vf *to)
 {
 	struct lm_state s;
 
-	if (save(from, &s) && dut_suspend(to)) {
+	if (save(from, &s) && vf_suspend(to)) {
 		expect_dnr(to->pf, lm_set_cmd(to->cntlid, LM_SEQ_ONLY, to->pf->csvi,
 					      to->pf->csuuidi, 0, s.data, s.size),
 			   LM_SC_NOT_ENOUGH, false, "too few queues");
@@ -722,16 +720,16 @@ static void test_dnr_resources(void)
 {
 	static const struct unvme_opts o = { .queues = 4, .irq = true };
 
-	if (open_with(&dut_a, PF_TP, 1, 4) && open_with(&dut_b, PF_TP2, 2, 2) &&
-	    dut_up(&dut_a, &o))
-		check_dnr_resources(&dut_a, &dut_b);
-	if (dut_b.open)
-		give(&dut_b, 5);
+	if (open_with(&vf_a, PF_TP, 1, 4) && open_with(&vf_b, PF_TP2, 2, 2) &&
+	    vf_up(&vf_a, &o))
+		check_dnr_resources(&vf_a, &vf_b);
+	if (vf_b.open)
+		give(&vf_b, 5);
 }
 
 /* ---- bytes that are not right ---- */
 
-/* What a byte of the state of dut_a is changed to is refused by dut_b. */
+/* What a byte of the state of vf_a is changed to is refused by vf_b. */
 static void expect_bad(const struct lm_state *s, u8 *at, u8 val, int want, const char *what,
 		       size_t n)
 {
@@ -739,7 +737,7 @@ static void expect_bad(const struct lm_state *s, u8 *at, u8 val, int want, const
 	int st;
 
 	*at = val;
-	st = lmt_load(&dut_b.t, s);
+	st = lmt_load(&vf_b.t, s);
 	EXPECT_EQ(st, want, "%s %zu", what, n);
 	*at = old;
 }
@@ -751,10 +749,10 @@ static void test_admin_of_disabled(void)
 	struct lm_state s;
 	size_t i;
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 2) || !dut_up(&dut_a, &o))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP2, 2) || !vf_up(&vf_a, &o))
 		return;
 	unvme_disable(&drv);
-	if (!save(&dut_a, &s) || !dut_suspend(&dut_b))
+	if (!save(&vf_a, &s) || !vf_suspend(&vf_b))
 		return;
 	for (i = VS_ADMIN; i < VS_ADMIN_END; i++) {
 		EXPECT_EQ(vendor(&s)[i], 0, "byte %zu of a controller that is off", i);
@@ -762,7 +760,7 @@ static void test_admin_of_disabled(void)
 	}
 	expect_bad(&s, vendor(&s) + VS_PAGE_SHIFT, 64, LM_SC_INVALID_FIELD, "2^64, byte",
 		   VS_PAGE_SHIFT);
-	EXPECT_EQ(lmt_load(&dut_b.t, &s), LM_SC_OK, "as it was");
+	EXPECT_EQ(lmt_load(&vf_b.t, &s), LM_SC_OK, "as it was");
 	lm_state_free(&s);
 }
 
@@ -806,8 +804,8 @@ static void test_identify(void)
 	static const struct unvme_opts o;
 	struct lm_state s;
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 2) || !dut_up(&dut_a, &o) ||
-	    !save(&dut_a, &s) || !dut_suspend(&dut_b))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP2, 2) || !vf_up(&vf_a, &o) ||
+	    !save(&vf_a, &s) || !vf_suspend(&vf_b))
 		return;
 	check_identify(&s);
 	expect_bad(&s, vendor(&s) + VS_LOGS, 1, LM_SC_INVALID_FIELD, "log page C0h", 0);
@@ -859,7 +857,7 @@ static void check_revisions(const struct lm_state *s)
 
 	copy(&t, s);
 	reduce(&t, 4);
-	EXPECT_EQ(load_state(&dut_b, &t), LM_SC_OK, "revision 1");
+	EXPECT_EQ(load_state(&vf_b, &t), LM_SC_OK, "revision 1");
 	expect_bad(&t, vendor(&t) + VS_LOGS, 1, LM_SC_INVALID_FIELD, "log pages in revision", 1);
 	expect_bad(&t, vendor(&t) + VS_IDENTIFY + ID_CNTLID, 1, LM_SC_INVALID_FIELD,
 		   "CNTLID in revision", 1);
@@ -868,12 +866,12 @@ static void check_revisions(const struct lm_state *s)
 	expect_bad(&t, namespace(&t) + NS_IND_CRC, 1, LM_SC_INVALID_FIELD,
 		   "CNS 08h in revision", 1);
 	append_fields(&t, 16);
-	EXPECT_EQ(load_state(&dut_b, &t), LM_SC_INVALID_FIELD, "longer revision 1");
+	EXPECT_EQ(load_state(&vf_b, &t), LM_SC_INVALID_FIELD, "longer revision 1");
 	lm_state_free(&t);
 
 	copy(&t, s);
 	append_fields(&t, 64);
-	EXPECT_EQ(load_state(&dut_b, &t), LM_SC_OK, "appended fields");
+	EXPECT_EQ(load_state(&vf_b, &t), LM_SC_OK, "appended fields");
 	expect_bad(&t, vendor(&t) + VS_FIXED_LEN, vendor(&t)[VS_FIXED_LEN] + 2,
 		   LM_SC_INVALID_FIELD, "odd length", 0);
 	expect_bad(&t, vendor(&t) + VS_FIXED_LEN, vendor(&t)[VS_FIXED_LEN] - 4,
@@ -889,13 +887,13 @@ static void test_revisions(void)
 	static const struct unvme_opts o = { .queues = 1 };
 	struct lm_state s;
 
-	if (!dut_open(&dut_a, PF_TP, 1) || !dut_open(&dut_b, PF_TP2, 2) || !dut_up(&dut_a, &o) ||
-	    !save(&dut_a, &s))
+	if (!vf_open(&vf_a, PF_TP, 1) || !vf_open(&vf_b, PF_TP2, 2) || !vf_up(&vf_a, &o) ||
+	    !save(&vf_a, &s))
 		return;
 	check_revisions(&s);
-	EXPECT_EQ(load_state(&dut_b, &s), LM_SC_OK, "as it was");
-	unvme_move(&drv, &dut_b.dev);
-	if (dut_resume(&dut_b))
+	EXPECT_EQ(load_state(&vf_b, &s), LM_SC_OK, "as it was");
+	unvme_move(&drv, &vf_b.dev);
+	if (vf_resume(&vf_b))
 		EXPECT_EQ(unvme_rw(&drv, 1, true, 0, 8), 0, "write");
 	lm_state_free(&s);
 }
@@ -909,7 +907,7 @@ static bool shows(struct unvme *u, u16 at, u8 want, const char *what)
 }
 
 /* A guest that works goes to newer firmware and back, and back to the first revision. */
-static void check_firmware(struct dut *old, struct dut *new, struct dut *first)
+static void check_firmware(struct vf *old, struct vf *new, struct vf *first)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };
 
@@ -936,7 +934,7 @@ static void check_firmware(struct dut *old, struct dut *new, struct dut *first)
 }
 
 /* Who was told of the newer one's limits stays there. */
-static void check_newer_limits(struct dut *new, struct dut *old)
+static void check_newer_limits(struct vf *new, struct vf *old)
 {
 	static const struct unvme_opts o = { .queues = 2 };
 	struct lm_state s;
@@ -956,12 +954,12 @@ static void test_firmware(void)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };
 
-	if (dut_open(&dut_a, FW_OLD, 1) && dut_open(&dut_b, FW_NEW, 2) &&
-	    dut_open(&dut_c, FW_FIRST, 1) && dut_up(&dut_a, &o)) {
-		check_firmware(&dut_a, &dut_b, &dut_c);
-		check_newer_limits(&dut_b, &dut_a);
+	if (vf_open(&vf_a, FW_OLD, 1) && vf_open(&vf_b, FW_NEW, 2) &&
+	    vf_open(&vf_c, FW_FIRST, 1) && vf_up(&vf_a, &o)) {
+		check_firmware(&vf_a, &vf_b, &vf_c);
+		check_newer_limits(&vf_b, &vf_a);
 	}
-	dut_close(&dut_c);
+	vf_close(&vf_c);
 }
 
 /* Firmware that writes revision 1 says so, and has no more in it than that. */
@@ -970,8 +968,8 @@ static void test_first_revision(void)
 	static const struct unvme_opts o = { .queues = 1 };
 	struct lm_state s, t;
 
-	if (!dut_open(&dut_a, FW_FIRST, 1) || !dut_open(&dut_b, FW_OLD, 2) ||
-	    !dut_up(&dut_a, &o) || !save(&dut_a, &s))
+	if (!vf_open(&vf_a, FW_FIRST, 1) || !vf_open(&vf_b, FW_OLD, 2) ||
+	    !vf_up(&vf_a, &o) || !save(&vf_a, &s))
 		return;
 	EXPECT_EQ(get16(vendor(&s) + VS_REVISION), 1, "revision");
 	EXPECT_EQ(get16(vendor(&s) + VS_PAIRS), 4, "pairs");
@@ -989,22 +987,22 @@ static void test_log_page(void)
 	struct lm_state s;
 	u8 *id;
 
-	if (!dut_open(&dut_a, FW_OLD, 1) || !dut_open(&dut_b, FW_NEW, 2) || !dut_up(&dut_b, &o) ||
-	    !save(&dut_b, &s))
+	if (!vf_open(&vf_a, FW_OLD, 1) || !vf_open(&vf_b, FW_NEW, 2) || !vf_up(&vf_b, &o) ||
+	    !save(&vf_b, &s))
 		return;
 	id = vendor(&s) + VS_IDENTIFY;
 	id[ID_MDTS] = 5;
 	id[ID_AERL] = 2;
-	EXPECT_EQ(load_state(&dut_a, &s), LM_SC_INVALID_FIELD, "a guest that has it");
+	EXPECT_EQ(load_state(&vf_a, &s), LM_SC_INVALID_FIELD, "a guest that has it");
 	vendor(&s)[VS_LOGS] = 0;
-	EXPECT_EQ(load_state(&dut_a, &s), LM_SC_OK, "a guest that has it not");
+	EXPECT_EQ(load_state(&vf_a, &s), LM_SC_OK, "a guest that has it not");
 	lm_state_free(&s);
-	dut_resume(&dut_b);
+	vf_resume(&vf_b);
 }
 
 /* ---- SAVE_DATA ---- */
 
-static u32 query(struct dut *d)
+static u32 query(struct vf *d)
 {
 	struct lm_cmd cmd = lm_vs_cmd(LM_OP_VS_QUERY, d->t.vfn, NULL, 0);
 
@@ -1015,7 +1013,7 @@ static u32 query(struct dut *d)
 static u8 save_buf[65536] __aligned(4096);
 
 /* With a buffer of @len bytes: PRPs depend on that. */
-static struct lm_cmd save_cmd(struct dut *d, u32 len)
+static struct lm_cmd save_cmd(struct vf *d, u32 len)
 {
 	memset(save_buf, 0xaa, sizeof(save_buf));
 	return lm_vs_cmd(LM_OP_VS_SAVE, d->t.vfn, save_buf, len);
@@ -1024,20 +1022,20 @@ static struct lm_cmd save_cmd(struct dut *d, u32 len)
 /* No more is saved than the host was told of, and a refusal can be mended by asking again. */
 static void test_save_larger(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 	u32 told, now;
 
-	if (!dut_start(d, PF_VS, 1, 0))
+	if (!vf_start(d, PF_VS, 1, 0))
 		return;
-	dut_suspend(d);
+	vf_suspend(d);
 	cmd = save_cmd(d, 8192);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "a host that did not ask");
-	dut_resume(d);
+	vf_resume(d);
 	told = query(d);
 	EXPECT_EQ(unvme_create_cq(&d->u, 1, 8, UNVME_POLLED), 0, "CQ");
 	EXPECT_EQ(unvme_create_sq(&d->u, 1, 8, 1), 0, "SQ");
-	dut_suspend(d);
+	vf_suspend(d);
 	cmd = save_cmd(d, told);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "more than was told");
 	EXPECT_EQ(cmd.dnr, false, "DNR");
@@ -1047,19 +1045,19 @@ static void test_save_larger(void)
 	cmd = save_cmd(d, now);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "after the host has asked again");
 	EXPECT(save_buf[0] == 0 && save_buf[now] == 0xaa, "another size than was told");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
 }
 
 /* SAVE_DATA suspends a VF that runs; one that saves nothing leaves it running. */
 static void test_save_running(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s, again;
 	struct lm_cmd cmd;
 	u32 told;
 
-	if (!dut_start(d, PF_VS, 1, 1))
+	if (!vf_start(d, PF_VS, 1, 1))
 		return;
 	told = query(d);
 	EXPECT_EQ(unvme_create_cq(&d->u, 2, 8, UNVME_POLLED), 0, "CQ");
@@ -1076,21 +1074,21 @@ static void test_save_running(void)
 		EXPECT(same_state(&s, &again), "the VF was not suspended");
 		lm_state_free(&again);
 	}
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
 }
 
 /* SAVE_DATA waits for the drain, saves, and disables; loaded again the guest goes on. */
 static void test_save_waits(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_async a, b;
 	unsigned int n = 0;
 	struct lm_state s;
 	u32 told;
 	int st;
 
-	if (!dut_start(d, SAVE_WAITS, 1, 0) || !fill_cq(d, &n))
+	if (!vf_start(d, SAVE_WAITS, 1, 0) || !fill_cq(d, &n))
 		return;
 	told = query(d);
 	EXPECT_EQ(lm_async_start(&a, d->pf, save_cmd(d, told)), 0, "SAVE_DATA");
@@ -1108,7 +1106,7 @@ static void test_save_waits(void)
 	EXPECT_EQ(lmt_load(&d->t, &s), LM_SC_INVALID_FIELD, "load with something behind it");
 	save_buf[told - 1] = 0;
 	EXPECT_EQ(lmt_load(&d->t, &s), LM_SC_OK, "load");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
@@ -1118,12 +1116,12 @@ static void test_save_waits(void)
 /* SUSPEND and SAVE_DATA wait for one drain. What SUSPEND promised holds if nothing is saved. */
 static void test_save_refused(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_async a, b;
 	unsigned int n = 0;
 	u32 told;
 
-	if (!dut_start(d, SAVE_WAITS, 1, 0))
+	if (!vf_start(d, SAVE_WAITS, 1, 0))
 		return;
 	told = query(d);
 	if (!fill_cq(d, &n))
@@ -1136,7 +1134,7 @@ static void test_save_refused(void)
 		unvme_wait(&d->u, 10);
 	EXPECT_EQ(lm_async_wait(&a, UNVME_TIMEOUT_MS), LM_SC_OK, "SUSPEND");
 	EXPECT_EQ(lm_async_wait(&b, UNVME_TIMEOUT_MS), LM_SC_NOT_ENOUGH, "SAVE_DATA");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 	EXPECT(lmt_resume(&d->t) > 0, "resumed twice");
@@ -1145,12 +1143,12 @@ static void test_save_refused(void)
 /* A reset ends a SAVE_DATA that waits, without data. */
 static void test_save_reset(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	unsigned int n = 0;
 	struct lm_async a;
 	int st;
 
-	if (!dut_start(d, SAVE_WAITS, 1, 0) || !fill_cq(d, &n))
+	if (!vf_start(d, SAVE_WAITS, 1, 0) || !fill_cq(d, &n))
 		return;
 	EXPECT_EQ(lm_async_start(&a, d->pf, save_cmd(d, query(d))), 0, "SAVE_DATA");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");

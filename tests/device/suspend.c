@@ -12,7 +12,7 @@
 #define WATCH_MS	300
 
 /* Watch a suspended VF; with its state, whose queues must be where the driver knows them. */
-static void check_suspended(struct dut *d, unsigned int held)
+static void check_suspended(struct vf *d, unsigned int held)
 {
 	struct quiet quiet;
 	struct lm_state s;
@@ -21,7 +21,7 @@ static void check_suspended(struct dut *d, unsigned int held)
 	if (!EXPECT_EQ(quiet_start(&quiet, &d->u), 0, "watch"))
 		return;
 	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "silence");
-	if (dut_get(d, &s, &v) && !d->pf->vendor) {
+	if (vf_get(d, &s, &v) && !d->pf->vendor) {
 		EXPECT_EQ(v.csattr, 1, "CSATTR");
 		check_view(&d->u, &v, held);
 	}
@@ -42,22 +42,22 @@ static void load_for(struct unvme *u, unsigned int qd, u32 blocks)
 
 static void suspend_under_load(const struct unvme_opts *opts)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	int round;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, opts))
 		return;
 	load_for(&d->u, 12, 32);
 	if (!EXPECT_EQ(load_start(&load), 0, "thread"))
 		return;
 	for (round = 0; round < 4; round++) {
 		EXPECT_EQ(load_wait_ops(&load, 50), 0, "round %d", round);
-		if (!dut_suspend(d))
+		if (!vf_suspend(d))
 			break;
 		/* the virtual CPU stops some time after the device did */
 		load_pause(&load);
 		check_suspended(d, 0);
-		if (!dut_resume(d))
+		if (!vf_resume(d))
 			break;
 		load_resume(&load);
 		if (d->u.faults || tap_failed())
@@ -94,18 +94,18 @@ static void test_load_shadow(void)
 static void test_get_running(void)
 {
 	static const struct unvme_opts opts = { .queues = 4, .irq = true };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_view v;
 	int i;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	load_for(&d->u, 12, 32);
 	if (!EXPECT_EQ(load_start(&load), 0, "thread"))
 		return;
 	for (i = 0; i < 10 && !tap_failed(); i++) {
-		if (dut_get(d, &s, &v)) {
+		if (vf_get(d, &s, &v)) {
 			EXPECT_EQ(v.csattr, 0, "CSATTR of a running controller");
 			EXPECT(v.nr_sq == 4 && v.nr_cq == 4, "%u SQs, %u CQs", v.nr_sq, v.nr_cq);
 		}
@@ -123,13 +123,13 @@ static void test_drained(void)
 {
 	static const struct unvme_opts opts = { .queues = 2, .depth = 64 };
 	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = 1, .cdw12 = 31 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int q, i, n;
 	struct lm_state s;
 	struct lm_view v;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	unvme_set_prp(u, &sqe, u->scratch, 16384, u->scratch_list);
 	for (q = 1; q <= 2; q++) {
@@ -137,7 +137,7 @@ static void test_drained(void)
 			unvme_queue_cmd(u, q, &sqe, NULL, NULL);
 		unvme_ring(u, q);
 	}
-	if (!dut_suspend(d) || !dut_get(d, &s, &v))
+	if (!vf_suspend(d) || !vf_get(d, &s, &v))
 		return;
 	if (!d->pf->vendor)
 		check_view(u, &v, 0);
@@ -146,7 +146,7 @@ static void test_drained(void)
 	tap_note("%u of 120 commands were completed by the suspend", n);
 	check_suspended(d, 0);
 	EXPECT_EQ(cq_entries(u, 1) + cq_entries(u, 2), n, "entries while suspended");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "queue 1");
 	EXPECT_EQ(unvme_drain(u, 2, 0), 0, "queue 2");
 	unvme_check_idle(u, 0);
@@ -168,11 +168,11 @@ static void check_doorbells(const struct unvme_opts *opts)
 {
 	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
 	struct nvme_sqe features = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int io = 0, admin = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, opts) || !dut_suspend(d))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, opts) || !vf_suspend(d))
 		return;
 	unvme_submit(u, 1, &flush, count_done, &io);
 	unvme_submit(u, 1, &flush, count_done, &io);
@@ -180,7 +180,7 @@ static void check_doorbells(const struct unvme_opts *opts)
 	unvme_submit(u, 0, &features, count_done, &admin);
 	unvme_submit(u, 0, &features, count_done, &admin);
 	check_suspended(d, 0);
-	if (!dut_resume(d))
+	if (!vf_resume(d))
 		return;
 	EXPECT_EQ(unvme_drain(u, 0, 0), 0, "admin queue");
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "queue 1");
@@ -210,15 +210,15 @@ static void test_admin_doorbell(void)
 {
 	static const struct unvme_opts opts = { .irq = true };
 	struct nvme_sqe features = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	unsigned int admin = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts) || !dut_suspend(d))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts) || !vf_suspend(d))
 		return;
 	unvme_submit(&d->u, 0, &features, count_done, &admin);
 	check_suspended(d, 0);
 	EXPECT_EQ(admin, 0, "early");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 0, 0), 0, "admin queue");
 	EXPECT_EQ(admin, 1, "commands");
 }
@@ -227,25 +227,25 @@ static void test_admin_doorbell(void)
 
 static void test_registers(void)
 {
-	struct dut *d = &dut_a;
-	struct vdev *v = &dut_a.dev;
+	struct vf *d = &vf_a;
+	struct vdev *v = &vf_a.dev;
 	u64 cap, asq;
 	u32 cc, vs;
 
-	if (!dut_start(d, tap_arg(), 1, 1))
+	if (!vf_start(d, tap_arg(), 1, 1))
 		return;
 	cap = vdev_read64(v, NVME_REG_CAP);
 	asq = vdev_read64(v, NVME_REG_ASQ);
 	cc = vdev_read32(v, NVME_REG_CC);
 	vs = vdev_read32(v, NVME_REG_VS);
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	EXPECT_EQ(vdev_read64(v, NVME_REG_CAP), cap, "CAP");
 	EXPECT_EQ(vdev_read64(v, NVME_REG_ASQ), asq, "ASQ");
 	EXPECT_EQ(vdev_read32(v, NVME_REG_CC), cc, "CC");
 	EXPECT_EQ(vdev_read32(v, NVME_REG_VS), vs, "VS");
 	EXPECT_EQ(vdev_read32(v, NVME_REG_CSTS), NVME_CSTS_RDY, "CSTS");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");
 }
 
@@ -253,22 +253,22 @@ static void test_registers(void)
 static void test_enable_suspended(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	struct quiet quiet;
 	u64 end;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	unvme_disable(u);
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	EXPECT_EQ(quiet_start(&quiet, u), 0, "watch");
 	vdev_write32(&d->dev, NVME_REG_CC, NVME_CC_DEFAULT | NVME_CC_EN);
 	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "silence");
 	quiet_end(&quiet);
 	EXPECT_EQ(vdev_read32(&d->dev, NVME_REG_CC), NVME_CC_DEFAULT | NVME_CC_EN, "CC");
-	dut_resume(d);
+	vf_resume(d);
 	end = now_ms() + UNVME_TIMEOUT_MS;
 	while (!(vdev_read32(&d->dev, NVME_REG_CSTS) & NVME_CSTS_RDY) && now_ms() < end)
 		;
@@ -288,23 +288,23 @@ static void got_event(struct unvme *u, struct unvme_cmd *c)
 static void test_events(void)
 {
 	static const struct unvme_opts opts = { .queues = 1, .irq = true };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	u32 event[2] = { 0 };
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	unvme_aer(u, got_event, &event[0]);
 	unvme_aer(u, got_event, &event[1]);
 	EXPECT_EQ(unvme_get_features(u, 7, 0, NULL), 0, "barrier");
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	check_suspended(d, 0);
 	/* a doorbell value outside the queue is an error event */
 	vdev_write32(&d->dev, NVME_REG_DBS + 2 * u->dstrd, 0xffff);
 	check_suspended(d, 0);
 	EXPECT(!event[0] && !event[1], "event while suspended");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 0, 1), 0, "the event after Resume");
 	EXPECT((event[0] | event[1]) >> 31, "no event");
 	EXPECT_EQ((event[0] | event[1]) & 7, 0, "type of event");
@@ -343,23 +343,23 @@ static void test_masked_vector(void)
 {
 	static const struct unvme_opts opts = { .queues = 1, .irq = true };
 	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int n = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	vdev_mask_vector(&d->dev, 1, true);
 	unvme_submit(u, 1, &flush, count_done, &n);
 	if (!wait_entry(u, 1))
 		return;
 	EXPECT(!fired(u, 1), "masked vector fired");
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	check_suspended(d, 0);
 	vdev_mask_vector(&d->dev, 1, false);
 	check_suspended(d, 0);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "interrupt after Resume");
 	EXPECT_EQ(n, 1, "commands");
 }
@@ -369,18 +369,18 @@ static void test_unconsumed(void)
 {
 	static const struct unvme_opts opts = { .queues = 1, .irq = true };
 	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int n = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	unvme_submit(u, 1, &flush, count_done, &n);
 	EXPECT(wait_fired(u, 1), "no interrupt");
-	if (!wait_entry(u, 1) || !dut_suspend(d))
+	if (!wait_entry(u, 1) || !vf_suspend(d))
 		return;
 	check_suspended(d, 0);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "interrupt after Resume");
 	EXPECT_EQ(n, 1, "commands");
 }
@@ -392,11 +392,11 @@ static void test_full_cq(void)
 {
 	static const struct unvme_opts opts = { .irq = true, .vectors = 2 };
 	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int i, n = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	EXPECT_EQ(unvme_create_cq(u, 1, 4, 1), 0, "CQ");
 	EXPECT_EQ(unvme_create_sq(u, 1, 16, 1), 0, "SQ");
@@ -405,10 +405,10 @@ static void test_full_cq(void)
 	unvme_ring(u, 1);
 	while (cq_entries(u, 1) < 3)
 		;
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	EXPECT_EQ(cq_entries(u, 1), 3, "entries in a queue of four");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 	unvme_check_idle(u, 0);
@@ -419,11 +419,11 @@ static void test_shared_cq(void)
 {
 	static const struct unvme_opts opts = { .irq = true, .vectors = 2 };
 	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct unvme *u = &d->u;
 	unsigned int i, n = 0;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_up(d, &opts))
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, &opts))
 		return;
 	EXPECT_EQ(unvme_create_cq(u, 2, 32, 1), 0, "CQ 2");
 	EXPECT_EQ(unvme_create_sq(u, 1, 8, 2), 0, "SQ 1");
@@ -432,10 +432,10 @@ static void test_shared_cq(void)
 		unvme_submit(u, 1, &flush, count_done, &n);
 		unvme_submit(u, 4, &flush, count_done, &n);
 	}
-	if (!dut_suspend(d))
+	if (!vf_suspend(d))
 		return;
 	check_suspended(d, 0);
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "SQ 1");
 	EXPECT_EQ(unvme_drain(u, 4, 0), 0, "SQ 4");
 	EXPECT_EQ(n, 14, "commands");
@@ -444,16 +444,16 @@ static void test_shared_cq(void)
 
 static void test_disabled(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	struct lm_view v;
 
-	if (!dut_open(d, tap_arg(), 1) || !dut_suspend(d) || !dut_get(d, &s, &v))
+	if (!vf_open(d, tap_arg(), 1) || !vf_suspend(d) || !vf_get(d, &s, &v))
 		return;
 	if (!d->pf->vendor)
 		EXPECT_EQ(v.nr_sq + v.nr_cq, 0, "queues of a controller that is off");
 	lm_state_free(&s);
-	dut_resume(d);
+	vf_resume(d);
 }
 
 static const struct tap_test suspend_tests[] = {

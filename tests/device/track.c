@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "track.h"
 
 /* Whether the log of a VF can be read. */
@@ -25,14 +26,14 @@ static void expect_refused(struct track *t, int status, const char *what)
 	expect_tracked(t, false, what);
 }
 
-static bool start_arena(struct track *t, struct dut *d)
+static bool start_arena(struct track *t, struct vf *d)
 {
 	track_arena(t, d, 0);
 	return EXPECT_EQ(track_start(t), LM_SC_OK, "start");
 }
 
 /* A write of the device is in the log. */
-static void expect_logged(struct track *t, struct dut *d, const char *what)
+static void expect_logged(struct track *t, struct vf *d, const char *what)
 {
 	static struct track_log log;
 
@@ -42,13 +43,13 @@ static void expect_logged(struct track *t, struct dut *d, const char *what)
 		EXPECT(log.descriptors, "%s: nothing in the log", what);
 }
 
-static bool up_again(struct dut *d)
+static bool up_again(struct vf *d)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 
 	unvme_fini(&d->u);
 	arena_reset(&arena);
-	return dut_up(d, &opts);
+	return vf_up(d, &opts);
 }
 
 /* ---- selectors, targets ---- */
@@ -80,12 +81,12 @@ static void test_selectors(void)
 {
 	static const u8 sel[] = { 0, 2, 3, 0x7f, 0x80, 0xff };
 	static u8 buf[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 	struct track t;
 	unsigned int i;
 
-	if (!dut_open(d, PF_TP, 1))
+	if (!vf_open(d, PF_TP, 1))
 		return;
 	track_arena(&t, d, 0);
 	track_build(&t, buf);
@@ -114,11 +115,11 @@ static void test_selectors(void)
 
 static void test_start_stop(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t, other;
 	int round;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
+	if (!vf_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
 		return;
 	track_arena(&t, d, 0);
 	other = t;
@@ -149,10 +150,10 @@ static void test_start_stop(void)
 /* Any controller of the subsystem may be tracked, also by the PF that it does not belong to. */
 static void test_other_pf(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
+	if (!vf_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
 		return;
 	track_arena(&t, d, 0);
 	t.pf = pf_get(PF_TP2);
@@ -165,11 +166,11 @@ static void test_other_pf(void)
 
 static void test_structure(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track_limits l;
 	struct track t;
 
-	if (!dut_open(d, tap_arg(), 1))
+	if (!vf_open(d, tap_arg(), 1))
 		return;
 	l = track_limits(d->pf->id);
 
@@ -203,10 +204,10 @@ static void test_structure(void)
 /* The last unit of all is an address like any other. */
 static void test_address_end(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	track_arena(&t, d, 0);
 	track_add(&t, -(u64)TRACK_PAGE, 1);
@@ -217,10 +218,10 @@ static void test_address_end(void)
 
 static void test_overlaps(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	track_init(&t, d, 0);
 	track_add(&t, arena.iova, 8);
@@ -240,11 +241,11 @@ static void test_overlaps(void)
 static void test_pow2(void)
 {
 	static const u32 bad[] = { 3, 5, 6, 7, 12, 0x1001, 0x6000 };
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 	unsigned int i;
 
-	if (!dut_start(d, tap_arg(), 1, 0))
+	if (!vf_start(d, tap_arg(), 1, 0))
 		return;
 	EXPECT(track_limits(d->pf->id).pow2, "TRATTR %#x", d->pf->id[576]);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -271,7 +272,7 @@ static void add_many(struct track *t, unsigned int nr)
 		track_add(t, arena.iova + 2ull * (t->nr) * TRACK_PAGE, 1);
 }
 
-static void init_many(struct track *t, struct dut *d, unsigned int nr)
+static void init_many(struct track *t, struct vf *d, unsigned int nr)
 {
 	track_init(t, d, 0);
 	add_many(t, nr);
@@ -280,11 +281,11 @@ static void init_many(struct track *t, struct dut *d, unsigned int nr)
 /* A controller has as many as are left: CMMRTD for this PF, NMMRTD for all. */
 static void test_descriptors(void)
 {
-	struct dut *a = &dut_a, *b = &dut_b;
+	struct vf *a = &vf_a, *b = &vf_b;
 	struct track_limits l;
 	struct track t, u;
 
-	if (!dut_open(a, tap_arg(), 1) || !dut_open(b, tap_arg(), 2))
+	if (!vf_open(a, tap_arg(), 1) || !vf_open(b, tap_arg(), 2))
 		return;
 	l = track_limits(a->pf->id);
 	if (!EXPECT(l.cmmrtd >= 2 && l.cmmrtd <= TRACK_RANGES, "CMMRTD %u", l.cmmrtd))
@@ -307,11 +308,11 @@ static void test_descriptors(void)
 
 static void test_descriptors_total(void)
 {
-	struct dut *a = &dut_a, *b = &dut_b;
+	struct vf *a = &vf_a, *b = &vf_b;
 	struct track_limits l;
 	struct track t, u;
 
-	if (!dut_open(a, TR_FEW, 1) || !dut_open(b, TR_FEW2, 1))
+	if (!vf_open(a, TR_FEW, 1) || !vf_open(b, TR_FEW2, 1))
 		return;
 	l = track_limits(a->pf->id);
 	if (!EXPECT(l.nmmrtd > l.cmmrtd && l.nmmrtd < 2 * l.cmmrtd, "CMMRTD %u, NMMRTD %u",
@@ -340,10 +341,10 @@ static void expect_short(struct track *t, u32 mrtg, u32 nmrtd, const char *what)
 
 static void test_resources(void)
 {
-	struct dut *a = &dut_a, *b = &dut_b;
+	struct vf *a = &vf_a, *b = &vf_b;
 	struct track t, u;
 
-	if (!dut_start(a, PF_TP, 1, 0) || !dut_open(b, PF_TP, 2))
+	if (!vf_start(a, PF_TP, 1, 0) || !vf_open(b, PF_TP, 2))
 		return;
 	track_init(&t, a, 0);
 	track_add(&t, arena.iova, UNITS + 1);
@@ -377,10 +378,10 @@ static void test_resources(void)
 /* What is refused for lack of resources is accepted at what the device told. */
 static void test_few_units(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, tap_arg(), 1, 0))
+	if (!vf_start(d, tap_arg(), 1, 0))
 		return;
 	track_arena(&t, d, 0);
 	expect_short(&t, 7, 0, "8192 units");
@@ -401,12 +402,12 @@ static void test_receive_lengths(void)
 {
 	static const u32 numdl[] = { 0xffffffff, 0x7fffffff, 0x3fffffff, 0x40000000, 0x40000010 };
 	static u8 buf[8192] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
 	struct track t;
 	unsigned int i;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
+	if (!vf_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
 		return;
 	cmd = lm_track_recv_cmd(d->cntlid, buf, 4096);
 	memset(buf, 0xaa, sizeof(buf));
@@ -429,12 +430,12 @@ static void test_send_offsets(void)
 {
 	static const u32 offsets[] = { 4, 64, 2044, 4084, 4088, 4092 };
 	static u8 buf[8192] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 	unsigned int i;
 	size_t n;
 
-	if (!dut_start(d, PF_TP, 1, 0))
+	if (!vf_start(d, PF_TP, 1, 0))
 		return;
 	track_init(&t, d, 0);
 	add_many(&t, 31);
@@ -450,11 +451,11 @@ static void test_send_offsets(void)
 static void test_send_unknown(void)
 {
 	static u8 buf[8192] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 	size_t n;
 
-	if (!dut_start(d, TR_UNITS, 1, 0))
+	if (!vf_start(d, TR_UNITS, 1, 0))
 		return;
 	track_init(&t, d, 0);
 	add_many(&t, 2);
@@ -471,24 +472,24 @@ static void test_send_unknown(void)
 
 static void test_suspended(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !vf_suspend(d))
 		return;
 	track_arena(&t, d, 0);
 	EXPECT_EQ(track_start(&t), LM_SC_SUSPENDED, "start while suspended");
 	expect_tracked(&t, false, "start while suspended");
 	EXPECT_EQ(track_stop(&t), LM_SC_SUSPENDED, "stop while suspended and not tracked");
-	dut_resume(d);
+	vf_resume(d);
 	if (!start_arena(&t, d))
 		return;
-	dut_suspend(d);
+	vf_suspend(d);
 	expect_tracked(&t, true, "suspended");
 	EXPECT_EQ(track_start(&t), LM_SC_SUSPENDED, "second start");
 	EXPECT_EQ(track_stop(&t), LM_SC_SUSPENDED, "stop while suspended");
 	expect_tracked(&t, true, "stopped while suspended");
-	dut_resume(d);
+	vf_resume(d);
 	expect_logged(&t, d, "resumed");
 	EXPECT_EQ(track_stop(&t), LM_SC_OK, "stop after Resume");
 	expect_tracked(&t, false, "stopped after Resume");
@@ -496,21 +497,21 @@ static void test_suspended(void)
 
 static void test_stop_suspended(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, tap_arg(), 1, 0) || !start_arena(&t, d) || !dut_suspend(d))
+	if (!vf_start(d, tap_arg(), 1, 0) || !start_arena(&t, d) || !vf_suspend(d))
 		return;
 	EXPECT_EQ(track_stop(&t), LM_SC_OK, "stop while suspended");
 	expect_tracked(&t, false, "stopped while suspended");
 	EXPECT_EQ(track_start(&t), LM_SC_SUSPENDED, "start while suspended");
-	dut_resume(d);
+	vf_resume(d);
 }
 
 /* ---- resets ---- */
 
 /* The MMC tracks, so a reset of the target is not the end, and what was logged stays. */
-static void check_target_reset(struct dut *d, struct track *t, bool flr)
+static void check_target_reset(struct vf *d, struct track *t, bool flr)
 {
 	static struct track_log log;
 
@@ -528,10 +529,10 @@ static void check_target_reset(struct dut *d, struct track *t, bool flr)
 
 static void test_flr(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
+	if (!vf_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
 		return;
 	check_target_reset(d, &t, true);
 	EXPECT_EQ(track_start(&t), LM_SC_INVALID_CTRL, "start after the reset");
@@ -540,10 +541,10 @@ static void test_flr(void)
 
 static void test_cc_reset(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
+	if (!vf_start(d, PF_TP, 1, 0) || !start_arena(&t, d))
 		return;
 	check_target_reset(d, &t, false);
 	EXPECT_EQ(track_stop(&t), LM_SC_OK, "stop");
@@ -552,10 +553,10 @@ static void test_cc_reset(void)
 /* A reset ends the suspension that kept tracking from being stopped. */
 static void test_flr_suspended(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !start_arena(&t, d) || !dut_suspend(d))
+	if (!vf_start(d, PF_TP, 1, 0) || !start_arena(&t, d) || !vf_suspend(d))
 		return;
 	EXPECT_EQ(track_stop(&t), LM_SC_SUSPENDED, "stop while suspended");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
@@ -566,10 +567,10 @@ static void test_flr_suspended(void)
 /* The other kind of device: a reset of the target ends it. */
 static void test_reset_ends(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, tap_arg(), 1, 0))
+	if (!vf_start(d, tap_arg(), 1, 0))
 		return;
 	track_arena(&t, d, track_limits(d->pf->id).minmrtg);
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "start");
@@ -586,11 +587,11 @@ static void test_reset_ends(void)
 /* A reset of the PF ends all of its tracking, and no other. */
 static void check_pf_reset(bool (*reset)(int nr))
 {
-	struct dut *a = &dut_a, *b = &dut_b;
+	struct vf *a = &vf_a, *b = &vf_b;
 	struct track t, u, many;
 	struct track_limits l;
 
-	if (!dut_start(a, PF_TP, 1, 0) || !dut_open(b, PF_TP2, 1))
+	if (!vf_start(a, PF_TP, 1, 0) || !vf_open(b, PF_TP2, 1))
 		return;
 	l = track_limits(a->pf->id);
 	init_many(&t, a, l.cmmrtd);
@@ -616,7 +617,7 @@ static void check_pf_reset(bool (*reset)(int nr))
 
 static void test_pf_reset(void)
 {
-	check_pf_reset(pf_reset);
+	check_pf_reset(pf_restart);
 }
 
 static void test_pf_flr(void)
@@ -627,15 +628,15 @@ static void test_pf_flr(void)
 /* It is the PF that tracks that counts, not the one that the VF belongs to. */
 static void test_pf_reset_foreign(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct track t;
 
-	if (!dut_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
+	if (!vf_start(d, PF_TP, 1, 0) || !pf_get(PF_TP2))
 		return;
 	track_arena(&t, d, 0);
 	t.pf = pf_get(PF_TP2);
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "start");
-	if (!pf_reset(PF_TP2))
+	if (!pf_restart(PF_TP2))
 		return;
 	expect_tracked(&t, false, "after the reset of who tracked it");
 	EXPECT_EQ(unvme_get_features(&d->u, 7, 0, NULL), 0, "the VF goes on");
@@ -646,24 +647,24 @@ static void test_pf_reset_foreign(void)
 
 static void test_load(void)
 {
-	struct dut *s = &dut_a, *d = &dut_b;
+	struct vf *s = &vf_a, *d = &vf_b;
 	struct lm_state st;
 	struct lm_view v;
 	struct track t;
 
-	if (!dut_start(s, PF_TP, 1, 1) || !start_arena(&t, s) || !dut_suspend(s) ||
-	    !dut_get(s, &st, &v))
+	if (!vf_start(s, PF_TP, 1, 1) || !start_arena(&t, s) || !vf_suspend(s) ||
+	    !vf_get(s, &st, &v))
 		return;
-	if (!dut_open(d, PF_TP2, 1))
+	if (!vf_open(d, PF_TP2, 1))
 		return;
 	track_arena(&t, d, 0);
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "start at the destination");
-	dut_suspend(d);
+	vf_suspend(d);
 	EXPECT_EQ(lmt_load(&d->t, &st), 0, "load");
 	lm_state_free(&st);
 	expect_tracked(&t, true, "loaded");
 	unvme_move(&s->u, &d->dev);
-	dut_resume(d);
+	vf_resume(d);
 	expect_logged(&t, s, "after Resume at the destination");
 }
 

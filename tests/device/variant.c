@@ -26,26 +26,26 @@ static void count_done(struct unvme *u, struct unvme_cmd *c)
 
 static void test_queues_only_formats(void)
 {
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct lm_state s;
 	u8 buf[4096];
 	struct v0 q;
 
-	if (!dut_start(d, QUEUES_ONLY, 1, 0))
+	if (!vf_start(d, QUEUES_ONLY, 1, 0))
 		return;
 	EXPECT_EQ(lm_identify(d->pf, 0x20, 0, buf), 0, "CNS 20h");
 	EXPECT_EQ(buf[1], 0, "NUUID");
 	EXPECT(d->pf->csvi, "version 0 is not there");
 	EXPECT_ST(d->pf, lm_get_cmd(d->cntlid, d->pf->csvi, 1, 0, buf, 48), LM_SC_INVALID_FIELD,
 		  "Get with CSUUIDI 1");
-	dut_suspend(d);
+	vf_suspend(d);
 	v0_init(&q, &d->u);
 	lm_build(&s, &q.sq, 1, &q.cq, 1);
 	EXPECT_ST(d->pf, lm_set_cmd(d->cntlid, LM_SEQ_ONLY, d->pf->csvi, 1, 0, s.data, s.size),
 		  LM_SC_INVALID_FIELD, "Set with CSUUIDI 1");
 	lm_state_free(&s);
 	EXPECT_EQ(v0_set(d, &q), 0, "Set of queues");
-	dut_resume(d);
+	vf_resume(d);
 	v0_adopt(&q, &d->u);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write on the loaded queue");
 }
@@ -56,10 +56,10 @@ static void test_enabled_only(void)
 {
 	static const struct unvme_opts opts = { .queues = 1 };
 	static u8 buf[4096] __aligned(4096);
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	struct v0 q;
 
-	if (!dut_start(d, ENABLED_ONLY, 1, 0))
+	if (!vf_start(d, ENABLED_ONLY, 1, 0))
 		return;
 	v0_init(&q, &d->u);
 	unvme_disable(&d->u);
@@ -72,24 +72,24 @@ static void test_enabled_only(void)
 
 	unvme_fini(&d->u);
 	arena_reset(&arena);
-	if (!dut_up(d, &opts))
+	if (!vf_up(d, &opts))
 		return;
-	dut_suspend(d);
+	vf_suspend(d);
 	EXPECT_ST(d->pf, lm_get_cmd(d->cntlid, d->pf->csvi, 0, 0, buf, 48), 0, "Get, enabled");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
 }
 
 /* ---- SAVE_DATA that disables ---- */
 
-static void check_saved(struct dut *from, struct dut *to)
+static void check_saved(struct vf *from, struct vf *to)
 {
 	struct unvme *u = &from->u;
 	unsigned int n = 0;
 	struct lm_state s;
 
 	EXPECT_EQ(unvme_rw(u, 1, true, 0, 8), 0, "write");
-	if (!dut_suspend(from))
+	if (!vf_suspend(from))
 		return;
 	unvme_submit(u, 1, &flush, count_done, &n);
 	if (!EXPECT_EQ(lmt_save(&from->t, &s), 0, "save"))
@@ -102,7 +102,7 @@ static void check_saved(struct dut *from, struct dut *to)
 		unvme_move(u, &to->dev);
 	EXPECT_EQ(lmt_load(&to->t, &s), 0, "load");
 	lm_state_free(&s);
-	dut_resume(to);
+	vf_resume(to);
 	EXPECT_EQ(unvme_drain(u, 1, 0), 0, "the command rung before the save");
 	EXPECT_EQ(n, 1, "commands");
 	EXPECT_EQ(unvme_rw(u, 2, false, 0, 8), 0, "read");
@@ -113,29 +113,29 @@ static void test_save_disables(void)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };
 
-	if (!dut_open(&dut_a, SAVE_DISABLES, 1) || !dut_up(&dut_a, &o))
+	if (!vf_open(&vf_a, SAVE_DISABLES, 1) || !vf_up(&vf_a, &o))
 		return;
-	check_saved(&dut_a, &dut_a);
+	check_saved(&vf_a, &vf_a);
 }
 
 static void test_save_disables_move(void)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };
 
-	if (!dut_open(&dut_a, SAVE_DISABLES, 1) || !dut_up(&dut_a, &o) ||
-	    !dut_open(&dut_b, SAVE_DISABLES, 2))
+	if (!vf_open(&vf_a, SAVE_DISABLES, 1) || !vf_up(&vf_a, &o) ||
+	    !vf_open(&vf_b, SAVE_DISABLES, 2))
 		return;
-	check_saved(&dut_a, &dut_b);
+	check_saved(&vf_a, &vf_b);
 }
 
 /* ---- a Suspend that waits for room in a completion queue ---- */
 
-static bool start_full(struct dut *d, int pf, struct lm_async *a, unsigned int *n)
+static bool start_full(struct vf *d, int pf, struct lm_async *a, unsigned int *n)
 {
 	struct unvme *u = &d->u;
 	unsigned int i;
 
-	if (!dut_start(d, pf, 1, 0))
+	if (!vf_start(d, pf, 1, 0))
 		return false;
 	EXPECT_EQ(unvme_create_cq(u, 1, 4, UNVME_POLLED), 0, "CQ");
 	EXPECT_EQ(unvme_create_sq(u, 1, 16, 1), 0, "SQ");
@@ -154,10 +154,10 @@ static bool start_full(struct dut *d, int pf, struct lm_async *a, unsigned int *
  */
 static void expect_waiting(struct lm_async *a, int pf)
 {
-	if (dut_start(&dut_b, pf, 2, 1)) {
-		dut_suspend(&dut_b);
-		dut_resume(&dut_b);
-		EXPECT_EQ(unvme_rw(&dut_b.u, 1, true, 0, 8), 0, "write on another VF");
+	if (vf_start(&vf_b, pf, 2, 1)) {
+		vf_suspend(&vf_b);
+		vf_resume(&vf_b);
+		EXPECT_EQ(unvme_rw(&vf_b.u, 1, true, 0, 8), 0, "write on another VF");
 	}
 	EXPECT(lm_async_pending(a), "the Suspend did not wait: %#x", lm_async_wait(a, 0));
 }
@@ -166,7 +166,7 @@ static void test_full_waits(void)
 {
 	unsigned int n = 0;
 	struct lm_async a;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
 	if (!start_full(d, tap_arg(), &a, &n))
 		return;
@@ -175,7 +175,7 @@ static void test_full_waits(void)
 	while (lm_async_pending(&a))
 		unvme_wait(&d->u, 10);
 	EXPECT_EQ(lm_async_wait(&a, UNVME_TIMEOUT_MS), 0, "Suspend");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 	unvme_check_idle(&d->u, 0);
@@ -185,7 +185,7 @@ static void test_full_reset(void)
 {
 	unsigned int n = 0;
 	struct lm_async a;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 	int st;
 
 	if (!start_full(d, tap_arg(), &a, &n))
@@ -203,14 +203,14 @@ static void test_full_switched(void)
 {
 	unsigned int n = 0;
 	struct lm_async a;
-	struct dut *d = &dut_a;
+	struct vf *d = &vf_a;
 
 	if (!start_full(d, NO_HOLD, &a, &n))
 		return;
 	expect_waiting(&a, NO_HOLD);
 	tap_note("monitor: qom-set /machine/peripheral/nv%d lm-hold-cqes true", NO_HOLD);
 	EXPECT_EQ(lm_async_wait(&a, UNVME_TIMEOUT_MS), 0, "Suspend");
-	dut_resume(d);
+	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
 	EXPECT_EQ(n, 10, "commands");
 }

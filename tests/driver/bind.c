@@ -530,11 +530,7 @@ static void test_module_end(void)
 	EXPECT_EQ(*bound_to(bdf), 0, "VF is bound to something");
 	if (!EXPECT_EQ(bind_to(bdf, "vfio-pci"), 0, "bind to vfio-pci"))
 		return;
-	memset(v, 0, sizeof(*v));
-	snprintf(v->bdf, sizeof(v->bdf), "%s", bdf);
-	vdev_open(&v->dev, bdf);
-	v->open = true;
-	if (EXPECT_EQ(vdev_map(&v->dev, &arena), 0, "map memory"))
+	if (vf_find(v, tap_arg(), 1) && vf_attach(v))
 		vf_check_usable(v);
 }
 

@@ -13,11 +13,9 @@
 #include <sys/types.h>
 
 #include "function.h"
-#include "lm.h"
 #include "migration.h"
 #include "stream.h"
-#include "tap.h"
-#include "unvme.h"
+#include "vf.h"
 
 #define DRIVER		"nvme-vfio-pci"
 #define MODULE		"nvme_vfio_pci"
@@ -65,36 +63,9 @@ enum {
 	SP_QUEUES2,		/* the same, in its subsystem */
 	SP_DISABLES,		/* vendor set, SAVE disables the VF */
 	SP_ENABLED,		/* TP4159, no Suspend at CC.EN=0 */
-	NR_PFS,
 };
 
-/* A VF under test. */
-struct vf {
-	bool open;
-	int pf;
-	unsigned int vfn;
-	char bdf[16];
-	struct vdev dev;
-	struct unvme u;
-};
-
-extern struct arena arena;
-extern struct vf vf_a, vf_b, vf_c;
-extern struct unvme_load load;
-
-/* ---- PFs ---- */
-
-/* The PF's nvme device, opened on first use; NULL and the test failed or is skipped. */
-struct lm_pf *pf_get(int nr);
-
-/* Forget it: its device goes away, or comes back as another. */
-void pf_forget(int nr);
-
-/* Give all VFs of a PF their resources and take them online, as after a reset of the PF. */
-bool pf_provision(int nr);
-
-/* Reset the PF's controller through sysfs. Its VFs are offline and without resources then. */
-bool pf_reset(int nr);
+/* ---- PFs: pf.c ---- */
 
 /* The PF works: an admin command and a read from its namespace. */
 void pf_check(int nr);
@@ -115,13 +86,7 @@ void pf_check_no_reset(int nr);
  */
 bool counts_pf_resets(void);
 
-/* PCI addresses from the environment, NULL and the test is skipped if there is none. */
-const char *pf_bdf(int nr);
-const char *vf_bdf(int pf, unsigned int vfn);
-
-/* ---- sysfs ---- */
-
-/* 0 or -errno. */
+/* ---- files of the kernel: sysfs.c ---- */
 
 /* Name of the driver, "" if there is none. */
 const char *bound_to(const char *bdf);
@@ -155,7 +120,10 @@ void expect_glance(const char *bdf, const char *key, const char *want);
 /* The same where only the beginning is known. */
 void expect_glance_begin(const char *bdf, const char *key, const char *want);
 
-/* ---- the kernel log ---- */
+/* ---- the kernel log: klog.c ---- */
+
+/* For main(). */
+void klog_init(void);
 
 /* Count lines from here on. */
 void klog_mark(void);
@@ -176,14 +144,13 @@ void klog_show(void);
 bool klog_wait(const char *bdf, const char *text);
 bool klog_wait_any(const char *text);
 
-/* ---- VFs ---- */
+/* Fail if the kernel wrote, since the last call, lines that one without faults does not write. */
+void klog_check(void);
+
+/* ---- VFs: vf.c ---- */
 
 /* Bind if needed, open (which resets), map the arena. False: failed or skipped. */
 bool vf_open(struct vf *v, int pf, unsigned int vfn);
-void vf_close(struct vf *v);
-
-/* Enable the controller with its queues. */
-bool vf_up(struct vf *v, const struct unvme_opts *o);
 
 /* The controller is off, as after a reset. */
 void vf_check_off(struct vf *v);
@@ -193,7 +160,7 @@ void vf_check_usable(struct vf *v);
 
 bool vf_reset(struct vf *v);
 
-/* ---- states ---- */
+/* ---- their states: vf.c ---- */
 
 u32 vf_state(struct vf *v);
 bool vf_expect_state(struct vf *v, u32 state);
@@ -213,7 +180,7 @@ void check_error_state(struct vf *v);
 /* An eventfd that tells when the VF is asked back. */
 int request_eventfd(struct vf *v);
 
-/* ---- streams ---- */
+/* ---- their streams: vf.c ---- */
 
 /* Go to STOP_COPY and read it all; the VF stays in STOP_COPY. */
 bool vf_save(struct vf *v, struct stream *s);
@@ -224,7 +191,7 @@ bool vf_load(struct vf *v, const struct stream *s);
 /* The stream of a VF that nobody enabled yet. */
 bool firmware_stream(int pf, struct stream *s);
 
-/* ---- commands of a guest ---- */
+/* ---- commands of a guest: guest.c ---- */
 
 extern const struct nvme_sqe flush_cmd;
 
@@ -260,7 +227,7 @@ void read_features(struct unvme *u, u32 *f);
 /* The real command register, which may differ from what the VF shows its user. */
 bool real_bus_master(struct vf *v);
 
-/* ---- the commands that the driver sends, and how to get it to send each ---- */
+/* ---- the commands that the driver sends, and how to get it to send each: scene.c ---- */
 
 struct scene {
 	const char *what[2];	/* the command in the log: TP4159, vendor set; NULL: not in it */

@@ -59,10 +59,10 @@ static void check_line(const struct scene *sc, struct vf *v)
 	char line[128];
 
 	if (sc == &scene_list)
-		snprintf(line, sizeof(line), "%s: ", scene_what(sc, v->pf));
+		snprintf(line, sizeof(line), "%s: ", scene_what(sc, v->pf_nr));
 	else
-		snprintf(line, sizeof(line), "%s of controller %d: ", scene_what(sc, v->pf),
-			 lm_cntlid(pf_get(v->pf), v->vfn));
+		snprintf(line, sizeof(line), "%s of controller %d: ", scene_what(sc, v->pf_nr),
+			 lm_cntlid(pf_get(v->pf_nr), v->vfn));
 	EXPECT_EQ(klog_count_err(v->bdf, line, ETIMEDOUT), 1, "'%s'", line);
 }
 
@@ -114,7 +114,7 @@ static bool give_up(const struct scene *sc, struct vf *v)
 	if (!scene_begin(sc, v) || !fault_hold(sc, tap_arg(), false) || !set_timeouts(SHORT_MS))
 		return false;
 	klog_mark();
-	EXPECT_EQ(sc->act(v), wanted(sc, ETIMEDOUT), "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(sc->act(v), wanted(sc, ETIMEDOUT), "%s", scene_what(sc, v->pf_nr));
 	vf_expect_state(v, state_after(sc));
 	return set_timeouts(LONG_MS) && EXPECT_EQ(nr_held(), 1, "held");
 }
@@ -222,7 +222,7 @@ static void check_reset(const struct scene *sc, bool execute)
 
 	if (!begin_held(sc, v, execute) || !vf_reset(v))
 		return;
-	EXPECT_EQ(actor_end(), wanted(sc, ECANCELED), "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(actor_end(), wanted(sc, ECANCELED), "%s", scene_what(sc, v->pf_nr));
 	v->u.faults = 0;
 	check_dead_file(sc);
 	vf_check_off(v);
@@ -250,7 +250,7 @@ static void test_reset_settles(void)
 		return;
 	/* 0 where this thread was slower than that */
 	err = actor_end();
-	EXPECT(!err || err == -ECANCELED, "%s: %d", scene_what(sc, v->pf), err);
+	EXPECT(!err || err == -ECANCELED, "%s: %d", scene_what(sc, v->pf_nr), err);
 	v->u.faults = 0;
 	vf_check_off(v);
 	check_works(v);
@@ -267,7 +267,7 @@ static void test_close(void)
 		return;
 	v->u.faults = 0;
 	vf_close(v);
-	EXPECT_EQ(actor_end(), -ECANCELED, "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(actor_end(), -ECANCELED, "%s", scene_what(sc, v->pf_nr));
 	check_dead_file(sc);
 	if (!vf_open(v, tap_arg(), 1) || !vf_expect_state(v, ST_RUNNING))
 		return;
@@ -349,7 +349,7 @@ static void test_pf_reset(void)
 
 	if (!begin_held(sc, v, false) || !pf_reset(tap_arg()))
 		return;
-	EXPECT_EQ(actor_end(), after_pf_reset(sc), "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(actor_end(), after_pf_reset(sc), "%s", scene_what(sc, v->pf_nr));
 	if (sc == &scene_suspend) {
 		go(v, ST_RUNNING);
 	} else {
@@ -438,7 +438,7 @@ static void test_pf_unbind_wait(void)
 	EXPECT_EQ(poll(&pfd, 1, UNVME_TIMEOUT_MS), 1, "no request came");
 	EXPECT_EQ(lm_fault_count(&pf, LM_FAULT_HELD, 0), 1, "held");
 	EXPECT_EQ(lm_fault_release(&pf, 0), 1, "release");
-	EXPECT_EQ(actor_end(), 0, "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(actor_end(), 0, "%s", scene_what(sc, v->pf_nr));
 	lm_close(&pf);
 	vf_close(v);
 	pthread_join(t, NULL);

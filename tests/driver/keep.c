@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Streams and controller states of VFs, kept in a folder for tests/driver/dump-real: what is in them, as the user-space driver knows it, lies beside them as JSON.
+ * Streams and controller states of VFs, kept in a folder for tests/driver/dump-real. Their
+ * contents, as the user-space driver knows them, lie beside them as JSON.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ static void keep_facts(const char *what, const struct unvme *u, unsigned int hel
 /* The state of the suspended VF as the device returns it, with the vendor specific part or not */
 static void keep_state(const char *what, struct vf *v, bool vendor_part)
 {
-	struct lm_pf *pf = pf_get(v->pf);
+	struct lm_pf *pf = pf_get(v->pf_nr);
 	u8 csuuidi = vendor_part ? pf->csuuidi : 0;
 	struct lm_state s = { 0 };
 	int status;

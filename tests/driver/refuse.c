@@ -811,7 +811,7 @@ static void test_offline(void)
 
 static bool take_offline(struct vf *v)
 {
-	struct lm_pf *pf = pf_get(v->pf);
+	struct lm_pf *pf = pf_get(v->pf_nr);
 
 	return EXPECT_EQ(lm_virt_mgmt(pf, lm_cntlid(pf, v->vfn), 7, 0, 0), 0, "offline");
 }
@@ -822,13 +822,13 @@ static void refuse_save(struct vf *v, u32 state, const char *what)
 	char line[64];
 
 	snprintf(line, sizeof(line), "save refused: secondary controller %d is offline",
-		 lm_cntlid(pf_get(v->pf), v->vfn));
+		 lm_cntlid(pf_get(v->pf_nr), v->vfn));
 	klog_mark();
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, state, NULL), -ENODEV, "%s", what);
 	EXPECT_EQ(klog_count(v->bdf, line), 1, "%s: '%s'", what, line);
 	vf_reset(v);
 	vf_close(v);
-	if (pf_provision(v->pf) && vf_open(v, v->pf, v->vfn))
+	if (pf_provision(v->pf_nr) && vf_open(v, v->pf_nr, v->vfn))
 		vf_check_usable(v);
 }
 

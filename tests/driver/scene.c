@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver.h"
@@ -103,7 +102,7 @@ static int act_read(struct vf *v)
 }
 
 /* Of a VF in firmware; it is the same for all of a PF, and asks the device for nothing. */
-static struct stream good[NR_PFS];
+static struct stream good[MAX_PFS];
 
 bool scene_init(int pf)
 {
@@ -112,7 +111,7 @@ bool scene_init(int pf)
 
 static int act_write(struct vf *v)
 {
-	return stream_write(scene_fd, &good[v->pf], 0);
+	return stream_write(scene_fd, &good[v->pf_nr], 0);
 }
 
 /* ---- the table ---- */
@@ -243,7 +242,7 @@ bool scene_again(struct vf *v)
 /* What the scene had not done yet is done, and the VF runs. */
 void scene_finish(const struct scene *sc, struct vf *v)
 {
-	if (!EXPECT_EQ(sc->act(v), 0, "%s, again", scene_what(sc, v->pf)))
+	if (!EXPECT_EQ(sc->act(v), 0, "%s, again", scene_what(sc, v->pf_nr)))
 		return;
 	if (sc == &scene_list) {
 		if (scene_again(v))
@@ -254,6 +253,20 @@ void scene_finish(const struct scene *sc, struct vf *v)
 }
 
 /* ---- in a thread ---- */
+
+bool wait_blocked(pid_t pid, pid_t tid)
+{
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	char state;
+
+	do {
+		state = thread_state(pid, tid);
+		if (state == 'D')
+			return true;
+		sched_yield();
+	} while (state && now_ms() < end);
+	return EXPECT(0, "thread %d does not wait", tid);
+}
 
 static struct actor {
 	const struct scene *sc;
@@ -311,7 +324,7 @@ void scene_end(void)
 {
 	int i;
 
-	for (i = 0; i < NR_PFS; i++)
+	for (i = 0; i < MAX_PFS; i++)
 		pf_end_faults(i);
 	actor_end();
 	if (scene_fd >= 0)
@@ -323,16 +336,4 @@ void scene_end(void)
 	set_param("suspend_timeout_ms", "30000");
 	set_param("data_timeout_ms", "30000");
 	set_param("identify_timeout_ms", "10000");
-}
-
-/* ---- the module ---- */
-
-int remove_module(void)
-{
-	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
-}
-
-bool reload_module(void)
-{
-	return load_module() && EXPECT_EQ(remove_module(), 0, "unload") && load_module();
 }

@@ -35,7 +35,7 @@ static const struct row rows[] = {
 /* The vendor set has no status of its own for a VF that is not suspended. */
 static int meaning(const struct scene *sc, const struct vf *v, int err)
 {
-	return sc == &scene_resume && pf_get(v->pf)->vendor && err == EPROTO ? EREMOTEIO : err;
+	return sc == &scene_resume && pf_get(v->pf_nr)->vendor && err == EPROTO ? EREMOTEIO : err;
 }
 
 /* An answer that says that the VF may have run, or been reset, behind the driver's back */
@@ -70,11 +70,11 @@ static int wanted(const struct scene *sc, int err)
 
 static void check_log(const struct scene *sc, struct vf *v, const struct row *r)
 {
-	const char *what = scene_what(sc, v->pf);
+	const char *what = scene_what(sc, v->pf_nr);
 	char line[128];
 	unsigned int lines = 1;
 	u32 st = r->status & 0x7ff;
-	int id = lm_cntlid(pf_get(v->pf), v->vfn);
+	int id = lm_cntlid(pf_get(v->pf_nr), v->vfn);
 
 	if (sc == &scene_list)
 		snprintf(line, sizeof(line), "load refused: %s: ", what);
@@ -139,16 +139,16 @@ static void check_refused(const struct scene *sc, struct vf *v, int err)
 
 static void check_row(const struct scene *sc, struct vf *v, const struct row *r)
 {
-	struct lm_fault f = scene_fault(sc, v->pf, LM_ACT_STATUS, 1);
-	struct lm_pf *pf = pf_get(v->pf);
+	struct lm_fault f = scene_fault(sc, v->pf_nr, LM_ACT_STATUS, 1);
+	struct lm_pf *pf = pf_get(v->pf_nr);
 	int err = meaning(sc, v, r->err);
 
 	f.arg = r->status;
 	f.times += r->err == ENOTCONN && is_repeated(sc);
-	if (!scene_begin(sc, v) || !fault_arm(v->pf, 0, f))
+	if (!scene_begin(sc, v) || !fault_arm(v->pf_nr, 0, f))
 		return;
 	klog_mark();
-	EXPECT_EQ(sc->act(v), wanted(sc, err), "%s", scene_what(sc, v->pf));
+	EXPECT_EQ(sc->act(v), wanted(sc, err), "%s", scene_what(sc, v->pf_nr));
 	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), (int)f.times, "commands");
 	check_log(sc, v, r);
 	if (says_lost(sc, err) && !harmless(sc, err))
@@ -180,16 +180,16 @@ static void test_status(void)
 
 static void check_repeated(const struct scene *sc, struct vf *v, u32 status)
 {
-	struct lm_fault f = scene_fault(sc, v->pf, LM_ACT_STATUS, 1);
+	struct lm_fault f = scene_fault(sc, v->pf_nr, LM_ACT_STATUS, 1);
 
 	f.arg = status;
-	if (!scene_begin(sc, v) || !fault_arm(v->pf, 0, f))
+	if (!scene_begin(sc, v) || !fault_arm(v->pf_nr, 0, f))
 		return;
 	klog_mark();
-	EXPECT_EQ(sc->act(v), 0, "%s", scene_what(sc, v->pf));
-	EXPECT_EQ(lm_fault_count(pf_get(v->pf), LM_FAULT_MATCHED, 0), 2, "commands");
+	EXPECT_EQ(sc->act(v), 0, "%s", scene_what(sc, v->pf_nr));
+	EXPECT_EQ(lm_fault_count(pf_get(v->pf_nr), LM_FAULT_MATCHED, 0), 2, "commands");
 	EXPECT_EQ(klog_count(v->bdf, ""), 0, "lines in the log");
-	fault_clear(v->pf);
+	fault_clear(v->pf_nr);
 	scene_again(v);
 }
 

@@ -32,7 +32,7 @@ static bool same(const struct stream *a, const struct stream *b, const char *wha
 
 static void check_identity(struct vf *v, const struct st_hello *h)
 {
-	const u8 *id = pf_get(v->pf)->id;
+	const u8 *id = pf_get(v->pf_nr)->id;
 
 	EXPECT(!memcmp(&h->vid, id, 2) && !memcmp(&h->ssvid, id + 2, 2), "vendor");
 	EXPECT(!memcmp(h->sn, id + 4, 20), "serial number");
@@ -52,7 +52,7 @@ static void check_identity(struct vf *v, const struct st_hello *h)
 static void check_format(struct vf *v, const struct st_hello *h)
 {
 	static const u8 none[16];
-	struct lm_pf *pf = pf_get(v->pf);
+	struct lm_pf *pf = pf_get(v->pf_nr);
 
 	EXPECT_EQ(h->cmdset, pf->vendor ? 2 : 1, "command set");
 	EXPECT_EQ(h->state_ver, pf->vendor ? 0xffff : 0, "version of the state");
@@ -68,7 +68,7 @@ static void check_state(struct vf *v, const struct stream *s, const struct st_vi
 	struct lm_view lv;
 	const char *why;
 
-	if (!EXPECT_EQ(lmt_init(&t, pf_get(v->pf), v->vfn), 0, "controller id") ||
+	if (!EXPECT_EQ(lmt_init(&t, pf_get(v->pf_nr), v->vfn), 0, "controller id") ||
 	    !EXPECT_EQ(lmt_save(&t, &ls), 0, "raw state"))
 		return;
 	why = lm_parse(ls.data, ls.size, &lv);

@@ -119,7 +119,7 @@ static unsigned int seen_opcode(const char *line)
 /* Each command that nvme saw on the PF's admin queue, and no other. */
 static void check_commands(const struct vf *v)
 {
-	struct lm_pf *pf = pf_get(v->pf);
+	struct lm_pf *pf = pf_get(v->pf_nr);
 	struct told t, all, seen = { 0 };
 	unsigned int i;
 	char name[32];

@@ -39,7 +39,7 @@ struct track_limits track_limits(const u8 *id)
 
 /* ---- requests ---- */
 
-void track_init(struct track *t, struct dut *d, u8 rmrtg)
+void track_init(struct track *t, struct vf *d, u8 rmrtg)
 {
 	memset(t, 0, sizeof(*t));
 	t->pf = d->pf;
@@ -52,7 +52,7 @@ void track_add(struct track *t, u64 start, u32 units)
 	t->range[t->nr++] = (struct track_range){ start, units };
 }
 
-void track_arena(struct track *t, struct dut *d, u8 rmrtg)
+void track_arena(struct track *t, struct vf *d, u8 rmrtg)
 {
 	track_init(t, d, rmrtg);
 	track_add(t, arena.iova, arena.size / TRACK_PAGE >> rmrtg);

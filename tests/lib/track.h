@@ -6,7 +6,7 @@
 #ifndef TESTS_TRACK_H
 #define TESTS_TRACK_H
 
-#include "device.h"
+#include "vf.h"
 
 #define TRACK_RANGES	64
 #define TRACK_PAGE	4096u
@@ -42,8 +42,8 @@ struct track {
 };
 
 /* A request for this VF, without ranges; and one for all of the arena. */
-void track_init(struct track *t, struct dut *d, u8 rmrtg);
-void track_arena(struct track *t, struct dut *d, u8 rmrtg);
+void track_init(struct track *t, struct vf *d, u8 rmrtg);
+void track_arena(struct track *t, struct vf *d, u8 rmrtg);
 void track_add(struct track *t, u64 start, u32 units);
 
 /* The structure as the device reads it: bytes used of @buf. */

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands of a guest, and what it can set.
+ */
+#include <string.h>
+
+#include "driver.h"
+
+const struct nvme_sqe flush_cmd = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
+
+void count_done(struct unvme *u, struct unvme_cmd *c)
+{
+	unsigned int *n = c->priv;
+
+	if (unvme_status(c))
+		unvme_fault(u, "status %#x", unvme_status(c));
+	(*n)++;
+}
+
+bool wait_entries(struct unvme *u, u16 cqid, unsigned int nr)
+{
+	struct unvme_cq *cq = &u->cqs[cqid];
+	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	u16 *status = &cq->ring[(cq->head + nr - 1) % cq->depth].status;
+
+	while ((__atomic_load_n(status, __ATOMIC_ACQUIRE) & 1) != cq->phase)
+		if (now_ms() > end)
+			return EXPECT(0, "CQ %u does not fill", cqid);
+	return true;
+}
+
+void got_event(struct unvme *u, struct unvme_cmd *c)
+{
+	struct event *e = c->priv;
+
+	e->count++;
+	e->result = c->cqe.result;
+}
+
+#define TEMP_OVER	0x0170
+#define TEMP_UNDER	0x0110
+#define EVENTS		0x011f
+
+void make_dirty(struct unvme *u)
+{
+	static const u8 stamp[8] = { 0xbc, 0x9a, 0x78, 0x56, 0x34, 0x12 };
+	unsigned int i;
+
+	EXPECT_EQ(unvme_set_features(u, 4, TEMP_OVER, NULL), 0, "over temperature");
+	EXPECT_EQ(unvme_set_features(u, 4, TEMP_UNDER | 1 << 20, NULL), 0, "under temperature");
+	EXPECT_EQ(unvme_set_features(u, 0x0b, EVENTS, NULL), 0, "event configuration");
+	memcpy(u->scratch, stamp, sizeof(stamp));
+	EXPECT_EQ(unvme_set_features(u, 0x0e, 0, NULL), 0, "timestamp");
+	for (i = 0; i < 3; i++)
+		unvme_aer(u, NULL, NULL);
+	EXPECT_EQ(unvme_get_features(u, 7, 0, NULL), 0, "barrier");
+}
+
+void read_features(struct unvme *u, u32 *f)
+{
+	u64 stamp;
+
+	EXPECT_EQ(unvme_get_features(u, 4, 0, &f[0]), 0, "over temperature");
+	EXPECT_EQ(unvme_get_features(u, 4, 1 << 20, &f[1]), 0, "under temperature");
+	EXPECT_EQ(unvme_get_features(u, 0x0b, 0, &f[2]), 0, "event configuration");
+	EXPECT_EQ(unvme_get_features(u, 0x0e, 0, NULL), 0, "timestamp");
+	memcpy(&stamp, u->scratch, sizeof(stamp));
+	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* tells a set one from a fresh one */
+	EXPECT_EQ(unvme_get_features(u, 0x16, 0, NULL), 0, "host behavior");
+	memcpy(&f[4], u->scratch, sizeof(u32));
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files of the kernel: bindings of functions, the module, the trace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+bool trace_switch(const char *events, bool on)
+{
+	char path[128];
+
+	/* only that empties it */
+	if (on)
+		close(open(TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
+	snprintf(path, sizeof(path), TRACING "/events/%s/enable", events);
+	return EXPECT_EQ(file_write(path, on ? "1" : "0"), 0, "%s", path);
+}
+
+static const char *pci_path(const char *bdf, const char *file)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, file);
+	return path;
+}
+
+const char *bound_to(const char *bdf)
+{
+	static char target[256];
+	char *name;
+	ssize_t n;
+
+	n = readlink(pci_path(bdf, "driver"), target, sizeof(target) - 1);
+	if (n < 0)
+		return "";
+	target[n] = 0;
+	name = strrchr(target, '/');
+	return name ? name + 1 : "";
+}
+
+int bind_to(const char *bdf, const char *driver)
+{
+	int err = 0;
+
+	if (*bound_to(bdf))
+		err = file_write(pci_path(bdf, "driver/unbind"), bdf);
+	if (!err)
+		err = file_write(pci_path(bdf, "driver_override"), driver ? driver : "\n");
+	if (err || !driver)
+		return err;
+	err = file_write("/sys/bus/pci/drivers_probe", bdf);
+	if (err)
+		return err;
+	return strcmp(bound_to(bdf), driver) ? -ENODEV : 0;
+}
+
+bool set_param(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/module/" MODULE "/parameters/%s", name);
+	return EXPECT_EQ(file_write(path, value), 0, "parameter %s", name);
+}
+
+bool load_module(void)
+{
+	if (!access("/sys/module/" MODULE, F_OK))
+		return true;
+	return EXPECT_EQ(system("lm-driver"), 0, "load the driver");
+}
+
+int remove_module(void)
+{
+	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
+}
+
+bool reload_module(void)
+{
+	return load_module() && EXPECT_EQ(remove_module(), 0, "unload") && load_module();
+}

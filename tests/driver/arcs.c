@@ -60,7 +60,7 @@ static void test_size(void)
 	data_size(v);
 	if (!vf_reset(v) || !vf_up(v, &opts))
 		return;
-	make_dirty(&v->u);
+	set_everything(&v->u);
 	check_size(v);
 	vf_reset(v);
 	data_size(v);

@@ -31,28 +31,6 @@ static void test_bind(void)
 	vf_check_usable(v);
 }
 
-/* Nothing of migration, and not an error but an answer. */
-void check_plain(struct vdev *d)
-{
-	u64 flags, size;
-
-	EXPECT_EQ(vdev_mig_flags(d, &flags), -ENOTTY, "MIGRATION");
-	EXPECT_EQ(vdev_mig_state(d), -ENOTTY, "GET of the state");
-	EXPECT_EQ(vdev_mig_set_state(d, ST_STOP, NULL), -ENOTTY, "SET of the state");
-	EXPECT_EQ(vdev_mig_data_size(d, &size), -ENOTTY, "data size");
-	EXPECT_EQ(vdev_feature(d, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
-			       VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0), -ENOTTY, "probe");
-}
-
-void bind_plain(const char *bdf, const char *why)
-{
-	klog_mark();
-	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind %s", bdf);
-	if (EXPECT_EQ(klog_count(bdf, ""), 1, "lines in the log") &&
-	    EXPECT_EQ(klog_count(bdf, "no migration: "), 1, "lines that say why"))
-		EXPECT_EQ(klog_count(bdf, why), 1, "'%s'", why);
-}
-
 static void test_plain_vf(void)
 {
 	const char *bdf = vf_bdf(tap_arg(), 1);
@@ -328,7 +306,7 @@ static void test_silent(void)
 	id = lm_cntlid(pf, 1);
 	EXPECT_EQ(lm_suspend(pf, id), 0, "suspend");
 	bind_finds(1, id);
-	expect_glance(bdf, "identity", "of the PF");
+	expect_debugfs(bdf, "identity", "of the PF");
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
 
 	lm_suspend(pf, id);
@@ -339,7 +317,7 @@ static void test_silent(void)
 	fault_clear(tap_arg());
 	set_param("identify_timeout_ms", "10000");
 	if (vf_open(&vf_a, tap_arg(), 1)) {
-		expect_glance(bdf, "identity", "of the VF");
+		expect_debugfs(bdf, "identity", "of the VF");
 		vf_check_usable(&vf_a);
 	}
 }
@@ -440,12 +418,12 @@ static void test_own_identity(void)
 	if (!pf_provision(tap_arg()) || !save_hello(&vf_a, 1, &own, &h))
 		goto out;
 	EXPECT_EQ(h.ident, 1, "whose Identify data, VF that was online");
-	expect_glance(vf_a.bdf, "identity", "of the VF");
+	expect_debugfs(vf_a.bdf, "identity", "of the VF");
 	EXPECT(h.mdts > 1, "MDTS %u", h.mdts);
 	if (!save_hello(&vf_b, 2, &pfs, &h))
 		goto out;
 	EXPECT_EQ(h.ident, 0, "whose Identify data, VF that was offline");
-	expect_glance(vf_b.bdf, "identity", "of the PF");
+	expect_debugfs(vf_b.bdf, "identity", "of the PF");
 	EXPECT_EQ(h.mdts, 1, "MDTS of the PF");
 	/* both ways: like is compared with like */
 	vf_load(&vf_a, &pfs);
@@ -490,7 +468,7 @@ static void test_exports(void)
 		bind_finds(1, lm_cntlid(pf, 1));
 		snprintf(line, sizeof(line), "; %s", what[i]);
 		EXPECT_EQ(klog_count(bdf, line), 1, "'%s'", line);
-		expect_glance(bdf, "exports", what[i]);
+		expect_debugfs(bdf, "exports", what[i]);
 	}
 	/* the second byte means nothing without the first */
 	fault_clear(tap_arg());
@@ -498,7 +476,7 @@ static void test_exports(void)
 	fault_arm(tap_arg(), 0, lie_about(404, 0xff, 3));
 	bind_finds(1, lm_cntlid(pf, 1));
 	EXPECT_EQ(klog_count(bdf, "exported"), 0, "lines about what is not there");
-	expect_glance(bdf, "exports", "none");
+	expect_debugfs(bdf, "exports", "none");
 	fault_clear(tap_arg());
 	if (vf_open(&vf_a, tap_arg(), 1) && go(&vf_a, ST_STOP) && go(&vf_a, ST_RUNNING))
 		vf_check_usable(&vf_a);

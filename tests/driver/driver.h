@@ -94,12 +94,6 @@ const char *bound_to(const char *bdf);
 /* Bind by driver_override; NULL: only unbind. 0 or -errno. */
 int bind_to(const char *bdf, const char *driver);
 
-/* Nothing of migration is there, and asking for it is answered. */
-void check_plain(struct vdev *d);
-
-/* Bind to the driver: one line, which says why there is no migration. */
-void bind_plain(const char *bdf, const char *why);
-
 /* A module parameter of the driver. */
 bool set_param(const char *name, const char *value);
 
@@ -114,11 +108,13 @@ bool reload_module(void);
 /* Switch trace events on, with nothing in the trace, or off: a directory of events, or one. */
 bool trace_switch(const char *events, bool on);
 
-/* The VF's file in debugfs has this behind "KEY: ". */
-void expect_glance(const char *bdf, const char *key, const char *want);
+/* The VF's file in debugfs: the value behind "KEY: ". */
+const char *debugfs_value(const char *bdf, const char *key);
+long long debugfs_number(const char *bdf, const char *key);
 
-/* The same where only the beginning is known. */
-void expect_glance_begin(const char *bdf, const char *key, const char *want);
+/* It must be this, or begin with this. */
+void expect_debugfs(const char *bdf, const char *key, const char *want);
+void expect_debugfs_begin(const char *bdf, const char *key, const char *want);
 
 /* ---- the kernel log: klog.c ---- */
 
@@ -159,6 +155,12 @@ void vf_check_off(struct vf *v);
 void vf_check_usable(struct vf *v);
 
 bool vf_reset(struct vf *v);
+
+/* Nothing of migration is there, and asking for it is answered. */
+void check_plain(struct vdev *d);
+
+/* Bind to the driver: one line, which says why there is no migration. */
+void bind_plain(const char *bdf, const char *why);
 
 /* ---- their states: vf.c ---- */
 
@@ -218,14 +220,11 @@ void fill_large(void);
 void drain_large(void);
 
 /* Set everything that a guest can set and that stays: features, event requests. */
-void make_dirty(struct unvme *u);
+void set_everything(struct unvme *u);
 
 /* Features of a controller, to compare. */
 #define NR_FEATURES	5
 void read_features(struct unvme *u, u32 *f);
-
-/* The real command register, which may differ from what the VF shows its user. */
-bool real_bus_master(struct vf *v);
 
 /* ---- the commands that the driver sends, and how to get it to send each: scene.c ---- */
 

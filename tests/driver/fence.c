@@ -19,7 +19,8 @@
 
 static const struct unvme_opts opts = { .queues = 1 };
 
-bool real_bus_master(struct vf *v)
+/* The real command register, which may differ from what the VF shows its user. */
+static bool real_bus_master(struct vf *v)
 {
 	char path[64];
 	u16 cmd = 0;

@@ -41,7 +41,7 @@ void got_event(struct unvme *u, struct unvme_cmd *c)
 #define TEMP_UNDER	0x0110
 #define EVENTS		0x011f
 
-void make_dirty(struct unvme *u)
+void set_everything(struct unvme *u)
 {
 	static const u8 stamp[8] = { 0xbc, 0x9a, 0x78, 0x56, 0x34, 0x12 };
 	unsigned int i;
@@ -68,4 +68,49 @@ void read_features(struct unvme *u, u32 *f)
 	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* tells a set one from a fresh one */
 	EXPECT_EQ(unvme_get_features(u, 0x16, 0, NULL), 0, "host behavior");
 	memcpy(&f[4], u->scratch, sizeof(u32));
+}
+
+/* ---- a state of several transfers, where 8 KiB are moved at a time ---- */
+
+#define HELD	420
+
+bool start_large(struct vf *v)
+{
+	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
+	unsigned int q;
+
+	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &o))
+		return false;
+	for (q = 1; q <= 4; q++) {
+		EXPECT_EQ(unvme_create_cq(&vf_a.u, q, 4, 1), 0, "CQ %u", q);
+		EXPECT_EQ(unvme_create_sq(&vf_a.u, q, 512, q), 0, "SQ %u", q);
+	}
+	return !tap_failed();
+}
+
+static unsigned int large_done;
+
+void fill_large(void)
+{
+	unsigned int i, q;
+
+	large_done = 0;
+	for (q = 1; q <= 4; q++) {
+		for (i = 0; i < HELD; i++)
+			unvme_queue_cmd(&vf_a.u, q, &flush_cmd, count_done, &large_done);
+		unvme_ring(&vf_a.u, q);
+	}
+	/* the guest does not reap: three entries fit, the rest waits in the device */
+	for (q = 1; q <= 4; q++)
+		wait_entries(&vf_a.u, q, 3);
+}
+
+void drain_large(void)
+{
+	unsigned int q;
+
+	for (q = 1; q <= 4; q++)
+		EXPECT_EQ(unvme_drain(&vf_a.u, q, 0), 0, "queue %u", q);
+	EXPECT_EQ(large_done, 4 * HELD, "commands");
+	unvme_check_idle(&vf_a.u, 0);
 }

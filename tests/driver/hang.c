@@ -129,7 +129,7 @@ static void test_timeout(void)
 	if (!reload_module() || !scene_open(v, tap_arg()) || !give_up(sc, v))
 		return;
 	check_line(sc, v);
-	expect_glance_begin(v->bdf, "command given up", "opcode 0x");
+	expect_debugfs_begin(v->bdf, "command given up", "opcode 0x");
 	pf = pf_get(tap_arg());
 	if (state_after(sc) == ST_ERROR)
 		check_error_state(v);
@@ -148,7 +148,7 @@ static void test_timeout(void)
 			scene_fd = go_fd(v, ST_STOP_COPY);
 		scene_finish(sc, v);
 	}
-	expect_glance(v->bdf, "command given up", "none");
+	expect_debugfs(v->bdf, "command given up", "none");
 	pf_check_no_reset(tap_arg());
 }
 

@@ -120,7 +120,7 @@ static void test_busy(void)
 
 	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &opts))
 		return;
-	make_dirty(&v->u);
+	set_everything(&v->u);
 	for (q = 1; q <= 4; q++)
 		EXPECT_EQ(unvme_rw(&v->u, q, q % 2, q * 8, 8), 0, "I/O on queue %u", q);
 	keep_stream("busy", v, 0);

@@ -107,49 +107,6 @@ static void test_cost(void)
 
 /* ---- states of several transfers; the special machine's PFs move 8 KiB at a time ---- */
 
-#define HELD	420
-
-bool start_large(struct vf *v)
-{
-	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
-	unsigned int q;
-
-	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &o))
-		return false;
-	for (q = 1; q <= 4; q++) {
-		EXPECT_EQ(unvme_create_cq(&drv, q, 4, 1), 0, "CQ %u", q);
-		EXPECT_EQ(unvme_create_sq(&drv, q, 512, q), 0, "SQ %u", q);
-	}
-	return !tap_failed();
-}
-
-static unsigned int large_done;
-
-void fill_large(void)
-{
-	unsigned int i, q;
-
-	large_done = 0;
-	for (q = 1; q <= 4; q++) {
-		for (i = 0; i < HELD; i++)
-			unvme_queue_cmd(&drv, q, &flush_cmd, count_done, &large_done);
-		unvme_ring(&drv, q);
-	}
-	/* the guest does not reap: three entries fit, the rest waits in the device */
-	for (q = 1; q <= 4; q++)
-		wait_entries(&drv, q, 3);
-}
-
-void drain_large(void)
-{
-	unsigned int q;
-
-	for (q = 1; q <= 4; q++)
-		EXPECT_EQ(unvme_drain(&drv, q, 0), 0, "queue %u", q);
-	EXPECT_EQ(large_done, 4 * HELD, "commands");
-	unvme_check_idle(&drv, 0);
-}
-
 static void test_large(void)
 {
 	struct vf *from = &vf_a, *to = &vf_b;

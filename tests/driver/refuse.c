@@ -22,7 +22,7 @@ static bool start(void)
 
 	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_up(&vf_a, &opts))
 		return false;
-	make_dirty(&vf_a.u);
+	set_everything(&vf_a.u);
 	if (!vf_save(&vf_a, &good))
 		return false;
 	why = st_parse(&good, &view);

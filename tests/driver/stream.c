@@ -17,7 +17,7 @@ static bool open_busy(struct vf *v, int pf, unsigned int vfn)
 
 	if (!vf_open(v, pf, vfn) || !vf_up(v, &busy_opts))
 		return false;
-	make_dirty(&v->u);
+	set_everything(&v->u);
 	for (q = 1; q <= 4; q++)
 		EXPECT_EQ(unvme_rw(&v->u, q, q % 2, q * 8, 8), 0, "I/O on queue %u", q);
 	return true;

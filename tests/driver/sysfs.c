@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files of the kernel: bindings of functions, the module, the trace.
+ * Files of the kernel: bindings of functions, the module, the trace, debugfs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,4 +84,52 @@ int remove_module(void)
 bool reload_module(void)
 {
 	return load_module() && EXPECT_EQ(remove_module(), 0, "unload") && load_module();
+}
+
+static void debugfs_path(const char *bdf, char *path, size_t size)
+{
+	snprintf(path, size, DEBUGFS "/vfio/%s/nvme", bdf);
+	if (access(path, R_OK))
+		snprintf(path, size, DEBUGFS "/nvme-vfio-pci/%s/nvme", bdf);
+}
+
+const char *debugfs_value(const char *bdf, const char *key)
+{
+	static char value[512];
+	char path[128], line[1024], want[64];
+	size_t len;
+	FILE *f;
+
+	debugfs_path(bdf, path, sizeof(path));
+	len = snprintf(want, sizeof(want), "%s: ", key);
+	*value = '\0';
+	f = fopen(path, "r");
+	if (!EXPECT(f, "%s: %s", path, strerror(errno)))
+		return value;
+	while (!*value && fgets(line, sizeof(line), f))
+		if (!strncmp(line, want, len))
+			snprintf(value, sizeof(value), "%.*s", (int)strcspn(line + len, "\n"),
+				 line + len);
+	fclose(f);
+	EXPECT(*value, "no '%s' in %s", key, path);
+	return value;
+}
+
+long long debugfs_number(const char *bdf, const char *key)
+{
+	return strtoll(debugfs_value(bdf, key), NULL, 10);
+}
+
+void expect_debugfs(const char *bdf, const char *key, const char *want)
+{
+	const char *value = debugfs_value(bdf, key);
+
+	EXPECT(!strcmp(value, want), "%s: '%s', not '%s'", key, value, want);
+}
+
+void expect_debugfs_begin(const char *bdf, const char *key, const char *want)
+{
+	const char *value = debugfs_value(bdf, key);
+
+	EXPECT(!strncmp(value, want, strlen(want)), "%s: '%s', not '%s...'", key, value, want);
 }

@@ -217,56 +217,7 @@ static void test_reset(void)
 
 /* ---- debugfs ---- */
 
-static void glance_path(const char *bdf, char *path, size_t size)
-{
-	snprintf(path, size, DEBUGFS "/vfio/%s/nvme", bdf);
-	if (access(path, R_OK))
-		snprintf(path, size, DEBUGFS "/nvme-vfio-pci/%s/nvme", bdf);
-}
-
-/* What stands behind "KEY: ". */
-static const char *glance(const char *bdf, const char *key)
-{
-	static char value[512];
-	char path[128], line[1024], want[64];
-	size_t len;
-	FILE *f;
-
-	glance_path(bdf, path, sizeof(path));
-	len = snprintf(want, sizeof(want), "%s: ", key);
-	*value = '\0';
-	f = fopen(path, "r");
-	if (!EXPECT(f, "%s: %s", path, strerror(errno)))
-		return value;
-	while (!*value && fgets(line, sizeof(line), f))
-		if (!strncmp(line, want, len))
-			snprintf(value, sizeof(value), "%.*s", (int)strcspn(line + len, "\n"),
-				 line + len);
-	fclose(f);
-	EXPECT(*value, "no '%s' in %s", key, path);
-	return value;
-}
-
-void expect_glance(const char *bdf, const char *key, const char *want)
-{
-	const char *value = glance(bdf, key);
-
-	EXPECT(!strcmp(value, want), "%s: '%s', not '%s'", key, value, want);
-}
-
-void expect_glance_begin(const char *bdf, const char *key, const char *want)
-{
-	const char *value = glance(bdf, key);
-
-	EXPECT(!strncmp(value, want, strlen(want)), "%s: '%s', not '%s...'", key, value, want);
-}
-
-static long long glance_number(const char *bdf, const char *key)
-{
-	return strtoll(glance(bdf, key), NULL, 10);
-}
-
-static void test_glance(void)
+static void test_debugfs(void)
 {
 	struct vf *from = &vf_a, *to = &vf_b;
 	struct lm_pf *pf = pf_get(tap_arg());
@@ -279,27 +230,27 @@ static void test_glance(void)
 	    !vf_open(from, tap_arg(), 1) || !vf_up(from, &opts) || !vf_open(to, tap_arg() + 1, 1))
 		return;
 	snprintf(controller, sizeof(controller), "%d, online", lm_cntlid(pf, 1));
-	expect_glance(from->bdf, "migration", pf->vendor ? "by vendor set of 2022" : "by TP4159");
-	expect_glance(from->bdf, "controller", controller);
-	expect_glance(from->bdf, "state", "RUNNING");
-	expect_glance(from->bdf, "last refusal", "none");
-	expect_glance(from->bdf, "command under way", "none");
-	resets = glance_number(to->bdf, "resets");
+	expect_debugfs(from->bdf, "migration", pf->vendor ? "by vendor set of 2022" : "by TP4159");
+	expect_debugfs(from->bdf, "controller", controller);
+	expect_debugfs(from->bdf, "state", "RUNNING");
+	expect_debugfs(from->bdf, "last refusal", "none");
+	expect_debugfs(from->bdf, "command under way", "none");
+	resets = debugfs_number(to->bdf, "resets");
 	if (!go(from, ST_STOP) || !vf_save(from, &s))
 		return;
-	expect_glance(from->bdf, "state", "STOP_COPY");
-	EXPECT_EQ(glance_number(from->bdf, "stream size"), (long long)s.size, "stream size");
-	EXPECT_EQ(glance_number(from->bdf, "bytes of streams"), (long long)s.size, "bytes");
-	EXPECT_EQ(glance_number(from->bdf, "saves"), 1, "saves");
+	expect_debugfs(from->bdf, "state", "STOP_COPY");
+	EXPECT_EQ(debugfs_number(from->bdf, "stream size"), (long long)s.size, "stream size");
+	EXPECT_EQ(debugfs_number(from->bdf, "bytes of streams"), (long long)s.size, "bytes");
+	EXPECT_EQ(debugfs_number(from->bdf, "saves"), 1, "saves");
 	if (vf_load(to, &s)) {
 		unvme_move(&from->u, &to->dev);
-		EXPECT_EQ(glance_number(to->bdf, "loads"), 1, "loads");
+		EXPECT_EQ(debugfs_number(to->bdf, "loads"), 1, "loads");
 		go(to, ST_RUNNING);
 	}
 	vf_reset(to);
-	EXPECT_EQ(glance_number(to->bdf, "resets"), resets + 1, "resets");
-	EXPECT_EQ(glance_number(to->bdf, "commands with an error status"), 0, "errors");
-	EXPECT_EQ(glance_number(to->bdf, "commands without an answer"), 0, "errors");
+	EXPECT_EQ(debugfs_number(to->bdf, "resets"), resets + 1, "resets");
+	EXPECT_EQ(debugfs_number(to->bdf, "commands with an error status"), 0, "errors");
+	EXPECT_EQ(debugfs_number(to->bdf, "commands without an answer"), 0, "errors");
 	stream_free(&s);
 }
 
@@ -309,7 +260,7 @@ static void check_refusal(struct vf *v, const char *what)
 	char text[512];
 	const char *p;
 
-	snprintf(text, sizeof(text), "%s", glance(v->bdf, "last refusal"));
+	snprintf(text, sizeof(text), "%s", debugfs_value(v->bdf, "last refusal"));
 	p = strstr(text, what);
 	if (EXPECT(p, "'%s' in '%s'", what, text))
 		EXPECT_EQ(klog_count(v->bdf, p), 1, "'%s' in the log", p);
@@ -329,7 +280,7 @@ static void test_refusal(void)
 		EXPECT_EQ(stream_write(fd, &s, 0), -EBADMSG, "stream with a wrong checksum");
 		close(fd);
 		check_refusal(v, "stream refused: checksum ");
-		EXPECT_EQ(glance_number(v->bdf, "loads"), 0, "loads");
+		EXPECT_EQ(debugfs_number(v->bdf, "loads"), 0, "loads");
 		vf_reset(v);
 	}
 	stream_free(&s);
@@ -342,7 +293,7 @@ static void test_plain(void)
 	if (!bdf || !load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
 	    !EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind"))
 		return;
-	expect_glance(bdf, "migration", "none: PF does not support host managed live migration");
+	expect_debugfs(bdf, "migration", "none: PF does not support host managed live migration");
 	EXPECT_EQ(klog_count(bdf, "no migration: PF does not support"), 1, "line in the log");
 }
 
@@ -370,7 +321,7 @@ static void test_error(void)
 	if (EXPECT_EQ(t.nr, 1, "arcs"))
 		EXPECT_EQ(number(t.line[0], "result"), -EIO, "result");
 	check_refusal(v, "NVMe status 0x6");
-	EXPECT(glance_number(v->bdf, "commands with an error status") > 0, "errors");
+	EXPECT(debugfs_number(v->bdf, "commands with an error status") > 0, "errors");
 }
 
 /* It can be read while a command hangs, under the lock of the state. */
@@ -385,13 +336,13 @@ static void test_hang(void)
 	    !fault_held(tap_arg(), 1))
 		return;
 	snprintf(want, sizeof(want), "opcode %#x, for ", pf->vendor ? 0xc8 : 0x41);
-	EXPECT(!strncmp(glance(v->bdf, "command under way"), want, strlen(want)), "'%s'",
-	       glance(v->bdf, "command under way"));
-	expect_glance(v->bdf, "state", "RUNNING");
+	EXPECT(!strncmp(debugfs_value(v->bdf, "command under way"), want, strlen(want)), "'%s'",
+	       debugfs_value(v->bdf, "command under way"));
+	expect_debugfs(v->bdf, "state", "RUNNING");
 	fault_release(tap_arg());
 	EXPECT_EQ(actor_end(), 0, "suspend");
-	expect_glance(v->bdf, "command under way", "none");
-	expect_glance(v->bdf, "state", "RUNNING_P2P");
+	expect_debugfs(v->bdf, "command under way", "none");
+	expect_debugfs(v->bdf, "state", "RUNNING_P2P");
 }
 
 /* ---- DMA logging ---- */
@@ -439,16 +390,16 @@ static void test_reports(void)
 
 	if (!scene_open(v, tap_arg()))
 		return;
-	reports = glance_number(v->bdf, "reports of dirty memory");
+	reports = debugfs_number(v->bdf, "reports of dirty memory");
 	if (vdev_feature(&v->dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET |
 			 VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0)) {
-		expect_glance(v->bdf, "DMA logging", "kernel without CONFIG_IOMMUFD_DRIVER");
+		expect_debugfs(v->bdf, "DMA logging", "kernel without CONFIG_IOMMUFD_DRIVER");
 		return;
 	}
-	expect_glance(v->bdf, "DMA logging", "off");
+	expect_debugfs(v->bdf, "DMA logging", "off");
 	if (!vf_up(v, &opts) || !EXPECT_EQ(vdev_log_start(&v->dev, &page_size, &r, 1), 0, "START"))
 		return;
-	EXPECT(strstr(glance(v->bdf, "DMA logging"), "on, granularity 4096 bytes"),
+	EXPECT(strstr(debugfs_value(v->bdf, "DMA logging"), "on, granularity 4096 bytes"),
 	       "while it is on");
 	EXPECT_EQ(unvme_rw(&v->u, 1, false, 0, 8), 0, "read");
 	if (trace_on(true)) {
@@ -459,14 +410,14 @@ static void test_reports(void)
 		check_rounds(v);
 	}
 	EXPECT_EQ(vdev_log_stop(&v->dev), 0, "STOP");
-	expect_glance(v->bdf, "DMA logging", "off");
-	EXPECT_EQ(glance_number(v->bdf, "reports of dirty memory"), reports + 2, "reports");
+	expect_debugfs(v->bdf, "DMA logging", "off");
+	EXPECT_EQ(debugfs_number(v->bdf, "reports of dirty memory"), reports + 2, "reports");
 }
 
 static const struct drv_test trace_tests[] = {
 	{ "a move", test_move, ON_BOTH },
 	{ "resets", test_reset, ON_BOTH },
-	{ "debugfs: a move", test_glance, ON_BOTH },
+	{ "debugfs: a move", test_debugfs, ON_BOTH },
 	{ "debugfs: a stream that is refused", test_refusal, ON_BOTH },
 	{ "debugfs: VF of a PF without support", test_plain, ON_PLAIN },
 };

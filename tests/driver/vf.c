@@ -46,6 +46,27 @@ bool vf_reset(struct vf *v)
 	       vf_expect_state(v, ST_RUNNING);
 }
 
+void check_plain(struct vdev *d)
+{
+	u64 flags, size;
+
+	EXPECT_EQ(vdev_mig_flags(d, &flags), -ENOTTY, "MIGRATION");
+	EXPECT_EQ(vdev_mig_state(d), -ENOTTY, "GET of the state");
+	EXPECT_EQ(vdev_mig_set_state(d, ST_STOP, NULL), -ENOTTY, "SET of the state");
+	EXPECT_EQ(vdev_mig_data_size(d, &size), -ENOTTY, "data size");
+	EXPECT_EQ(vdev_feature(d, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET |
+			       VFIO_DEVICE_FEATURE_MIGRATION, NULL, 0), -ENOTTY, "probe");
+}
+
+void bind_plain(const char *bdf, const char *why)
+{
+	klog_mark();
+	EXPECT_EQ(bind_to(bdf, DRIVER), 0, "bind %s", bdf);
+	if (EXPECT_EQ(klog_count(bdf, ""), 1, "lines in the log") &&
+	    EXPECT_EQ(klog_count(bdf, "no migration: "), 1, "lines that say why"))
+		EXPECT_EQ(klog_count(bdf, why), 1, "'%s'", why);
+}
+
 /* ---- states ---- */
 
 const u32 all_states[NR_STATES] = { ST_RUNNING, ST_P2P, ST_STOP, ST_STOP_COPY, ST_RESUMING };

@@ -2,8 +2,9 @@
 /*
  * Raw live migration commands on a PF, and what a controller state looks like.
  *
- * An own reading of TP4159 (NVMe base specification 2.1) and of the vendor command set of 2022,
- * independent of the driver and of the emulated device: a test compares the three.
+ * An own reading of TP4159 (NVMe base specification 2.1) and of the vendor command set of 2022. It
+ * shares no definition with the driver and the emulated device on purpose: tests compare the three,
+ * and a shared mistake would agree with itself.
  */
 #ifndef TESTS_LM_H
 #define TESTS_LM_H

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Device streams and controller states, made by what Documentation/stream.rst, Documentation/device-state.rst and
-the NVM Express Base Specification 2.1 say of them: a reading of its own, to be compared with others."""
+the NVM Express Base Specification 2.1 say of them: a reading of its own, which shares nothing with tools/, the driver and
+the C tests on purpose, since it is compared with them."""
 
 import struct
 import uuid

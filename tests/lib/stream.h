@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The device stream of nvme-vfio-pci, read and changed by its description in
- * Documentation/stream.rst: an own reading, to be compared with the driver's.
+ * Documentation/stream.rst: an own reading, which shares no definition with the driver on purpose,
+ * as in lm.h.
  */
 #ifndef TESTS_STREAM_H
 #define TESTS_STREAM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The client's side of Track Send and Track Receive: what is asked for, what the log says, and a
- * book about what the device was asked to write. An own reading of TP4159, as in lm.h.
+ * book about what the device was asked to write. An own reading of TP4159 on purpose, as in lm.h.
  */
 #ifndef TESTS_TRACK_H
 #define TESTS_TRACK_H

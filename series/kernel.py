@@ -92,9 +92,9 @@ DOCUMENT_RULES = {
         (re.compile(r"Kernels that cannot\n=+\n.*?(?=What is tracked\n=)", re.S), ""),
     ],
     "locking": [
-        ("Tests of ``migration_race_test`` and ``migration_reset_test`` but for those that\n"
-         "are in ``driver/hang``, which need fault points of the emulated device. On a kernel\n"
-         "with lockdep a complaint of it fails the program.\n",
+        ("Tests of ``migration_race_test`` and ``migration_reset_test``, except those in\n"
+         "``driver/hang``, which need fault points of the emulated device. On a kernel with\n"
+         "lockdep a complaint of it fails the program.\n",
          "Tests of ``migration_race_test`` and ``migration_reset_test`` in\n"
          "tools/testing/selftests/vfio/migration. On a kernel with lockdep a complaint of it\n"
          "fails the program.\n"),

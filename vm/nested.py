@@ -94,7 +94,7 @@ class Nested:
                  *([("migrate-incoming", {"uri": setting.incoming, "exit-on-error": False})] if self.waits else []))
 
     def argv(self):
-        """Debian's QEMU; both sides the same but for the console's file."""
+        """Debian's QEMU; both sides the same except for the console's file."""
         argv = [*self.setting.program, "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "kvm", "-cpu", "host",
                 "-m", str(self.setting.memory), *([] if self.setting.reboot else ["-no-reboot"]), "-kernel", "/mnt/share/vmlinux", "-initrd", "/mnt/share/initramfs",
                 "-append", "console=ttyS0 quiet panic=-1 nvme.write_queues=1 nvme.poll_queues=1 nvme_core.admin_timeout=30 " + self.setting.append,

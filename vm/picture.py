@@ -232,7 +232,7 @@ def _one(chapter, x, width):
 
 
 def script(chapters, title):
-    """What gnuplot is told, but for the kind and name of the result."""
+    """Commands for gnuplot, except for the kind and name of the result."""
     width = 1 / len(chapters)
     lines = ["set encoding utf8", f"set multiplot title '{title}' font ',18'", "set grid linecolor rgb '#d9d9d9'", "set border 3",
              "set xtics nomirror", "set ytics nomirror"]

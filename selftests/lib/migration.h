@@ -112,7 +112,7 @@ size_t stream_step(const struct stream *s, size_t step);
 
 bool stream_same(const struct stream *a, const struct stream *b);
 
-/* The same but for a few bytes: a device may save its clock, and a checksum go with it. */
+/* The same except for a few bytes: a device may save its clock, and a checksum go with it. */
 bool stream_alike(const struct stream *a, const struct stream *b);
 void stream_free(struct stream *s);
 

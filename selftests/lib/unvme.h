@@ -278,7 +278,7 @@ int unvme_rw(struct unvme *u, u16 sqid, bool write, u64 lba, u32 blocks);
 /* An Asynchronous Event Request; @done gets the event. */
 struct unvme_cmd *unvme_aer(struct unvme *u, unvme_done_fn done, void *priv);
 
-/* Book-keeping at rest: every SQ idle (but for AERs) and its last reported head equal to tail. */
+/* Book-keeping at rest: every SQ idle (except AERs) and its last reported head equal to tail. */
 void unvme_check_idle(struct unvme *u, unsigned int aers);
 
 /* Record a broken rule. */

@@ -84,9 +84,9 @@ static bool cli_get(struct vf *d, const struct lm_state *s)
 }
 
 /*
- * Its Set Controller State (2.13) leaves CSVI at 0 whatever it is told, so it can carry vendor
+ * Its Set Controller State (2.13) leaves CSVI at 0 whatever its options, so it can carry vendor
  * state only: that of a controller without I/O queues. And it ends with a double free, so the
- * exit code tells nothing; the driver that goes on does.
+ * exit code means nothing; the driver that goes on does.
  */
 static void cli_set(struct vf *d, const struct lm_state *s)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is in the log of written memory: all that the device was asked to write, and at the granted
- * granularity nothing else. LM_SEED chooses another random sequence, LM_FUZZ its length.
+ * The contents of the log of dirty memory: all that the device was asked to write, and at the
+ * granted granularity nothing else. LM_SEED chooses another random sequence, LM_FUZZ its length.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ struct piece {
 	u32 len;
 };
 
-/* A command and where it makes the device write. */
+/* A command and the places that it makes the device write. */
 struct op {
 	bool busy;
 	struct nvme_sqe sqe;
@@ -734,7 +734,7 @@ static void test_slow_start(void)
 		return;
 	unvme_reap_all(u);
 	left = u->sqs[1].inflight;
-	/* what completed by now may have landed before */
+	/* data of completed reads may have landed before */
 	memset(&book, 0, sizeof(book));
 	op_wait(u);
 	memset(&log, 0, sizeof(log));
@@ -745,7 +745,7 @@ static void test_slow_start(void)
 	EXPECT(left, "no read was on its way");
 }
 
-/* A reset waits for reads or cancels them; what landed until then is in the log. */
+/* A reset waits for reads or cancels them; data that landed until then is in the log. */
 static void test_slow_reset(void)
 {
 	static struct track_log log;
@@ -878,7 +878,7 @@ static void check_batch(struct vf *d, struct track *t)
 			track_receive(t, bytes, &log);
 	}
 	if (suspend && rnd() % 2) {
-		/* in the middle of it: what is fetched is done, the rest waits */
+		/* in the middle of it: fetched commands are done, the rest waits */
 		vf_suspend(d);
 		vf_resume(d);
 	}

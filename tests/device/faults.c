@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The fault points of the emulated device: arming and counting, what each action does, that
- * nothing is left of a held command whatever ends it, and that there is no trace of them where
+ * nothing is left of a held command whatever ends it, and that there is no trace of them if
  * they are off. PF 0 and 2 have them, PF 1 and 3 do not.
  */
 #include <errno.h>
@@ -146,7 +146,7 @@ static void test_counts(void)
 	expect_counts(pf, 0, 0, 0);
 }
 
-/* Any bit of both dwords can tell commands apart. */
+/* Any bit of both dwords can distinguish commands. */
 static void test_match(void)
 {
 	struct lm_pf *pf = start(PF_TP);
@@ -369,7 +369,7 @@ static void test_abort(void)
 	}
 }
 
-/* What is held or delayed goes with the controller; what is armed, and its counts, stay. */
+/* Held and delayed commands go with the controller; armed rules and their counts stay. */
 static void test_pf_reset(void)
 {
 	static const u8 acts[] = { LM_ACT_HOLD, LM_ACT_HOLD, LM_ACT_DELAY, LM_ACT_DELAY };
@@ -571,7 +571,7 @@ static void test_result(void)
 	EXPECT_EQ(cmd.result1, 0x12345678, "DW1");
 }
 
-/* What the device returns is altered, never what it keeps. */
+/* The data that the device returns is altered, never the data that it keeps. */
 static void test_vendor(void)
 {
 	static const struct lm_fault faults[] = {
@@ -612,7 +612,7 @@ static void test_vendor(void)
 static const struct tap_test faults_tests[] = {
 	{ "off by default", test_off, PF_TP },
 	{ "off by default, vendor set", test_off, PF_VS },
-	{ "what cannot be armed", test_invalid, PF_TP },
+	{ "rules that cannot be armed", test_invalid, PF_TP },
 	{ "counts", test_counts, PF_TP },
 	{ "counts, vendor set", test_counts, PF_VS },
 	{ "which command", test_match },
@@ -626,7 +626,7 @@ static const struct tap_test faults_tests[] = {
 	{ "hold and a reset of the PF, vendor set", test_pf_reset, PF_VS },
 	{ "hold and a function level reset of the PF", test_pf_flr, PF_TP },
 	{ "firmware activation without a reset", test_activation },
-	{ "firmware activation: what is refused, what ends it", test_activation_rules },
+	{ "firmware activation: refusals, and its end", test_activation_rules },
 	{ "delay", test_delay, PF_TP },
 	{ "data", test_data, PF_TP },
 	{ "data that ends early", test_short, PF_TP },

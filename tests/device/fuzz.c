@@ -113,7 +113,7 @@ static void spoil(struct lm_state *s)
 	while (n--) {
 		size_t at = rnd() % s->size;
 
-		/* the front part holds what is most delicate */
+		/* the front part is the most delicate */
 		if (rnd() % 2)
 			at %= 512;
 		switch (rnd() % 4) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Identify and the effects log say, and who refuses what.
+ * The contents of Identify and of the effects log, and which controller refuses which commands.
  */
 #include <string.h>
 
@@ -114,7 +114,7 @@ static const u8 vs_opcodes[] = {
 	LM_OP_VS_QUERY, LM_OP_VS_SUSPEND, LM_OP_VS_RESUME, LM_OP_VS_SAVE, LM_OP_VS_LOAD,
 };
 
-/* All dwords 0 but the target; a data buffer where the opcode asks for one. */
+/* All dwords 0 but the target; a data buffer if the opcode asks for one. */
 static struct lm_cmd bare(u8 opcode, u16 target, u8 *buf)
 {
 	return (struct lm_cmd){

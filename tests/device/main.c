@@ -21,7 +21,7 @@ static void after(void)
 
 	for (i = 0; i < MAX_PFS; i++)
 		if (pf_opened(i))
-			lm_fault_end(pf_opened(i));	/* an error where it has none */
+			lm_fault_end(pf_opened(i));	/* an error if it has none */
 	vf_end();
 	for (i = 0; i < MAX_PFS; i++)
 		if (pf_opened(i))

@@ -218,7 +218,7 @@ static void forget_interrupt(unsigned int vector)
 		;
 }
 
-/* Entries there, interrupt taken, but the driver has not looked yet: it is told again. */
+/* Entries there, interrupt taken, but the driver has not looked yet: there is another one. */
 static void test_unconsumed(void)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };

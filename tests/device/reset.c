@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Resets of the VF and of the PF in every situation, and what the next tenant finds.
+ * Resets of the VF and of the PF in every situation, and the next tenant of the VF.
  */
 #include <errno.h>
 #include <sched.h>
@@ -177,7 +177,7 @@ static void test_two_waiters(void)
 
 /* ---- the PF ---- */
 
-/* A reset of the PF ends the suspended state of what it suspended, and a pending Suspend. */
+/* A reset of the PF ends the suspended state of VFs that it suspended, and a pending Suspend. */
 static void test_pf_reset(void)
 {
 	struct vf *d = &vf_a;
@@ -225,7 +225,7 @@ static void test_other_pf_reset(void)
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 8, 8), 0, "write afterwards");
 }
 
-/* ---- what stays ---- */
+/* ---- leftovers ---- */
 
 #define TEMP_OVER	0x0170
 #define TEMP_UNDER	0x0110
@@ -257,7 +257,7 @@ static void read_features(struct unvme *u, u32 *f)
 	EXPECT_EQ(unvme_get_features(u, 0x0b, 0, &f[2]), 0, "event configuration");
 	EXPECT_EQ(unvme_get_features(u, 0x0e, 0, NULL), 0, "timestamp");
 	memcpy(&stamp, u->scratch, sizeof(stamp));
-	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* tells a set one from a fresh one */
+	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* a set one differs from a fresh one */
 	EXPECT_EQ(unvme_get_features(u, 0x16, 0, NULL), 0, "host behavior");
 	memcpy(&f[4], u->scratch, sizeof(u32));
 	EXPECT_EQ(unvme_get_features(u, 0x0a, 0, &f[5]), 0, "write atomicity");
@@ -329,7 +329,7 @@ static void test_loaded_tenant(void)
 	EXPECT_EQ(lmt_load(&d->t, &st), 0, "load");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	expect_running(d, "loaded and reset");
-	EXPECT_EQ(quiet_check(&quiet, 300), 0, "silence of what was loaded and reset");
+	EXPECT_EQ(quiet_check(&quiet, 300), 0, "silence of a VF that was loaded and reset");
 	quiet_end(&quiet);
 	lm_state_free(&st);
 	EXPECT_EQ(vdev_read32(&d->dev, NVME_REG_CC), 0, "CC");

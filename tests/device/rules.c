@@ -285,7 +285,7 @@ static void test_get_offsets(void)
 	st = pf_do(pf, lm_get_cmd(d->cntlid, pf->csvi, pf->csuuidi, s.size, buf, 4));
 	EXPECT(st == LM_SC_OK || st == LM_SC_INVALID_FIELD, "offset at the end: %#x", st);
 
-	/* more than there is: what is there arrives */
+	/* more than there is: all of it arrives */
 	memset(buf, 0xaa, sizeof(buf));
 	EXPECT_ST(pf, lm_get_cmd(d->cntlid, pf->csvi, pf->csuuidi, s.size - 4, buf, 4096),
 		  LM_SC_OK, "over the end");
@@ -332,7 +332,7 @@ static void test_get_pieces(void)
 	lm_state_free(&s);
 }
 
-/* NUMDL is 34 bits of bytes; what exceeds MDTS is refused before any transfer. */
+/* NUMDL is 34 bits of bytes; more than MDTS is refused before any transfer. */
 static void test_get_mdts(void)
 {
 	static const u32 numdl[] = { 0xffffffff, 0x7fffffff, 0x3fffffff, 0x40000000, 0x40000010 };
@@ -919,7 +919,7 @@ static void test_vendor_rules(void)
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write after resume");
 }
 
-/* LOAD takes exactly what SAVE gave, not less, and leaves the VF as it was if it refuses. */
+/* LOAD takes exactly the data of SAVE, not less, and leaves the VF as it was if it refuses. */
 static void test_vendor_load(void)
 {
 	static const u32 sizes[] = { 0, 1, 3, 4, 48, 0xffffffff, 0x80000000, 0x40000004 };

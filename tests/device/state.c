@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The vendor specific part of a controller state: what a guest was told goes with it, nothing of
- * another guest does, and devices that differ exchange states as far as a guest cannot notice.
+ * The vendor specific part of a controller state: values that a guest has read go with it, nothing
+ * of another guest does, and devices that differ exchange states as far as a guest cannot notice.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +130,7 @@ static bool move(struct vf *from, struct vf *to)
 	return vf_resume(to);
 }
 
-/* ---- what one guest sets and another one must not find ---- */
+/* ---- settings of one guest, which another one must not find ---- */
 
 static int error_recovery(struct unvme *u, u32 nsid, u32 val)
 {
@@ -286,7 +286,7 @@ static void test_cache_choice(void)
 	EXPECT_EQ(write_cache(&vf_b.u), 1, "another VF after the reset");
 }
 
-/* ---- what a guest was told ---- */
+/* ---- values that a guest has read ---- */
 
 static bool give(struct vf *d, u16 queues)
 {
@@ -312,7 +312,7 @@ static u32 queues_told(struct unvme *u)
 	return (val & 0xffff) + 1;
 }
 
-/* Few queues, many, few again: the guest was told of few, and of many by a reset. */
+/* Few queues, many, few again: the guest was granted few, and many by a reset. */
 static void move_queues(int pf, int pf2)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true, .vectors = 5 };
@@ -324,7 +324,7 @@ static void move_queues(int pf, int pf2)
 	if (!move(&vf_a, &vf_b))
 		return;
 	EXPECT_EQ(queues_told(&drv), 2, "a destination with more");
-	EXPECT(unvme_create_cq(&drv, 3, 8, UNVME_POLLED), "a queue that the guest was not told of");
+	EXPECT(unvme_create_cq(&drv, 3, 8, UNVME_POLLED), "a queue that the guest was not granted");
 	EXPECT_EQ(unvme_rw(&drv, 2, true, 0, 8), 0, "write");
 	if (!move(&vf_b, &vf_a))
 		return;
@@ -359,7 +359,7 @@ static void test_queues_vendor(void)
 		give(&vf_a, 5);
 }
 
-/* Many to few: refused if the guest was told of many or has many, else not. */
+/* Many to few: refused if the guest was granted many or has many, else not. */
 static void check_fewer_queues(struct vf *from, struct vf *to)
 {
 	static const struct unvme_opts o = { .irq = true, .vectors = 5 };
@@ -376,7 +376,7 @@ static void check_fewer_queues(struct vf *from, struct vf *to)
 	vf_resume(from);
 	EXPECT_EQ(queues_told(&from->u), 4, "source");
 	if (save(from, &s)) {
-		EXPECT_EQ(load_state(to, &s), LM_SC_NOT_ENOUGH, "a guest that was told of more");
+		EXPECT_EQ(load_state(to, &s), LM_SC_NOT_ENOUGH, "a guest that was granted more");
 		lm_state_free(&s);
 	}
 	vf_resume(from);
@@ -764,7 +764,7 @@ static void test_admin_of_disabled(void)
 	lm_state_free(&s);
 }
 
-/* In Identify Controller only what a guest cannot notice may differ. */
+/* In Identify Controller only fields that a guest cannot notice may differ. */
 static void check_identify(const struct lm_state *s)
 {
 	static const struct { u16 at, len; } ignored[] = {
@@ -933,7 +933,7 @@ static void check_firmware(struct vf *old, struct vf *new, struct vf *first)
 	EXPECT_EQ(unvme_get_log(&drv, 0xc0, 0, 512), 0, "log page C0h after a reset");
 }
 
-/* Who was told of the newer one's limits stays there. */
+/* A guest that has read the newer one's limits stays there. */
 static void check_newer_limits(struct vf *new, struct vf *old)
 {
 	static const struct unvme_opts o = { .queues = 2 };
@@ -980,7 +980,7 @@ static void test_first_revision(void)
 	lm_state_free(&s);
 }
 
-/* Log page C0h: a guest that has it does not go where it is missing. */
+/* Log page C0h: a guest that has it does not go to a device without it. */
 static void test_log_page(void)
 {
 	static const struct unvme_opts o = { .queues = 1 };
@@ -1019,12 +1019,12 @@ static struct lm_cmd save_cmd(struct vf *d, u32 len)
 	return lm_vs_cmd(LM_OP_VS_SAVE, d->t.vfn, save_buf, len);
 }
 
-/* No more is saved than the host was told of, and a refusal can be mended by asking again. */
+/* No more is saved than was reported to the host, and a refusal can be mended by asking again. */
 static void test_save_larger(void)
 {
 	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
-	u32 told, now;
+	u32 reported, now;
 
 	if (!vf_start(d, PF_VS, 1, 0))
 		return;
@@ -1032,19 +1032,19 @@ static void test_save_larger(void)
 	cmd = save_cmd(d, 8192);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "a host that did not ask");
 	vf_resume(d);
-	told = query(d);
+	reported = query(d);
 	EXPECT_EQ(unvme_create_cq(&d->u, 1, 8, UNVME_POLLED), 0, "CQ");
 	EXPECT_EQ(unvme_create_sq(&d->u, 1, 8, 1), 0, "SQ");
 	vf_suspend(d);
-	cmd = save_cmd(d, told);
-	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "more than was told");
+	cmd = save_cmd(d, reported);
+	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "more than was reported");
 	EXPECT_EQ(cmd.dnr, false, "DNR");
-	EXPECT(save_buf[0] == 0xaa && save_buf[told] == 0xaa, "data came all the same");
+	EXPECT(save_buf[0] == 0xaa && save_buf[reported] == 0xaa, "data came all the same");
 	now = query(d);
-	EXPECT(now > told, "%u bytes, and %u with more queues", told, now);
+	EXPECT(now > reported, "%u bytes, and %u with more queues", reported, now);
 	cmd = save_cmd(d, now);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "after the host has asked again");
-	EXPECT(save_buf[0] == 0 && save_buf[now] == 0xaa, "another size than was told");
+	EXPECT(save_buf[0] == 0 && save_buf[now] == 0xaa, "another size than was reported");
 	vf_resume(d);
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write");
 }
@@ -1055,21 +1055,21 @@ static void test_save_running(void)
 	struct vf *d = &vf_a;
 	struct lm_state s, again;
 	struct lm_cmd cmd;
-	u32 told;
+	u32 reported;
 
 	if (!vf_start(d, PF_VS, 1, 1))
 		return;
-	told = query(d);
+	reported = query(d);
 	EXPECT_EQ(unvme_create_cq(&d->u, 2, 8, UNVME_POLLED), 0, "CQ");
-	cmd = save_cmd(d, told);
-	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "more than was told");
+	cmd = save_cmd(d, reported);
+	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_NOT_ENOUGH, "more than was reported");
 	EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write after a save that failed");
-	told = query(d);
-	cmd = save_cmd(d, told);
+	reported = query(d);
+	cmd = save_cmd(d, reported);
 	EXPECT_EQ(lm_exec(d->pf, &cmd), LM_SC_OK, "SAVE_DATA of a VF that runs");
-	EXPECT_EQ(save_buf[told], 0xaa, "a byte behind the size");
+	EXPECT_EQ(save_buf[reported], 0xaa, "a byte behind the size");
 	EXPECT_EQ(save_buf[2], LM_CSATTR_SUSPENDED, "CSATTR");
-	s = (struct lm_state){ save_buf, told };
+	s = (struct lm_state){ save_buf, reported };
 	if (EXPECT_EQ(lmt_save(&d->t, &again), LM_SC_OK, "SAVE_DATA again")) {
 		EXPECT(same_state(&s, &again), "the VF was not suspended");
 		lm_state_free(&again);
@@ -1085,13 +1085,13 @@ static void test_save_waits(void)
 	struct lm_async a, b;
 	unsigned int n = 0;
 	struct lm_state s;
-	u32 told;
+	u32 reported;
 	int st;
 
 	if (!vf_start(d, SAVE_WAITS, 1, 0) || !fill_cq(d, &n))
 		return;
-	told = query(d);
-	EXPECT_EQ(lm_async_start(&a, d->pf, save_cmd(d, told)), 0, "SAVE_DATA");
+	reported = query(d);
+	EXPECT_EQ(lm_async_start(&a, d->pf, save_cmd(d, reported)), 0, "SAVE_DATA");
 	EXPECT_EQ(lm_async_start(&b, d->pf, lm_vs_cmd(LM_OP_VS_SUSPEND, 1, NULL, 0)), 0,
 		  "SUSPEND");
 	EXPECT(lm_async_pending(&a), "SAVE_DATA did not wait: %#x", lm_async_wait(&a, 0));
@@ -1101,10 +1101,10 @@ static void test_save_waits(void)
 	st = lm_async_wait(&b, UNVME_TIMEOUT_MS);
 	EXPECT(st >= 0, "SUSPEND at the same time: %d", st);
 	EXPECT_EQ(vdev_read32(&d->dev, NVME_REG_CC) & NVME_CC_EN, 0, "CC.EN");
-	s = (struct lm_state){ save_buf, told };
-	save_buf[told - 1] = 1;
+	s = (struct lm_state){ save_buf, reported };
+	save_buf[reported - 1] = 1;
 	EXPECT_EQ(lmt_load(&d->t, &s), LM_SC_INVALID_FIELD, "load with something behind it");
-	save_buf[told - 1] = 0;
+	save_buf[reported - 1] = 0;
 	EXPECT_EQ(lmt_load(&d->t, &s), LM_SC_OK, "load");
 	vf_resume(d);
 	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "drain");
@@ -1119,16 +1119,16 @@ static void test_save_refused(void)
 	struct vf *d = &vf_a;
 	struct lm_async a, b;
 	unsigned int n = 0;
-	u32 told;
+	u32 reported;
 
 	if (!vf_start(d, SAVE_WAITS, 1, 0))
 		return;
-	told = query(d);
+	reported = query(d);
 	if (!fill_cq(d, &n))
 		return;
 	EXPECT_EQ(lm_async_start(&a, d->pf, lm_vs_cmd(LM_OP_VS_SUSPEND, 1, NULL, 0)), 0,
 		  "SUSPEND");
-	EXPECT_EQ(lm_async_start(&b, d->pf, save_cmd(d, told)), 0, "SAVE_DATA");
+	EXPECT_EQ(lm_async_start(&b, d->pf, save_cmd(d, reported)), 0, "SAVE_DATA");
 	EXPECT(lm_async_pending(&a) && lm_async_pending(&b), "one of them did not wait");
 	while (lm_async_pending(&b))
 		unvme_wait(&d->u, 10);
@@ -1163,10 +1163,10 @@ static const struct tap_test state_tests[] = {
 	{ "move: error recovery is each VF's own", test_error_recovery },
 	{ "reset: error recovery", test_error_recovery_reset },
 	{ "reset: write cache", test_cache_choice },
-	{ "move: number of queues that the guest was told", test_queues },
-	{ "move: number of queues that the guest was told, vendor set", test_queues_vendor },
+	{ "move: number of queues that the guest was granted", test_queues },
+	{ "move: number of queues that the guest was granted, vendor set", test_queues_vendor },
 	{ "move: fewer queues than the source has", test_fewer_queues },
-	{ "move: controller id that the guest was told", test_cntlid },
+	{ "move: controller id that the guest has read", test_cntlid },
 	{ "reset: controller id of an offline VF", test_cntlid_offline },
 	{ "move: timestamp without the time of the move", test_timestamp, PF_TP },
 	{ "move: timestamp without the time of the move, vendor set", test_timestamp, PF_VS },
@@ -1177,9 +1177,9 @@ static const struct tap_test state_tests[] = {
 	{ "rules: DNR only where it does not help to try again", test_dnr },
 	{ "rules: DNR, resources", test_dnr_resources },
 	{ "rules: admin queues of a controller that is off", test_admin_of_disabled },
-	{ "rules: what is compared", test_identify },
+	{ "rules: fields that are compared", test_identify },
 	{ "rules: revisions of the state", test_revisions },
-	{ "rules: vendor SAVE of more than was told", test_save_larger },
+	{ "rules: vendor SAVE of more than was reported", test_save_larger },
 	{ "rules: vendor SAVE of a VF that runs", test_save_running },
 };
 

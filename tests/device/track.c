@@ -371,11 +371,11 @@ static void test_resources(void)
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "all but 64 units");
 	expect_short(&u, 7, 0, "8192 where 64 are left");
 	track_arena(&u, b, u.mrtg);
-	EXPECT_EQ(track_start(&u), LM_SC_OK, "at the granularity that was told");
+	EXPECT_EQ(track_start(&u), LM_SC_OK, "at the granularity that was reported");
 	EXPECT_EQ(track_stop(&u), LM_SC_OK, "stop");
 }
 
-/* What is refused for lack of resources is accepted at what the device told. */
+/* A request refused for lack of resources is accepted at the granularity that was reported. */
 static void test_few_units(void)
 {
 	struct vf *d = &vf_a;
@@ -510,7 +510,7 @@ static void test_stop_suspended(void)
 
 /* ---- resets ---- */
 
-/* The MMC tracks, so a reset of the target is not the end, and what was logged stays. */
+/* The MMC tracks, so a reset of the target is not the end, and the log stays. */
 static void check_target_reset(struct vf *d, struct track *t, bool flr)
 {
 	static struct track_log log;
@@ -522,7 +522,7 @@ static void check_target_reset(struct vf *d, struct track *t, bool flr)
 	else
 		EXPECT_EQ(unvme_disable(&d->u), 0, "CC.EN=0");
 	if (track_read(t, 4096, &log))
-		EXPECT(log.descriptors, "what was logged before");
+		EXPECT(log.descriptors, "the log from before");
 	if (up_again(d))
 		expect_logged(t, d, "enabled again");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The user-space driver itself, on a VF of any NVMe device: what the other tests build on.
+ * The user-space driver itself, on a VF of any NVMe device: the other tests build on it.
  *
  * LM_VF names the VF (bound to vfio-pci), or LM_VF0_1.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Devices that differ where the specification leaves a choice. On a machine of their own: PF 0
+ * Devices that differ if the specification leaves a choice. On a machine of their own: PF 0
  * moves I/O queues only, PF 1 does nothing for a VF that is off, PF 2 disables a VF by SAVE_DATA,
  * PF 3 lets a Suspend wait for a full completion queue.
  */
@@ -198,7 +198,7 @@ static void test_full_reset(void)
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "after the reset");
 }
 
-/* The administrator changes what the device does with a full queue while a Suspend waits. */
+/* The administrator changes how the device treats a full queue while a Suspend waits. */
 static void test_full_switched(void)
 {
 	unsigned int n = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Controller states: compared with what the user-space driver knows of its queues, with each
+ * Controller states: compared with the user-space driver's knowledge of its queues, with each
  * other, and made by hand.
  */
 #include <stdlib.h>

@@ -71,7 +71,7 @@ static bool find_text(const char *module, const char *symbol, u64 *start, u64 *e
 	return EXPECT(*start && *start < *end, "no text of %s", symbol ? symbol : module);
 }
 
-/* Failures only where the call trace goes through this range. */
+/* Failures only if the call trace goes through this range. */
 static bool aim_at(const char *injector, const char *what, u64 start, u64 end)
 {
 	char name[32], value[32];
@@ -94,7 +94,7 @@ static bool aim(const char *symbol)
 	char path[64];
 	size_t i;
 
-	/* the kernel warns where it cannot name a group: not the driver's */
+	/* the kernel warns if it cannot name a group: not the driver's */
 	if (!find_text(MODULE, symbol, &start, &end) ||
 	    !find_text("vfio", "vfio_create_group", &group_start, &group_end))
 		return false;
@@ -315,7 +315,7 @@ static int op_close(struct vf *v)
 	return 0;
 }
 
-/* libvfio ends the program where it cannot open: so in a child, which is armed by itself */
+/* libvfio ends the program if it cannot open: so in a child, which is armed by itself */
 static int op_open(struct vf *v)
 {
 	int status;
@@ -350,7 +350,7 @@ static int op_unbind(struct vf *v)
 }
 
 /*
- * An operation, and how to come to it. It may succeed in spite of a failure, where there is another
+ * An operation, and how to come to it. It may succeed in spite of a failure, if there is another
  * way or the failure costs nothing; otherwise it says ENOMEM.
  */
 struct step {

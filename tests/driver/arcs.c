@@ -68,7 +68,7 @@ static void test_size(void)
 
 /* ---- odd devices ---- */
 
-/* SAVE disables the VF: what it returned is the only copy, and serves for a second save. */
+/* SAVE disables the VF: its data is the only copy, and serves for a second save. */
 static void test_save_disables(void)
 {
 	static const struct unvme_opts opts = { .queues = 3, .irq = true };

@@ -84,7 +84,7 @@ static void test_queues_only(void)
 	klog_mark();
 	if (vf_open(v, tap_arg(), 1)) {
 		EXPECT_EQ(klog_count(bdf, "migration by TP4159"), 1, "line in the log");
-		EXPECT_EQ(klog_count(bdf, "I/O queues only"), 1, "what is lacking");
+		EXPECT_EQ(klog_count(bdf, "I/O queues only"), 1, "the missing part");
 		EXPECT_EQ(vdev_mig_flags(&v->dev, &flags), 0, "MIGRATION");
 		vf_check_usable(v);
 	}
@@ -95,7 +95,7 @@ static void test_queues_only(void)
 
 /*
  * A VMM that keeps the admin queue to itself: it enables the destination, the I/O queues come by
- * migration with what waits in them.
+ * migration with the commands that wait in them.
  */
 static void test_queues_move(void)
 {
@@ -213,7 +213,7 @@ static bool unbind_both(void)
 	       EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 2), NULL), 0, "unbind VF 2");
 }
 
-/* A guest moves from VF 1 to VF 2, works on, and finds what it wrote. */
+/* A guest moves from VF 1 to VF 2, works on, and finds its data. */
 static void move_guest(void)
 {
 	static const struct unvme_opts o = { .queues = 2, .irq = true };
@@ -346,7 +346,7 @@ static void test_no_list_foreign(void)
 		vf_check_usable(&vf_a);
 }
 
-/* What the last owner left enabled is disabled first, and what it left is not in the way. */
+/* The previous owner's controller is disabled first, and the rest of its state is no obstacle. */
 static void test_no_list_enabled(void)
 {
 	struct lm_pf *pf = pf_get(tap_arg());
@@ -371,7 +371,7 @@ static void test_no_list_enabled(void)
 		vf_check_usable(&vf_a);
 }
 
-/* ---- what a VF says of itself ---- */
+/* ---- the identity that a VF itself reports ---- */
 
 static struct lm_fault lie_about(u32 byte, u32 mask, u32 value)
 {
@@ -475,7 +475,7 @@ static void test_exports(void)
 	EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind");
 	fault_arm(tap_arg(), 0, lie_about(404, 0xff, 3));
 	bind_finds(1, lm_cntlid(pf, 1));
-	EXPECT_EQ(klog_count(bdf, "exported"), 0, "lines about what is not there");
+	EXPECT_EQ(klog_count(bdf, "exported"), 0, "lines about nothing");
 	expect_debugfs(bdf, "exports", "none");
 	fault_clear(tap_arg());
 	if (vf_open(&vf_a, tap_arg(), 1) && go(&vf_a, ST_STOP) && go(&vf_a, ST_RUNNING))
@@ -513,7 +513,7 @@ static void test_module_end(void)
 }
 
 static const struct drv_test bind_tests[] = {
-	{ "one line that tells the command set", test_bind, ON_BOTH },
+	{ "one line that names the command set", test_bind, ON_BOTH },
 	{ "VF of a PF without support", test_plain_vf, ON_PLAIN },
 	{ "PF", test_plain_pf, ON_PLAIN },
 	{ "PF without a list of secondary controllers", test_no_list, ON_BOTH },
@@ -521,7 +521,7 @@ static const struct drv_test bind_tests[] = {
 	{ "VF that does not answer", test_silent, ON_TP },
 	{ "no list, VF of another subsystem", test_no_list_foreign, ON_BOTH },
 	{ "no list, VF that nvme had", test_no_list_enabled, ON_BOTH },
-	{ "what the VF says of itself", test_own_identity, ON_BOTH },
+	{ "identity that the VF itself reports", test_own_identity, ON_BOTH },
 	{ "exported subsystems", test_exports, ON_TP },
 	{ "io_queues_only", test_queues_only, ON_SPECIAL, SP_QUEUES },
 	{ "io_queues_only, moved", test_queues_move, ON_SPECIAL, SP_QUEUES },

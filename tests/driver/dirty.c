@@ -17,7 +17,7 @@ static const struct unvme_opts opts = { .queues = 2, .irq = true };
 static u64 bitmap[PAGES / 64];
 static u8 *data;
 
-/* VF 1 in RUNNING with a guest; skipped where there is no logging. */
+/* VF 1 in RUNNING with a guest; skipped if there is no logging. */
 static bool start(struct vf *v)
 {
 	if (!scene_open(v, tap_arg()))
@@ -99,7 +99,7 @@ static bool has(const void *p)
 	return bitmap[page / 64] >> page % 64 & 1;
 }
 
-/* A few pages at most: queues, and what was read into. */
+/* A few pages at most: queues, and buffers of reads. */
 static void expect_some(struct vf *v, const char *when)
 {
 	if (EXPECT_EQ(report(v), 0, "REPORT, %s", when))
@@ -112,7 +112,7 @@ static void expect_all(struct vf *v, const char *when)
 		EXPECT_EQ(reported(), PAGES, "%s: pages", when);
 }
 
-/* The device writes to a page, and tells of it or of all. */
+/* The device writes to a page, and reports that page or all. */
 static void expect_written(struct vf *v, const char *when)
 {
 	EXPECT_EQ(unvme_rw(&v->u, 1, false, 0, 8), 0, "%s: read", when);
@@ -144,7 +144,7 @@ static int matched(unsigned int slot)
 	return lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, slot);
 }
 
-/* ---- what is agreed on ---- */
+/* ---- the agreement with the device ---- */
 
 /* Dwords 0 and 1 of the completion that refuses are hints. */
 static void test_hints(void)
@@ -169,7 +169,7 @@ static void test_hints(void)
 	log_off(v);
 }
 
-/* Nothing begins where the device refuses for good. */
+/* Nothing begins if the device refuses for good. */
 static void test_refused(void)
 {
 	static const struct {
@@ -294,7 +294,7 @@ static void test_vendor_part(void)
 	EXPECT(has(data), "suspended: the page that was read into");
 	EXPECT(has(v->u.cqs[2].ring), "suspended: a completion queue without completions");
 	go(v, ST_RUNNING);
-	/* and where both are refused */
+	/* and if both are refused */
 	with.act = LM_ACT_STATUS;
 	with.arg = LM_SC_SEQUENCE_ERROR;
 	if (fault_arm(tap_arg(), 1, with))
@@ -374,7 +374,7 @@ static void test_stop_suspended(void)
 	go(v, ST_RUNNING);
 	EXPECT_EQ(matched(0), 1, "stops after the resume");
 	EXPECT(!device_tracks(), "tracked after the resume");
-	/* and where it is started again before */
+	/* and if it is started again before */
 	if (!log_on(v) || !go(v, ST_P2P))
 		return;
 	log_off(v);
@@ -558,7 +558,7 @@ static void test_endless(void)
 	log_off(v);
 }
 
-/* An answer that is not all there is none: what was in memory before is not believed. */
+/* An incomplete answer is none: the previous content of the buffer is not believed. */
 static void test_short(void)
 {
 	/* the head has 16 bytes, which is all there is if nothing was written */
@@ -638,7 +638,7 @@ static void test_ended(void)
 	log_off(v);
 }
 
-/* Behind what a report reads: the next one sees it. */
+/* Behind the end of a report: the next one has it. */
 static void test_ended_later(void)
 {
 	struct lm_fault hold = on_read(LM_ACT_HOLD);
@@ -662,7 +662,7 @@ static void test_ended_later(void)
 	log_off(v);
 }
 
-/* A number that anybody may write is not what decides. */
+/* A number that anybody may write decides nothing. */
 static void test_reset_count(void)
 {
 	struct vf *v = &vf_a;
@@ -702,7 +702,7 @@ static void test_not_suspended_nor_tracked(void)
 	vf_check_usable(v);
 }
 
-/* A VF that should be suspended and is not: what it wrote is not known to anybody. */
+/* A VF that should be suspended and is not: nobody knows its dirty memory. */
 static void test_not_suspended(void)
 {
 	struct lm_fault f = on_read(LM_ACT_DATA);
@@ -780,7 +780,7 @@ static void test_vf_reset(void)
 		if (!vf_up(v, &opts))
 			return;
 		data = v->u.scratch;
-		/* also where it is suspended before anyone asks */
+		/* also if it is suspended before anyone asks */
 		if (i == 2)
 			go(v, ST_P2P);
 		expect_all(v, "reset");
@@ -801,7 +801,7 @@ static void test_vf_reset(void)
 struct asker {
 	const char *name;
 	bool (*ask)(struct asker *a);
-	bool reports;		/* only where the kernel can */
+	bool reports;		/* only if the kernel can */
 	int fd;
 	unsigned int rounds;
 	bool failed;

@@ -70,7 +70,7 @@ enum {
 /* The PF works: an admin command and a read from its namespace. */
 void pf_check(int nr);
 
-/* If it has fault points: disarm them and release what is held. */
+/* If it has fault points: disarm them and release held commands. */
 void pf_end_faults(int nr);
 
 /* Unbind it from nvme (0 or -errno); bind it again and provision its VFs. */
@@ -81,8 +81,8 @@ bool pf_bind(int nr);
 void pf_check_no_reset(int nr);
 
 /*
- * Whether the kernel counts resets of a PF. Before 7.0 nothing tells the driver of one with the
- * vendor set, once it has what it saves in memory.
+ * Whether the kernel counts resets of a PF. Before 7.0 nothing shows the driver one with the
+ * vendor set, once it has the data of SAVE in memory.
  */
 bool counts_pf_resets(void);
 
@@ -179,7 +179,7 @@ void refuse_set(struct vf *v, u32 state, int err);
 /* ERROR: every state is refused, questions are answered. */
 void check_error_state(struct vf *v);
 
-/* An eventfd that tells when the VF is asked back. */
+/* An eventfd that is signalled when the VF is asked back. */
 int request_eventfd(struct vf *v);
 
 /* ---- their streams: vf.c ---- */

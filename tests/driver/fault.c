@@ -62,7 +62,7 @@ static void test_pf_reset(void)
 	if (!firmware_stream(tap_arg(), &s))
 		return;
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
-		/* what SAVE returned is in memory, and before 7.0 nothing tells of the reset */
+		/* the data of SAVE is in memory, and before 7.0 nothing shows the reset */
 		if (states[i] == ST_STOP_COPY && tap_arg() == 2 && !counts_pf_resets())
 			continue;
 		arena_reset(&arena);
@@ -85,7 +85,7 @@ static void test_pf_reset_error(void)
 	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &small_opts) || !go(v, ST_STOP) ||
 	    !pf_reset(tap_arg()))
 		return;
-	/* where the kernel does not count resets it is seen that the VF went offline with its PF */
+	/* if the kernel does not count resets, the VF is found offline, as its PF was reset */
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL),
 		  counts_pf_resets() ? -ENOTCONN : -ENODEV, "STOP_COPY");
 	if (!counts_pf_resets())

@@ -59,7 +59,7 @@ static void check_master(struct vf *v, bool view, bool real, const char *when)
 	EXPECT_EQ(real_bus_master(v), real, "%s: real bus mastering", when);
 }
 
-/* ---- what is executed a second time ---- */
+/* ---- executed a second time ---- */
 
 static struct nvme_sqe write_cmd(struct unvme *u)
 {

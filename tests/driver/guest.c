@@ -65,12 +65,12 @@ void read_features(struct unvme *u, u32 *f)
 	EXPECT_EQ(unvme_get_features(u, 0x0b, 0, &f[2]), 0, "event configuration");
 	EXPECT_EQ(unvme_get_features(u, 0x0e, 0, NULL), 0, "timestamp");
 	memcpy(&stamp, u->scratch, sizeof(stamp));
-	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* tells a set one from a fresh one */
+	f[3] = (stamp & 0xffffffffffffull) >> 30;	/* a set one differs from a fresh one */
 	EXPECT_EQ(unvme_get_features(u, 0x16, 0, NULL), 0, "host behavior");
 	memcpy(&f[4], u->scratch, sizeof(u32));
 }
 
-/* ---- a state of several transfers, where 8 KiB are moved at a time ---- */
+/* ---- a state of several transfers, on PFs that move 8 KiB at a time ---- */
 
 #define HELD	420
 

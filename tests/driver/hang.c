@@ -159,7 +159,7 @@ enum late { LATE_NOTHING, LATE_RESUME, LATE_CHANGED };
 
 /*
  * A Suspend is undone. What loads or disables has changed the VF if the device did it only then,
- * and nobody can tell if it did it before.
+ * and nobody knows if it did it before.
  */
 static enum late late_effect(const struct scene *sc, bool execute)
 {
@@ -248,7 +248,7 @@ static void test_reset_settles(void)
 	if (!actor_start(sc, v) || !lm_fault_wait_matched(pf_get(tap_arg()), 0, 1) ||
 	    !vf_reset(v))
 		return;
-	/* 0 where this thread was slower than that */
+	/* 0 if this thread was slower than that */
 	err = actor_end();
 	EXPECT(!err || err == -ECANCELED, "%s: %d", scene_what(sc, v->pf_nr), err);
 	v->u.faults = 0;
@@ -455,7 +455,7 @@ static void suspend_given_up(struct vf *v)
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_P2P, NULL), -ETIMEDOUT, "Suspend of %s", v->bdf);
 }
 
-/* Half of what a PF takes may be Suspends; the next one waits for its turn, others do not. */
+/* Half of a PF's commands may be Suspends; the next one waits for its turn, others do not. */
 static void test_two_suspends(void)
 {
 	struct lm_fault f;
@@ -561,7 +561,7 @@ static bool fill_admin_queue(void)
 	return !tap_failed();
 }
 
-/* Nothing can be sent any more, not even what lets go: only a reset of the PF helps. */
+/* Nothing can be sent any more, not even the release: only a reset of the PF helps. */
 static void empty_admin_queue(void)
 {
 	unsigned int i;
@@ -691,7 +691,7 @@ static void test_close_brief(void)
 		check_works(v);
 }
 
-/* The VF is bound without migration; what is on its way does not keep it from a second try. */
+/* The VF is bound without migration; the command in flight does not prevent a second try. */
 static void check_probe(u8 cns, const char *why)
 {
 	struct lm_fault f = {

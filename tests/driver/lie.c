@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Devices that answer with success and say what is not so: each gets a refusal and one line in the
+ * Devices that answer with success and false content: each gets a refusal and one line in the
  * log, or does no harm.
  */
 #include <errno.h>
@@ -133,7 +133,7 @@ static void test_impossible(void)
 	end(v);
 }
 
-/* Possible, but not what the piece behind it says */
+/* Possible, but the piece behind it contradicts it */
 static const struct header changed[] = {
 	{ "smaller", { { VSS, ~0u, 1 } } },
 	{ "a little larger", { { VSS, 0, 1 } } },
@@ -232,7 +232,7 @@ static bool no_csup(unsigned int slot, u32 skip, u32 times)
 	return fault_arm(tap_arg(), slot, f);
 }
 
-/* A device that never says CSUP is asked once more at the end; a line tells once. */
+/* A device that never says CSUP is asked once more at the end; one line reports it. */
 static void test_no_csup(void)
 {
 	struct vf *v = &vf_a;
@@ -252,7 +252,7 @@ static void test_no_csup(void)
 	stream_free(&s);
 	EXPECT_EQ(count(9), 6, "commands for one piece");
 	check_line(v, "does not report CSUP", "second save");
-	/* what it finds at the end counts */
+	/* the last answer counts */
 	if (!lie(on_get(2, 1), not_suspended))
 		return;
 	fd = go_fd(v, ST_STOP_COPY);
@@ -269,7 +269,7 @@ static void test_no_csup(void)
 	end(v);
 }
 
-/* A piece in the middle came from a VF that ran, as CSUP alone tells. */
+/* A piece in the middle came from a VF that ran, as CSUP alone shows. */
 static void test_csup_later(void)
 {
 	struct vf *v = &vf_a;
@@ -438,7 +438,7 @@ static void test_other_uuid(void)
 	stream_free(&s);
 }
 
-/* ---- what the PF can track: Figure 312 ---- */
+/* ---- limits of the PF's tracking: Figure 312 ---- */
 
 static void test_track_limits(void)
 {
@@ -522,7 +522,7 @@ static void test_list(void)
 	own[0].value = pf->cntlid;
 	if (pf->cntlid)
 		check_list(own, 1);
-	/* where the VF is in it, the rest does not matter */
+	/* if the VF is in it, the rest does not matter */
 	EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind");
 	lie(on_identify(CNS_LIST), full);
 	if (vf_open(&vf_a, tap_arg(), 1)) {
@@ -648,7 +648,7 @@ static void test_size(void)
 	end(v);
 }
 
-/* In STOP_COPY, with a state that is a little longer or shorter than told. */
+/* In STOP_COPY, with a state that is a little longer or shorter than reported. */
 static bool save_wrong_size(struct vf *v, struct stream *s, int more)
 {
 	struct st_view view;
@@ -668,7 +668,7 @@ static bool save_wrong_size(struct vf *v, struct stream *s, int more)
 
 /*
  * The device, which alone can know, refuses it. The rest of a longer one has nowhere to go but
- * where the driver gave it room.
+ * if the driver gave it room.
  */
 static void check_wrong_size(int more)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether a suspended VF still is: what the host knows of resets of the PF is a suspicion, the
+ * Whether a suspended VF still is: a reset of the PF that the host knows of is a suspicion, the
  * device decides. A migration is neither given up for a hint nor completed on trust.
  */
 #include <errno.h>
@@ -64,7 +64,7 @@ static void test_count_written(void)
 	stream_free(&s);
 }
 
-/* The old number is back: the suspended bit is what says that the VF ran. */
+/* The old number is back: the suspended bit shows that the VF ran. */
 static void test_count_put_back(void)
 {
 	struct vf *v = &vf_a;
@@ -182,7 +182,7 @@ static void test_load(void)
 
 /* ---- resets of the VF that do nothing ---- */
 
-/* libvfio ends the program where it cannot open a device */
+/* libvfio ends the program if it cannot open a device */
 static bool can_open(void)
 {
 	int status = -1;

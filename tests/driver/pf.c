@@ -14,7 +14,7 @@
 void pf_end_faults(int nr)
 {
 	if (pf_opened(nr))
-		lm_fault_end(pf_opened(nr));	/* an error where it has none */
+		lm_fault_end(pf_opened(nr));	/* an error if it has none */
 }
 
 int pf_unbind(int nr)

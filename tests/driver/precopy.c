@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pre-copy: which commands it costs, what the destination is told of before the source stops, and
+ * Pre-copy: which commands it costs, what reaches the destination before the source stops, and
  * what goes wrong meanwhile. What any device has to keep to is in selftests/.
  */
 #include <errno.h>
@@ -49,7 +49,7 @@ static void expect_commands(unsigned int notifications, unsigned int suspends,
 			  names[i]);
 }
 
-/* Entering tells the device what is to come, and the VF works on. */
+/* Entering announces the migration to the device, and the VF works on. */
 static void test_commands(void)
 {
 	struct vf *v = &vf_a;
@@ -108,7 +108,7 @@ static void test_notification_refused(void)
 	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
 }
 
-/* A device may refuse the size of a VF that runs: STOP_COPY tells it, and the stream is whole. */
+/* A device may refuse the size of a VF that runs: STOP_COPY reports it, and the stream is whole. */
 static void check_no_size(struct vf *v, u32 status)
 {
 	struct lm_fault f = { .act = LM_ACT_STATUS, .arg = status };
@@ -155,7 +155,7 @@ static void test_no_size(void)
 	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write afterwards");
 }
 
-/* What MIG_DATA_SIZE promises is what there is to read, the HELLOs of pre-copy included. */
+/* MIG_DATA_SIZE is the number of bytes to read, the HELLOs of pre-copy included. */
 static void check_size(struct vf *v, int fd, u64 stream, size_t unread, const char *when)
 {
 	struct stream s = { 0 };
@@ -333,7 +333,7 @@ static void test_pf_reset(void)
 	if (counts_pf_resets())
 		EXPECT_EQ(mig_precopy_info(fd, &info), -ENOTCONN, "PRECOPY_INFO");
 	EXPECT(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), "-> STOP_COPY");
-	/* where resets are not counted, the VF is found offline and the session goes on */
+	/* if resets are not counted, the VF is found offline and the session goes on */
 	EXPECT(mig_precopy_info(fd, &info) || !counts_pf_resets(), "PRECOPY_INFO");
 	close(fd);
 	vf_reset(v);

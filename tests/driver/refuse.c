@@ -59,7 +59,7 @@ static void recover(struct vf *v, bool committed)
 		vf_check_off(v);
 }
 
-/* @line: what the log has to say, once */
+/* @line: it must be in the log once */
 static bool refuse_step(const struct stream *s, int err, const char *line, bool committed,
 			size_t step, const char *what)
 {
@@ -101,7 +101,7 @@ static void accept_stream(const struct stream *s, const char *what)
 	vf_reset(v);
 }
 
-/* ---- what is no stream ---- */
+/* ---- no stream at all ---- */
 
 static void test_garbage(void)
 {
@@ -229,7 +229,7 @@ static void test_fields(void)
 	end();
 }
 
-/* What a smaller source may say, and what its guest cannot notice: accepted. */
+/* The values of a smaller source, and differences that its guest cannot notice: accepted. */
 static void test_smaller(void)
 {
 	static const struct field less[] = {
@@ -852,7 +852,7 @@ static void test_save_offline(void)
 static const struct drv_test refuse_tests[] = {
 	{ "garbage", test_garbage, ON_BOTH },
 	{ "each field of HELLO", test_fields, ON_BOTH },
-	{ "not a smaller source, or what no guest can notice", test_smaller, ON_BOTH },
+	{ "not a smaller source, or a difference that no guest can notice", test_smaller, ON_BOTH },
 	{ "records", test_records, ON_BOTH },
 	{ "END", test_end_record, ON_BOTH },
 	{ "unknown records, if mandatory", test_unknown, ON_BOTH },

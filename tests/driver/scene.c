@@ -46,7 +46,7 @@ static bool begin_read(struct vf *v)
 	return EXPECT_EQ(read(scene_fd, hello, sizeof(hello)), sizeof(hello), "read HELLO");
 }
 
-/* SAVE_DATA was done: the way back loads what it returned. */
+/* SAVE_DATA was done: the way back loads its data. */
 static bool begin_undo(struct vf *v)
 {
 	return begin_stop(v) && go(v, ST_STOP_COPY) && go(v, ST_STOP);

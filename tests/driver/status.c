@@ -53,7 +53,7 @@ static bool harmless(const struct scene *sc, int err)
 }
 
 /*
- * The PF may never have got the command: what does no harm is sent a second time. The vendor set
+ * The PF may never have got the command: a harmless one is sent a second time. The vendor set
  * has no other sign of a reset of the PF while a VF is suspended.
  */
 static bool is_repeated(const struct scene *sc)
@@ -155,7 +155,7 @@ static void check_row(const struct scene *sc, struct vf *v, const struct row *r)
 		check_lost(sc, v);
 	else
 		check_refused(sc, v, err);
-	/* the next one begins with a VF that was reset where that matters */
+	/* the next one begins with a VF that was reset, if that matters */
 	if (sc == &scene_list || sc == &scene_write)
 		scene_again(v);
 }

@@ -105,7 +105,7 @@ static void test_contents(void)
 	stream_free(&s);
 }
 
-/* How often a hash algorithm of crypto is in use; 0 where there is no such driver. */
+/* How often a hash algorithm of crypto is in use; 0 if there is no such driver. */
 static unsigned int crypto_users(const char *driver)
 {
 	char line[128], name[64] = "";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the driver tells of itself: its tracepoints against the stream, the uAPI and what nvme
+ * The driver's reports of its own work: its tracepoints against the stream, the uAPI and what nvme
  * saw, and its file in debugfs.
  */
 #include <errno.h>
@@ -22,14 +22,14 @@ static bool trace_on(bool on)
 	return trace_switch("nvme_vfio_pci", on) && trace_switch("nvme/nvme_setup_cmd", on);
 }
 
-/* What some events told, in their order. */
-struct told {
+/* The text of some events, in their order. */
+struct events {
 	unsigned int nr;
 	char line[MAX_LINES][256];
 };
 
 /* The lines with @what, from behind it on. */
-static void trace_read(struct told *t, const char *what)
+static void trace_read(struct events *t, const char *what)
 {
 	char line[1024], *p;
 	FILE *f;
@@ -50,7 +50,7 @@ static void trace_read(struct told *t, const char *what)
 	EXPECT(t->nr < MAX_LINES, "too many lines of '%s'", what);
 }
 
-static void trace_read_event(struct told *t, const char *event, const char *bdf)
+static void trace_read_event(struct events *t, const char *event, const char *bdf)
 {
 	char what[64];
 
@@ -70,7 +70,7 @@ static long long number(const char *line, const char *name)
 	return EXPECT(p, "no %s in '%s'", name, line) ? strtoll(p + strlen(key), NULL, 0) : -1;
 }
 
-static void check_lines(const struct told *t, const char *const *want, unsigned int nr,
+static void check_lines(const struct events *t, const char *const *want, unsigned int nr,
 			const char *what)
 {
 	unsigned int i;
@@ -83,7 +83,7 @@ static void check_lines(const struct told *t, const char *const *want, unsigned 
 
 static void check_arcs(const struct vf *v, const char *const *want, unsigned int nr)
 {
-	struct told t;
+	struct events t;
 
 	trace_read_event(&t, "nvmevf_arc", v->bdf);
 	check_lines(&t, want, nr, v->bdf);
@@ -93,7 +93,7 @@ static void check_arcs(const struct vf *v, const char *const *want, unsigned int
 static void check_records(const struct vf *v, const struct stream *s, const char *way)
 {
 	struct st_view view = { 0 };
-	struct told t;
+	struct events t;
 	unsigned int i;
 	struct st_head head;
 
@@ -110,7 +110,7 @@ static void check_records(const struct vf *v, const struct stream *s, const char
 	st_view_free(&view);
 }
 
-/* As nvme names it; what it does not know it gives as a number. */
+/* As nvme names it; a number if it has no name. */
 static unsigned int seen_opcode(const char *line)
 {
 	return !strncmp(line, "nvme_admin_identify", 19) ? 6 : strtoul(line, NULL, 16);
@@ -120,7 +120,7 @@ static unsigned int seen_opcode(const char *line)
 static void check_commands(const struct vf *v)
 {
 	struct lm_pf *pf = pf_get(v->pf_nr);
-	struct told t, all, seen = { 0 };
+	struct events t, all, seen = { 0 };
 	unsigned int i;
 	char name[32];
 	const char *p;
@@ -148,11 +148,11 @@ static void check_commands(const struct vf *v)
 /* An arc takes at least as long as its command. */
 static void check_times(const struct vf *v)
 {
-	struct told arcs, commands;
+	struct events arcs, commands;
 
 	trace_read_event(&arcs, "nvmevf_arc", v->bdf);
 	trace_read_event(&commands, "nvmevf_command", v->bdf);
-	if (!EXPECT(arcs.nr && commands.nr, "nothing was told"))
+	if (!EXPECT(arcs.nr && commands.nr, "no event"))
 		return;
 	EXPECT(number(commands.line[0], "us") > 0, "a Suspend that took no time");
 	EXPECT(number(arcs.line[0], "us") >= number(commands.line[0], "us"), "'%s' and '%s'",
@@ -203,7 +203,7 @@ static void test_reset(void)
 {
 	static const char *const resets[] = { "from=RUNNING", "from=STOP" };
 	struct vf *v = &vf_a;
-	struct told t;
+	struct events t;
 
 	if (!vf_open(v, tap_arg(), 1) || !trace_on(true))
 		return;
@@ -254,7 +254,7 @@ static void test_debugfs(void)
 	stream_free(&s);
 }
 
-/* What the log says is what debugfs says. */
+/* The log and debugfs agree. */
 static void check_refusal(struct vf *v, const char *what)
 {
 	char text[512];
@@ -303,7 +303,7 @@ static void test_error(void)
 {
 	struct lm_fault f = scene_fault(&scene_suspend, tap_arg(), LM_ACT_STATUS, 1);
 	struct vf *v = &vf_a;
-	struct told t;
+	struct events t;
 
 	if (!scene_open(v, tap_arg()) || !vf_up(v, &opts))
 		return;
@@ -361,7 +361,7 @@ static void report(struct vf *v)
 static void check_rounds(struct vf *v)
 {
 	unsigned int i, reads = 0, receives = 0;
-	struct told t;
+	struct events t;
 
 	trace_read_event(&t, "nvmevf_command", v->bdf);
 	for (i = 0; i < t.nr; i++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Raw live migration commands on a PF, and what a controller state looks like.
+ * Raw live migration commands on a PF, and the layout of a controller state.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Raw live migration commands on a PF, and what a controller state looks like.
+ * Raw live migration commands on a PF, and the layout of a controller state.
  *
  * An own reading of TP4159 (NVMe base specification 2.1) and of the vendor command set of 2022. It
  * shares no definition with the driver and the emulated device on purpose: tests compare the three,
@@ -192,7 +192,7 @@ struct lm_cmd lm_fault_arm_cmd(unsigned int slot, const struct lm_fault *f);
 /* Match and arm. NVMe status or -errno. */
 int lm_fault_arm(struct lm_pf *pf, unsigned int slot, const struct lm_fault *f);
 
-/* Disarm all slots, and let go what is held. */
+/* Disarm all slots, and release held commands. */
 int lm_fault_end(struct lm_pf *pf);
 
 /* The answer to Matched, Applied (of @slot) or Held; -1 if there is none. */

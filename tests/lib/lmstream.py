@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Device streams and controller states, made by what Documentation/stream.rst, Documentation/device-state.rst and
-the NVM Express Base Specification 2.1 say of them: a reading of its own, which shares nothing with tools/, the driver and
+"""Device streams and controller states, made by Documentation/stream.rst, Documentation/device-state.rst and
+the NVM Express Base Specification 2.1: a reading of its own, which shares nothing with tools/, the driver and
 the C tests on purpose, since it is compared with them."""
 
 import struct
@@ -70,7 +70,7 @@ def stream(values, state, size=1 << 20, before=()):
 
 
 def refit(data):
-    """The stream with the checksum that its bytes have now; as it is where its records have no end."""
+    """The stream with the checksum that its bytes have now; as it is if its records have no end."""
     at = hello_at = 0
     while data[at:at + 4] != END:
         if len(data) - at < 16:

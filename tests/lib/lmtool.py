@@ -42,7 +42,7 @@ def expect(condition, what):
 
 
 def expect_equal(got, wanted, where=""):
-    """The same, or a failure that tells where they differ first."""
+    """The same, or a failure that shows the first difference."""
     if isinstance(got, dict) and isinstance(wanted, dict):
         expect(list(got) == list(wanted), f"{where}: has {list(got)}, not {list(wanted)}")
         for name, value in wanted.items():

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The client's side of Track Send and Track Receive: what is asked for, what the log says, and a
- * book about what the device was asked to write. An own reading of TP4159 on purpose, as in lm.h.
+ * The client's side of Track Send and Track Receive: requests, logs, and a book about the writes
+ * that the device was asked for. An own reading of TP4159 on purpose, as in lm.h.
  */
 #ifndef TESTS_TRACK_H
 #define TESTS_TRACK_H
@@ -53,7 +53,7 @@ size_t track_build(const struct track *t, void *buf);
 int track_start(struct track *t);
 int track_stop(struct track *t);
 
-/* ---- what the device reports ---- */
+/* ---- reports of the device ---- */
 
 struct track_log {
 	u8 hit[TRACK_PAGES];	/* pages of the arena */
@@ -71,7 +71,7 @@ bool track_receive(struct track *t, u32 bytes, struct track_log *log);
 /* Until nothing is left. */
 bool track_read(struct track *t, u32 bytes, struct track_log *log);
 
-/* ---- what it was asked to write ---- */
+/* ---- writes that it was asked for ---- */
 
 struct book {
 	u8 page[TRACK_PAGES];

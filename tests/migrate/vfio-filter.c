@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a program sees of a VFIO device, cut down: preloaded into QEMU, to measure against what
- * it does without a feature, and to show that a test notices where a feature fails.
+ * A program's view of a VFIO device, cut down: preloaded into QEMU, to measure against what
+ * it does without a feature, and to show that a test notices if a feature fails.
  *
  * VFIO_FILTER is a list of:
  *   no-precopy   the device does not offer PRE_COPY

@@ -3,7 +3,6 @@
  * The contents of the log of dirty memory: all that the device was asked to write, and at the
  * granted granularity nothing else. LM_SEED chooses another random sequence, LM_FUZZ its length.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "device.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The size of the state in each migration state, and arcs of devices that are odd.
+ * The size of the state in each migration state, and arcs of devices with rare properties.
  */
 #include <errno.h>
 #include <string.h>
@@ -66,7 +66,7 @@ static void test_size(void)
 	data_size(v);
 }
 
-/* ---- odd devices ---- */
+/* ---- rare properties ---- */
 
 /* SAVE disables the VF: its data is the only copy, and serves for a second save. */
 static void test_save_disables(void)

@@ -13,6 +13,7 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "system/block-backend.h"
 
 #include "lm.h"
 #include "trace.h"
@@ -548,4 +549,33 @@ uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
     }
 
     return status;
+}
+
+/* Abort */
+
+/* A piece of a state that is aborted ends its sequence, as a refused one. */
+static void nvme_lm_abort_set(NvmeCtrl *n, const NvmeCmd *cmd)
+{
+    NvmeCtrl *target = nvme_lm_target(n, le32_to_cpu(cmd->cdw11) & 0xffff);
+
+    if (cmd->opcode == NVME_LM_MIGRATION_SEND &&
+        (le32_to_cpu(cmd->cdw10) & 0xff) == NVME_LM_SEND_SET &&
+        target && target->lm->load_mmc == n) {
+        nvme_lm_load_drop(target->lm);
+    }
+}
+
+/* End a command that waits, with its completion before that of the Abort. */
+bool nvme_lm_abort(NvmeCtrl *n, NvmeRequest *req)
+{
+    if (!n->params.lm.abort || !req->aiocb) {
+        return false;
+    }
+
+    nvme_lm_abort_set(n, &req->cmd);
+    /* a fault point would keep the completion back */
+    req->lm_faults = 0;
+    req->status = NVME_CMD_ABORT_REQ;
+    blk_aio_cancel_async(req->aiocb);
+    return true;
 }

@@ -247,6 +247,7 @@ void nvme_lm_init(NvmeCtrl *n);
 void nvme_lm_exit(NvmeCtrl *n);
 uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req);
 uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req);
+bool nvme_lm_abort(NvmeCtrl *n, NvmeRequest *req);
 bool nvme_lm_opcode(NvmeCtrl *n, uint8_t opcode);
 
 /* lm-vendor.c */
@@ -411,6 +412,12 @@ static inline bool nvme_lm_is_cns(NvmeCtrl *n, uint8_t cns)
 static inline bool nvme_lm_is_cmd(NvmeCtrl *n, uint8_t opcode)
 {
     return n->lm && nvme_lm_opcode(n, opcode);
+}
+
+/* A command that Abort has found; lm.c ends it if it is one of these */
+static inline bool nvme_lm_is_req(NvmeCtrl *n, NvmeRequest *req)
+{
+    return !req->sq->sqid && nvme_lm_is_cmd(n, req->cmd.opcode);
 }
 
 static inline uint32_t nvme_lm_write_cache(NvmeCtrl *n, uint32_t enabled)

@@ -53,9 +53,10 @@ class Posting(Series):
         for patch in hooks:
             self.patch(f"qemu/patches/{patch}", [f"{NVME}/nvme.h", f"{NVME}/trace-events"])
         self.sources("lm-spec.h", "lm.h", "lm-ctrl.c")
-        for message, name in (("state", "lm-state.c"), ("quiesce", "lm-quiesce.c"), ("track", "lm-track.c"), ("fault", "lm-fault.c")):
+        for message, *names in (("state", "lm-state.c"), ("quiesce", "lm-quiesce.c"), ("track", "lm-track.c"), ("fault", "lm-fault.c"),
+                                ("model", "lm-model.c", "lm-extra.c")):
             self.step(message)
-            self.sources(name)
+            self.sources(*names)
 
         self.step("commands")
         self.sources("lm.c", "lm-reset.c", "lm-vendor.c")

@@ -76,8 +76,8 @@ struct test_group {
 };
 
 extern const struct test_group cli_group, dirty_group, dirty_draining_group, dirty_tracking_group,
-	faults_group, fuzz_group, identify_group, move_group, reset_group, reset_draining_group,
-	rules_group, state_group, state_variant_group, suspend_group, track_group,
-	track_tracking_group, variant_group;
+	faults_group, fuzz_group, identify_group, model_group, move_group, reset_group,
+	reset_draining_group, rules_group, state_group, state_variant_group, suspend_group,
+	track_group, track_tracking_group, variant_group;
 
 #endif /* TESTS_DEVICE_H */

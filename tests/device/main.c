@@ -50,6 +50,7 @@ static void add_group(void)
 		&reset_draining_group, &dirty_draining_group,
 		&track_tracking_group, &dirty_tracking_group,
 		&state_variant_group, &variant_group,
+		&model_group,
 	};
 	size_t i;
 

@@ -639,7 +639,7 @@ static int get_header(struct lm_pf *pf, u16 cntlid, u8 csvi, u8 csuuidi, u8 *hea
 		return st;
 	memcpy(&nvmecss, header + 16, 8);
 	memcpy(&vss, header + 32, 8);
-	if (nvmecss > 1 << 22 || vss > 1 << 22)
+	if (nvmecss > 1 << 22 || vss > 1 << 28)
 		return -EOVERFLOW;
 	*size = LM_HEADER + 4 * (nvmecss + vss);
 	return 0;

@@ -60,6 +60,19 @@ NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
     return target;
 }
 
+/* The VF of that number, from 1 on; NULL if it is not enabled */
+NvmeCtrl *nvme_lm_vf(NvmeCtrl *n, uint16_t index)
+{
+    PCIDevice *vf;
+
+    if (!index || index > n->nr_sec_ctrls) {
+        return NULL;
+    }
+
+    vf = pcie_sriov_get_vf_at_index(PCI_DEVICE(n), index - 1);
+    return vf ? NVME(vf) : NULL;
+}
+
 /* Whether this device deals with a controller that is not enabled */
 bool nvme_lm_usable(NvmeCtrl *target)
 {
@@ -117,6 +130,7 @@ void nvme_lm_load_drop(NvmeLm *lm)
 {
     g_clear_pointer(&lm->load, g_byte_array_unref);
     lm->load_mmc = NULL;
+    lm->load_extra = 0;
 }
 
 void nvme_lm_drop_sg(NvmeSg *sg)

@@ -127,6 +127,10 @@ static void nvme_lm_waiter_end(NvmeLmWaiter *w, uint16_t status)
     if (!w->req->status) {
         w->req->status = status;
     }
+    trace_pci_nvme_lm_waited(w->mmc->cntlid, nvme_cid(w->req),
+                             w->target->cntlid,
+                             qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) - w->since,
+                             w->req->status);
     w->common.cb(w->common.opaque, status ? -ECANCELED : 0);
     qemu_aio_unref(w);
 }
@@ -139,11 +143,7 @@ static void nvme_lm_waiter_cancel(BlockAIOCB *acb)
 
     trace_pci_nvme_lm_suspend_cancelled(target->cntlid, "aborted");
     nvme_lm_waiter_end(w, NVME_CMD_ABORT_REQ);
-
-    if (target->lm->run == NVME_LM_DRAINING &&
-        QTAILQ_EMPTY(&target->lm->waiters)) {
-        nvme_lm_release(target);
-    }
+    nvme_lm_let_go(target);
 }
 
 static const AIOCBInfo nvme_lm_waiter_info = {
@@ -161,6 +161,7 @@ static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
     w->mmc = mmc;
     w->target = target;
     w->reset_status = reset_status;
+    w->since = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     req->aiocb = &w->common;
     QTAILQ_INSERT_TAIL(&target->lm->waiters, w, entry);
 }
@@ -177,6 +178,7 @@ void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
 
     target->lm->run = NVME_LM_SUSPENDED;
     target->lm->mmc = mmc;
+    target->lm->generation++;
     target->lm->irq_owed = false;
     nvme_lm_image_drop(target->lm);
 
@@ -187,13 +189,9 @@ void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
     }
 }
 
-void nvme_lm_drained(NvmeCtrl *n)
+static void nvme_lm_suspended(NvmeCtrl *n)
 {
     NvmeLm *lm = n->lm;
-
-    if (!nvme_lm_quiesced(n)) {
-        return;
-    }
 
     lm->frozen_ms = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
     nvme_lm_freeze(lm->mmc, n);
@@ -202,6 +200,14 @@ void nvme_lm_drained(NvmeCtrl *n)
     /* the end of a SAVE_DATA may end the others */
     while (!QTAILQ_EMPTY(&lm->waiters)) {
         nvme_lm_waiter_end(QTAILQ_FIRST(&lm->waiters), NVME_SUCCESS);
+    }
+}
+
+/* The drain goes on while nobody waits: the model takes longer than that. */
+void nvme_lm_drained(NvmeCtrl *n)
+{
+    if (!QTAILQ_EMPTY(&n->lm->waiters) && nvme_lm_quiesced(n)) {
+        nvme_lm_suspended(n);
     }
 }
 
@@ -216,6 +222,17 @@ void nvme_lm_look_again(NvmeCtrl *pf)
         if (n && n->lm && nvme_lm_pf(n) == pf) {
             nvme_lm_posted(n);
         }
+    }
+}
+
+void nvme_lm_stop_fetch(NvmeCtrl *mmc, NvmeCtrl *target)
+{
+    NvmeLm *lm = target->lm;
+
+    if (lm->run == NVME_LM_RUNNING) {
+        nvme_lm_image_drop(lm);
+        lm->run = NVME_LM_DRAINING;
+        lm->mmc = mmc;
     }
 }
 
@@ -235,14 +252,10 @@ uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
         return NVME_SUCCESS;
     }
 
-    if (lm->run == NVME_LM_RUNNING) {
-        nvme_lm_image_drop(lm);
-        lm->run = NVME_LM_DRAINING;
-        lm->mmc = mmc;
-        nvme_lm_drained(target);
-        if (lm->run == NVME_LM_SUSPENDED) {
-            return NVME_SUCCESS;
-        }
+    nvme_lm_stop_fetch(mmc, target);
+    if (QTAILQ_EMPTY(&lm->waiters) && nvme_lm_quiesced(target)) {
+        nvme_lm_suspended(target);
+        return NVME_SUCCESS;
     }
 
     nvme_lm_wait(mmc, target, req, cb, reset_status);
@@ -303,6 +316,17 @@ void nvme_lm_release(NvmeCtrl *n)
     lm->irq_owed = !msix_enabled(PCI_DEVICE(n));
     nvme_lm_write_shadows(n);
     nvme_lm_kick(n);
+}
+
+/* A Suspend has ended in vain: the target runs again if it was the last one. */
+void nvme_lm_let_go(NvmeCtrl *target)
+{
+    NvmeLm *lm = target->lm;
+
+    if (lm->run == NVME_LM_DRAINING && QTAILQ_EMPTY(&lm->waiters) &&
+        QTAILQ_EMPTY(&lm->suspends)) {
+        nvme_lm_release(target);
+    }
 }
 
 /* MSI-X was off when the controller was resumed, and has come on now. */

@@ -17,6 +17,8 @@ void nvme_lm_mmc_reset_begin(NvmeCtrl *n)
     NvmeCtrl *target;
     int i;
 
+    nvme_lm_model_abandon(n);
+
     for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
         target = nvme_subsys_ctrl(n->subsys, i);
         if (target && target->lm) {
@@ -53,6 +55,10 @@ void nvme_lm_mmc_reset_end(NvmeCtrl *n)
         }
         if (!QTAILQ_EMPTY(&lm->waiters)) {
             lm->mmc = QTAILQ_FIRST(&lm->waiters)->mmc;
+            continue;
+        }
+        if (lm->run == NVME_LM_DRAINING && !QTAILQ_EMPTY(&lm->suspends)) {
+            lm->mmc = nvme_lm_model_suspender(lm);
             continue;
         }
 
@@ -125,6 +131,7 @@ void nvme_lm_target_reset(NvmeCtrl *n, bool function)
     nvme_lm_scrub(n, function);
     nvme_lm_track_target_reset(n);
     nvme_lm_end_run(n);
+    nvme_lm_model_target_reset(n);
 }
 
 /*

@@ -34,6 +34,7 @@ typedef struct NvmeLmImage {
     const uint8_t *aer;
     const uint8_t *event;
     const NvmeLmVsHeld *held;
+    uint64_t extra;             /* bytes that were checked and are not there */
 } NvmeLmImage;
 
 /* Namespaces */
@@ -348,20 +349,42 @@ static unsigned nvme_lm_build_held(NvmeCtrl *n, GByteArray *out)
     return count;
 }
 
-static void nvme_lm_build_vs(NvmeCtrl *n, GByteArray *out)
+/* What tells of the extra state; how long that is, which is made by Get */
+static uint32_t nvme_lm_build_extra(NvmeCtrl *n, NvmeLmVs *vs, GByteArray *out)
+{
+    NvmeLmVsExtra extra = {
+        .seed = cpu_to_le64((uint64_t)n->cntlid << 32 | n->lm->generation),
+        .len = cpu_to_le32(n->params.lm.model.state_size),
+    };
+
+    if (!n->params.lm.model.state_size) {
+        return 0;
+    }
+
+    vs->flags |= cpu_to_le32(NVME_LM_VS_EXTRA);
+    vs->fixed_len = cpu_to_le16(sizeof(*vs) + sizeof(extra));
+    nvme_lm_append(out, &extra, sizeof(extra));
+    return n->params.lm.model.state_size;
+}
+
+/* The vendor part except for the extra state, whose length is returned */
+static uint32_t nvme_lm_build_vs(NvmeCtrl *n, GByteArray *out)
 {
     g_autofree NvmeLmVs *vs = g_new0(NvmeLmVs, 1);
     size_t at = out->len;
+    uint32_t extra;
 
     nvme_lm_build_fixed(n, vs);
     nvme_lm_append(out, vs, sizeof(*vs));
+    extra = nvme_lm_build_extra(n, vs, out);
     vs->nr_ns = cpu_to_le16(nvme_lm_build_ns(n, out));
     vs->nr_aer = cpu_to_le16(n->outstanding_aers);
     nvme_lm_build_aers(n, out);
     vs->nr_event = cpu_to_le16(nvme_lm_build_events(n, out));
     vs->nr_held = cpu_to_le32(nvme_lm_build_held(n, out));
-    vs->total_len = cpu_to_le32(out->len - at);
+    vs->total_len = cpu_to_le32(out->len - at + extra);
     memcpy(out->data + at, vs, sizeof(*vs));
+    return extra;
 }
 
 static bool nvme_lm_zoned(NvmeCtrl *n)
@@ -387,6 +410,7 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
     NvmeLmHeader hdr = {
         .csattr = suspended ? NVME_LM_CSATTR_SUSPENDED : 0,
     };
+    uint32_t extra = 0;
     GByteArray *out;
     size_t len;
 
@@ -403,9 +427,9 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
     len = out->len;
     hdr.nvmecss[0] = cpu_to_le64((len - sizeof(hdr)) / 4);
     if (csuuidi) {
-        nvme_lm_build_vs(n, out);
+        extra = nvme_lm_build_vs(n, out);
     }
-    hdr.vss[0] = cpu_to_le64((out->len - len) / 4);
+    hdr.vss[0] = cpu_to_le64((out->len - len + extra) / 4);
     memcpy(out->data, &hdr, sizeof(hdr));
 
     n->lm->image[csvi][csuuidi] = g_byte_array_free_to_bytes(out);
@@ -422,6 +446,7 @@ uint64_t nvme_lm_max_state(NvmeCtrl *n)
     return sizeof(NvmeLmHeader) + sizeof(NvmeLmV0) +
            pairs * (sizeof(NvmeLmV0Sq) + sizeof(NvmeLmV0Cq)) +
            sizeof(NvmeLmVs) + NVME_LM_VS_GROWTH +
+           n->params.lm.model.state_size +
            NVME_MAX_NAMESPACES * sizeof(NvmeLmVsNs) +
            2 * (n->params.aerl + 2) + 4ULL * n->params.aer_max_queued +
            slots * sizeof(NvmeLmVsHeld);
@@ -690,6 +715,28 @@ static uint16_t nvme_lm_cntlid(const NvmeLmVs *vs)
     return lduw_le_p(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid));
 }
 
+/* Whether the fixed part tells of as much extra state as there was */
+static bool nvme_lm_parse_extra(const NvmeLmVs *vs, size_t len,
+                                const NvmeLmImage *img, NvmeLmWhy *why)
+{
+    const NvmeLmVsExtra *extra = (const NvmeLmVsExtra *)(vs + 1);
+    size_t want = sizeof(*vs) + sizeof(*extra);
+
+    if (!(le32_to_cpu(vs->flags) & NVME_LM_VS_EXTRA)) {
+        CHECK(!img->extra, why, "extra state without its flag", img->extra, 0);
+        return true;
+    }
+
+    CHECK(len >= want && le16_to_cpu(vs->fixed_len) >= want, why,
+          "extra state: length of the fixed part", le16_to_cpu(vs->fixed_len),
+          want);
+    CHECK(!extra->rsvd12, why, "extra state: reserved field",
+          le32_to_cpu(extra->rsvd12), 0);
+    CHECK(le32_to_cpu(extra->len) == img->extra, why, "extra state: length",
+          le32_to_cpu(extra->len), img->extra);
+    return true;
+}
+
 static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
                              NvmeLmWhy *why)
 {
@@ -710,11 +757,15 @@ static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
                                        fixed_len > sizeof(*vs)), why,
           "vendor data: length of the fixed part", fixed_len, sizeof(*vs));
 
+    if (!nvme_lm_parse_extra(vs, len, img, why)) {
+        return false;
+    }
+
     want = fixed_len + le16_to_cpu(vs->nr_ns) * sizeof(NvmeLmVsNs) +
            ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4) +
            4 * le16_to_cpu(vs->nr_event) +
            (uint64_t)le32_to_cpu(vs->nr_held) * sizeof(NvmeLmVsHeld);
-    CHECK(len == want && le32_to_cpu(vs->total_len) == want, why,
+    CHECK(len == want && le32_to_cpu(vs->total_len) == want + img->extra, why,
           "vendor data: length does not fit its counts", len, want);
 
     flags = le32_to_cpu(vs->flags);
@@ -758,20 +809,23 @@ static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
            nvme_lm_parse_held(img, why);
 }
 
-static bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
-                          NvmeLmWhy *why)
+static bool nvme_lm_parse(const uint8_t *buf, size_t len, uint64_t extra,
+                          NvmeLmImage *img, NvmeLmWhy *why)
 {
     const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
     uint64_t total, v0_len, vs_len;
 
-    *img = (NvmeLmImage) {};
-    if (!nvme_lm_parse_header(buf, len, len, true, true, &total, why)) {
+    *img = (NvmeLmImage) { .extra = extra };
+    if (!nvme_lm_parse_header(buf, len, len + extra, true, true, &total,
+                              why)) {
         return false;
     }
-    CHECK(total == len, why, "length", len, total);
+    CHECK(total == len + extra, why, "length", len + extra, total);
 
     v0_len = 4 * le64_to_cpu(hdr->nvmecss[0]);
     vs_len = 4 * le64_to_cpu(hdr->vss[0]);
+    CHECK(vs_len >= extra, why, "extra state: length", extra, vs_len);
+    vs_len -= extra;
     buf += sizeof(*hdr);
 
     if (v0_len && !nvme_lm_parse_v0(buf, v0_len, img, why)) {
@@ -969,6 +1023,8 @@ static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
     CHECK(vs->vectors == own->vectors, why, "number of vectors",
           le16_to_cpu(vs->vectors), le16_to_cpu(own->vectors));
     CHECK(vs->vsl == own->vsl, why, "VSL", vs->vsl, own->vsl);
+    CHECK(img->extra <= n->params.lm.model.state_size, why, "extra state",
+          img->extra, n->params.lm.model.state_size);
     CHECK(!(vs->logs & ~(n->lm->own_ocp ? NVME_LM_VS_LOG_C0 : 0)), why,
           "log pages", vs->logs, n->lm->own_ocp);
 
@@ -1371,16 +1427,17 @@ static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
 }
 
 /*
- * Verify a complete image and make the controller what it says. With @replace
- * the controller may have I/O queues, and may be disabled instead of suspended.
+ * Verify a complete image and make the controller what it says. Its last
+ * @extra bytes have been checked and are not there. With @replace the
+ * controller may have I/O queues, and may be disabled instead of suspended.
  */
 uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
-                        bool replace, NvmeLmWhy *why)
+                        uint64_t extra, bool replace, NvmeLmWhy *why)
 {
     NvmeLmImage img;
     uint16_t status;
 
-    if (!nvme_lm_parse(buf, len, &img, why)) {
+    if (!nvme_lm_parse(buf, len, extra, &img, why)) {
         return NVME_INVALID_FIELD;
     }
 

@@ -15,18 +15,6 @@
 #include "lm.h"
 #include "trace.h"
 
-static NvmeCtrl *nvme_lm_vendor_target(NvmeCtrl *n, uint16_t index)
-{
-    PCIDevice *vf;
-
-    if (!index || index > n->nr_sec_ctrls) {
-        return NULL;
-    }
-
-    vf = pcie_sriov_get_vf_at_index(PCI_DEVICE(n), index - 1);
-    return vf ? NVME(vf) : NULL;
-}
-
 /*
  * The size of a suspended VF is what SAVE will transfer. A VF that runs may
  * grow until it is suspended.
@@ -41,7 +29,7 @@ static uint16_t nvme_lm_vendor_query(NvmeCtrl *target, NvmeRequest *req,
         return status;
     }
 
-    lm->size_told = g_bytes_get_size(lm->image[1][1]);
+    lm->size_told = nvme_lm_image_size(lm->image[1][1]);
     req->cqe.result = cpu_to_le32(lm->size_told);
     return NVME_SUCCESS;
 }
@@ -63,7 +51,7 @@ static GBytes *nvme_lm_vendor_image(NvmeCtrl *target, uint16_t *status,
         return NULL;
     }
 
-    if (!image || g_bytes_get_size(lm->image[1][1]) <= lm->size_told) {
+    if (!image || nvme_lm_image_size(lm->image[1][1]) <= lm->size_told) {
         g_clear_pointer(&image, g_bytes_unref);
         image = g_bytes_ref(lm->image[1][1]);
     }
@@ -85,7 +73,7 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
         return status;
     }
 
-    size = g_bytes_get_size(image);
+    size = nvme_lm_image_size(image);
     NVME_LM_CHECK(size <= lm->size_told, NVME_LM_NOT_ENOUGH_RESOURCES, why,
                   "save: state is larger than the host was told", size,
                   lm->size_told);
@@ -95,7 +83,7 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
 
     /* the PRPs are those of the size that was told, not of a smaller one */
     buf = g_malloc0(lm->size_told);
-    memcpy(buf, g_bytes_get_data(image, NULL), size);
+    nvme_lm_image_read(image, 0, buf, size);
     status = nvme_c2h(n, buf, lm->size_told, req);
     NVME_LM_CHECK(!status, status, why, "save: data transfer", lm->size_told,
                   0);
@@ -131,7 +119,7 @@ static void nvme_lm_vendor_drained(void *opaque, int ret)
     uint16_t status;
 
     if (!ret) {
-        target = nvme_lm_vendor_target(n, le32_to_cpu(req->cmd.cdw10));
+        target = nvme_lm_vf(n, le32_to_cpu(req->cmd.cdw10));
         why.target = target;
         status = nvme_lm_vendor_save_suspended(n, target, req, &why);
         if (status) {
@@ -178,6 +166,7 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
     g_autofree uint8_t *buf = NULL;
     uint64_t max = MIN(nvme_lm_max_transfer(n), nvme_lm_max_state(target));
     uint64_t total;
+    NvmeLmExtra extra;
     uint16_t status;
 
     NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED ||
@@ -199,7 +188,11 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
                   NVME_INVALID_FIELD, why,
                   "load: size is not that of the state", size, total);
 
-    status = nvme_lm_commit(target, buf, total, true, why);
+    if (!nvme_lm_extra_verify(buf, total, &extra, why)) {
+        return NVME_INVALID_FIELD;
+    }
+
+    status = nvme_lm_commit(target, buf, extra.at, extra.len, true, why);
     if (status) {
         return status;
     }
@@ -222,7 +215,7 @@ uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 {
     uint16_t index = le32_to_cpu(req->cmd.cdw10) & 0xffff;
     uint8_t opcode = req->cmd.opcode;
-    NvmeCtrl *target = nvme_lm_vendor_target(n, index);
+    NvmeCtrl *target = nvme_lm_vf(n, index);
 
     NVME_LM_CHECK(target, NVME_INVALID_FIELD, why,
                   "vendor: no VF of this index", index,

@@ -94,6 +94,40 @@ const PropertyInfo nvme_lm_prop_live_bool = {
     .set_default_value = nvme_lm_default_bool,
 };
 
+static void nvme_lm_get_uint64(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    const Property *prop = opaque;
+    uint64_t *value = object_field_prop_ptr(obj, prop);
+
+    visit_type_uint64(v, name, value, errp);
+}
+
+static void nvme_lm_set_uint64(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    NvmeCtrl *n = NVME(obj);
+
+    nvme_lm_get_uint64(obj, v, name, opaque, errp);
+    if (n->lm) {
+        nvme_lm_model_look_again(n);
+    }
+}
+
+static void nvme_lm_default_uint64(ObjectProperty *op, const Property *prop)
+{
+    object_property_set_default_uint(op, prop->defval.u);
+}
+
+/* A number of the hardware model that a monitor may change as well */
+const PropertyInfo nvme_lm_prop_live_uint64 = {
+    .type = "uint64",
+    .realized_set_allowed = true,
+    .get = nvme_lm_get_uint64,
+    .set = nvme_lm_set_uint64,
+    .set_default_value = nvme_lm_default_uint64,
+};
+
 bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
 {
     if (n->params.lm.mode == NVME_LM_OFF) {
@@ -123,6 +157,10 @@ bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
         return false;
     }
 
+    if (!nvme_lm_model_check_params(n, errp)) {
+        return false;
+    }
+
     if (n->params.lm.mode == NVME_LM_VENDOR) {
         n->params.use_intel_id = true;
         return true;
@@ -145,6 +183,8 @@ void nvme_lm_init(NvmeCtrl *n)
 
     n->lm = g_new0(NvmeLm, 1);
     QTAILQ_INIT(&n->lm->waiters);
+    QTAILQ_INIT(&n->lm->suspends);
+    QTAILQ_INIT(&n->lm->jobs);
 
     if (pci_is_vf(PCI_DEVICE(n))) {
         /* what reaches beyond a VF is not for the guest that has it */
@@ -290,13 +330,12 @@ static uint16_t nvme_lm_get(NvmeCtrl *n, NvmeCtrl *target, NvmeRequest *req,
     }
 
     image = g_bytes_ref(lm->image[p.csvi][p.csuuidi]);
-    size = g_bytes_get_size(image);
+    size = nvme_lm_image_size(image);
     NVME_LM_CHECK(p.off <= size, NVME_INVALID_FIELD, why,
                   "get: offset beyond the state", p.off, size);
 
     buf = g_malloc0(p.len);
-    memcpy(buf, (const uint8_t *)g_bytes_get_data(image, NULL) + p.off,
-           MIN(p.len, size - p.off));
+    nvme_lm_image_read(image, p.off, buf, MIN(p.len, size - p.off));
 
     status = nvme_c2h(n, buf, p.len, req);
     NVME_LM_CHECK(!status, status, why, "get: data transfer", p.len, 0);
@@ -326,6 +365,12 @@ static uint16_t nvme_lm_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 
 /* Migration Send, Set Controller State */
 
+/* How much of a state has come so far */
+static uint64_t nvme_lm_loaded(const NvmeLm *lm)
+{
+    return lm->load->len + lm->load_extra;
+}
+
 static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
                                  const NvmeLmPiece *p, NvmeLmWhy *why)
 {
@@ -349,9 +394,9 @@ static uint16_t nvme_lm_set_open(NvmeCtrl *n, NvmeCtrl *target, uint8_t seq,
                   "set: formats changed within a sequence",
                   p->csuuidi << 8 | p->csvi,
                   lm->load_csuuidi << 8 | lm->load_csvi);
-    NVME_LM_CHECK(p->off == lm->load->len, NVME_INVALID_FIELD, why,
+    NVME_LM_CHECK(p->off == nvme_lm_loaded(lm), NVME_INVALID_FIELD, why,
                   "set: piece does not follow the last one", p->off,
-                  lm->load->len);
+                  nvme_lm_loaded(lm));
 
     return NVME_SUCCESS;
 }
@@ -364,9 +409,9 @@ static uint16_t nvme_lm_set_fetch(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
     g_autofree uint8_t *buf = NULL;
     uint16_t status;
 
-    NVME_LM_CHECK(lm->load->len + len <= max, NVME_INVALID_FIELD, why,
+    NVME_LM_CHECK(nvme_lm_loaded(lm) + len <= max, NVME_INVALID_FIELD, why,
                   "set: larger than any state of this controller",
-                  lm->load->len + len, max);
+                  nvme_lm_loaded(lm) + len, max);
 
     if (len) {
         buf = g_malloc(len);
@@ -402,12 +447,13 @@ static uint16_t nvme_lm_set_check(NvmeCtrl *target, bool last, NvmeLmWhy *why)
     }
     NVME_LM_CHECK(!hdr->nvmecss[0] || !nvme_lm_has_io_queues(target),
                   NVME_INVALID_FIELD, why, "set: target has I/O queues", 1, 0);
-    NVME_LM_CHECK(lm->load->len <= total, NVME_INVALID_FIELD, why,
-                  "set: data beyond the state", lm->load->len, total);
-    NVME_LM_CHECK(!last || lm->load->len >= total, NVME_INVALID_FIELD, why,
-                  "set: state is not complete", lm->load->len, total);
+    NVME_LM_CHECK(nvme_lm_loaded(lm) <= total, NVME_INVALID_FIELD, why,
+                  "set: data beyond the state", nvme_lm_loaded(lm), total);
+    NVME_LM_CHECK(!last || nvme_lm_loaded(lm) >= total, NVME_INVALID_FIELD,
+                  why, "set: state is not complete", nvme_lm_loaded(lm),
+                  total);
 
-    return NVME_SUCCESS;
+    return nvme_lm_extra_take(lm, why) ? NVME_SUCCESS : NVME_INVALID_FIELD;
 }
 
 static uint16_t nvme_lm_set_piece(NvmeCtrl *n, NvmeCtrl *target,
@@ -449,7 +495,8 @@ static uint16_t nvme_lm_set_piece(NvmeCtrl *n, NvmeCtrl *target,
         return status;
     }
 
-    status = nvme_lm_commit(target, lm->load->data, lm->load->len, false, why);
+    status = nvme_lm_commit(target, lm->load->data, lm->load->len,
+                            lm->load_extra, false, why);
     if (status) {
         return status;
     }
@@ -539,7 +586,7 @@ static uint16_t nvme_lm_dispatch(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
     }
 }
 
-uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
+static uint16_t nvme_lm_execute(NvmeCtrl *n, NvmeRequest *req)
 {
     NvmeLmWhy why = {};
     uint16_t status = nvme_lm_dispatch(n, req, &why);
@@ -549,6 +596,11 @@ uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
     }
 
     return status;
+}
+
+uint16_t nvme_lm_cmd(NvmeCtrl *n, NvmeRequest *req)
+{
+    return nvme_lm_model_cmd(n, req, nvme_lm_execute);
 }
 
 /* Abort */

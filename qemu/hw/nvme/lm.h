@@ -19,9 +19,11 @@
  *   lm-vendor.c    commands of the vendor specific set
  *   lm-reset.c     resets of an MMC and of a target
  *   lm-state.c     image of a controller: building, parsing, loading
+ *   lm-model.c     hardware model: when a command is executed
  *   lm-quiesce.c   suspend and resume
  *   lm-track.c     log of the memory that a controller writes, its commands
  *   lm-ctrl.c      a controller as all of them see it
+ *   lm-extra.c     hardware model: extra state
  *   lm-spec.h      numbers and structures of the command sets
  *
  * lm-fault.c stands beside them. It calls only ctrl.c, and only the hooks and
@@ -57,7 +59,8 @@ enum NvmeLmVsFlags {
     NVME_LM_VS_CQ0_DB       = 1 << 5,
     NVME_LM_VS_DN           = 1 << 6,
     NVME_LM_VS_WC_OFF       = 1 << 7,
-    NVME_LM_VS_FLAGS        = (1 << 8) - 1,
+    NVME_LM_VS_EXTRA        = 1 << 8,
+    NVME_LM_VS_FLAGS        = (1 << 9) - 1,
 };
 
 #define NVME_LM_VS_LOG_C0       0x1
@@ -127,6 +130,13 @@ typedef struct QEMU_PACKED NvmeLmVs {
     uint8_t  id_ctrl[4096];
 } NvmeLmVs;
 
+/* With NVME_LM_VS_EXTRA the fixed part goes on with this */
+typedef struct QEMU_PACKED NvmeLmVsExtra {
+    uint64_t seed;
+    uint32_t len;
+    uint32_t rsvd12;
+} NvmeLmVsExtra;
+
 typedef struct QEMU_PACKED NvmeLmVsNs {
     uint32_t nsid;
     uint8_t  csi;
@@ -157,8 +167,16 @@ typedef struct QEMU_PACKED NvmeLmVsHeld {
 QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, cc) != 72);
 QEMU_BUILD_BUG_ON(offsetof(NvmeLmVs, hbs) != 256);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVs) != 4864);
+QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsExtra) != 16);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsNs) != 72);
 QEMU_BUILD_BUG_ON(sizeof(NvmeLmVsHeld) != 16);
+
+/* The extra state at the end of an image */
+typedef struct NvmeLmExtra {
+    uint64_t seed;
+    uint64_t at;                            /* offset in the image */
+    uint64_t len;
+} NvmeLmExtra;
 
 /* Why an image or a command was refused */
 typedef struct NvmeLmWhy {
@@ -198,14 +216,25 @@ typedef struct NvmeLmWaiter {
     NvmeCtrl *mmc;
     NvmeCtrl *target;
     uint16_t reset_status;
+    int64_t since;
     QTAILQ_ENTRY(NvmeLmWaiter) entry;
 } NvmeLmWaiter;
+
+typedef uint16_t NvmeLmExecute(NvmeCtrl *n, NvmeRequest *req);
+
+typedef struct NvmeLmJob NvmeLmJob;
 
 struct NvmeLm {
     NvmeLmRun run;
     NvmeCtrl *mmc;                          /* who suspended it */
     int64_t frozen_ms;                      /* a state has no running clock */
     QTAILQ_HEAD(, NvmeLmWaiter) waiters;
+    QTAILQ_HEAD(, NvmeLmJob) suspends;      /* that the model works on */
+    uint32_t generation;                    /* suspends that it has seen */
+
+    /* of an MMC: the commands that the model has not executed yet */
+    QTAILQ_HEAD(, NvmeLmJob) jobs;
+    unsigned nr_working;
 
     /*
      * What Get returns in pieces, frozen by the piece at offset 0: an image for
@@ -213,8 +242,9 @@ struct NvmeLm {
      */
     GBytes *image[NVME_LM_NV + 1][NVME_LM_NUUID + 1];
 
-    /* what Set has brought so far */
+    /* what Set has brought so far, without the extra state in it */
     GByteArray *load;
+    uint64_t load_extra;                    /* how much of that was right */
     NvmeCtrl *load_mmc;                     /* NULL: no sequence is open */
     uint8_t load_csvi;
     uint8_t load_csuuidi;
@@ -238,6 +268,12 @@ struct NvmeLm {
 
 extern const PropertyInfo nvme_lm_prop_mode;
 extern const PropertyInfo nvme_lm_prop_live_bool;
+extern const PropertyInfo nvme_lm_prop_live_uint64;
+
+#define NVME_LM_PROP_MODEL(name_, field_) \
+    DEFINE_PROP(name_, NvmeCtrl, params.lm.model.field_, \
+                nvme_lm_prop_live_uint64, uint64_t, \
+                .set_default = true, .defval.u = 0)
 
 /* What the files offer, from the highest layer to the lowest */
 
@@ -267,14 +303,25 @@ bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
                           bool v0, bool vendor, uint64_t *total,
                           NvmeLmWhy *why);
 uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
-                        bool replace, NvmeLmWhy *why);
+                        uint64_t extra, bool replace, NvmeLmWhy *why);
 void nvme_lm_remove_queues(NvmeCtrl *n);
+
+/* lm-model.c */
+bool nvme_lm_model_check_params(NvmeCtrl *n, Error **errp);
+uint16_t nvme_lm_model_cmd(NvmeCtrl *n, NvmeRequest *req,
+                           NvmeLmExecute *execute);
+void nvme_lm_model_look_again(NvmeCtrl *n);
+void nvme_lm_model_abandon(NvmeCtrl *n);
+void nvme_lm_model_target_reset(NvmeCtrl *n);
+NvmeCtrl *nvme_lm_model_suspender(NvmeLm *lm);
 
 /* lm-quiesce.c */
 uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
                          BlockCompletionFunc *cb, uint16_t reset_status);
 uint16_t nvme_lm_resume(NvmeCtrl *target, uint16_t not_suspended,
                         NvmeLmWhy *why);
+void nvme_lm_stop_fetch(NvmeCtrl *mmc, NvmeCtrl *target);
+void nvme_lm_let_go(NvmeCtrl *target);
 void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target);
 void nvme_lm_drained(NvmeCtrl *n);
 void nvme_lm_look_again(NvmeCtrl *pf);
@@ -304,6 +351,7 @@ bool nvme_lm_offline(NvmeCtrl *n);
 bool nvme_lm_has_io_queues(NvmeCtrl *n);
 unsigned nvme_lm_own_pairs(NvmeCtrl *n);
 NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid);
+NvmeCtrl *nvme_lm_vf(NvmeCtrl *n, uint16_t index);
 bool nvme_lm_usable(NvmeCtrl *target);
 uint64_t nvme_lm_max_transfer(NvmeCtrl *n);
 uint16_t nvme_lm_refused(NvmeRequest *req, uint16_t status,
@@ -313,6 +361,14 @@ void nvme_lm_load_drop(NvmeLm *lm);
 void nvme_lm_drop_sg(NvmeSg *sg);
 void nvme_lm_wc_choose(NvmeCtrl *n, bool off);
 bool nvme_lm_wc_enabled(NvmeCtrl *n, bool enabled);
+
+/* lm-extra.c */
+bool nvme_lm_extra_find(const uint8_t *buf, size_t len, NvmeLmExtra *e);
+bool nvme_lm_extra_verify(const uint8_t *buf, size_t len, NvmeLmExtra *e,
+                          NvmeLmWhy *why);
+bool nvme_lm_extra_take(NvmeLm *lm, NvmeLmWhy *why);
+size_t nvme_lm_image_size(GBytes *image);
+void nvme_lm_image_read(GBytes *image, uint64_t off, uint8_t *buf, size_t len);
 
 /* lm-fault.c, beside the layers */
 void nvme_lm_fault_init(NvmeCtrl *n);

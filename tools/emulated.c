@@ -43,6 +43,7 @@ static void print_flags(struct print *p, u32 flags)
 	print_flag(p, "admin_cq_doorbell_written", flags & EMULATED_CQ0_DOORBELL);
 	print_flag(p, "write_atomicity_dn", flags & EMULATED_DN);
 	print_flag(p, "write_cache_off", flags & EMULATED_CACHE_OFF);
+	print_flag(p, "extra_state", flags & EMULATED_EXTRA);
 	print_close(p);
 }
 
@@ -117,6 +118,14 @@ static u16 get_le16(const u8 *p)
 	return p[0] | p[1] << 8;
 }
 
+static void put_le64(u8 *p, u64 value)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(value); i++)
+		p[i] = value >> (8 * i);
+}
+
 static void print_identify(struct print *p, const u8 *id)
 {
 	print_open(p, "identify", PRINT_GROUP);
@@ -142,11 +151,25 @@ static void print_fixed(struct print *p, const struct emulated_fixed *f)
 	print_identify(p, f->identify);
 }
 
-static u64 wanted_len(const struct emulated_fixed *f)
+static bool has_extra(const struct emulated_fixed *f)
+{
+	return le16_to_cpu(f->revision) > 1 && le32_to_cpu(f->flags) & EMULATED_EXTRA;
+}
+
+static void print_extra(struct print *p, const struct emulated_extra *extra)
+{
+	print_open(p, "extra_state", PRINT_GROUP);
+	print_hex(p, "seed", le64_to_cpu(extra->seed), 16);
+	print_number(p, "length", le32_to_cpu(extra->len));
+	print_close(p);
+}
+
+/* @extra is zero if there is none */
+static u64 wanted_len(const struct emulated_fixed *f, const struct emulated_extra *extra)
 {
 	u64 aers = le16_to_cpu(f->nr_aers);
 
-	return le16_to_cpu(f->fixed_len) +
+	return le16_to_cpu(f->fixed_len) + (u64)le32_to_cpu(extra->len) +
 	       le16_to_cpu(f->nr_namespaces) * sizeof(struct emulated_namespace) +
 	       (aers + aers % 2) * sizeof(__le16) +
 	       le16_to_cpu(f->nr_events) * sizeof(struct emulated_event) +
@@ -256,20 +279,22 @@ static void check_admin_queues(struct dump *d, u64 at, const struct emulated_fix
 		      shift);
 }
 
-static void check_fixed(struct dump *d, u64 at, const struct emulated_fixed *f, u64 len)
+static void check_fixed(struct dump *d, u64 at, const struct emulated_fixed *f,
+			const struct emulated_extra *extra, u64 len)
 {
+	u32 known = le16_to_cpu(f->revision) == 1 ? EMULATED_FLAGS_1 : EMULATED_FLAGS;
 	u32 flags = le32_to_cpu(f->flags);
 
 	if (le32_to_cpu(f->len) != len)
 		damage_in_state(d, AT(at, len), "length in " WHAT ": found %u, expected %llu",
 				le32_to_cpu(f->len), len);
-	if (wanted_len(f) != len)
+	if (wanted_len(f, extra) != len)
 		damage_in_state(d, AT(at, nr_namespaces),
 				"numbers of entries: found those of %llu bytes, expected those of %llu",
-				wanted_len(f), len);
-	if (flags & ~EMULATED_FLAGS)
+				wanted_len(f, extra), len);
+	if (flags & ~known)
 		damage_in_state(d, AT(at, flags), "flags: found 0x%08x, expected 0x%02x at most",
-				flags, EMULATED_FLAGS);
+				flags, known);
 	if (!(flags & EMULATED_SUSPENDED))
 		note_in_state(d, AT(at, flags), "no device will load what was not suspended");
 	if (!(flags & EMULATED_DBBUF) && (f->dbbuf_doorbells || f->dbbuf_events))
@@ -285,7 +310,7 @@ static void check_fixed(struct dump *d, u64 at, const struct emulated_fixed *f, 
 }
 
 /* Whether the fields are where they are expected */
-static bool check_layout(struct dump *d, u64 at, const struct emulated_fixed *f)
+static bool check_layout(struct dump *d, u64 at, const struct emulated_fixed *f, u64 vendor_len)
 {
 	u16 revision = le16_to_cpu(f->revision), len = le16_to_cpu(f->fixed_len);
 
@@ -300,6 +325,14 @@ static bool check_layout(struct dump *d, u64 at, const struct emulated_fixed *f)
 		damage_in_state(d, AT(at, fixed_len),
 				"length of the fixed part: found %u, expected %zu%s", len,
 				sizeof(*f), revision == 1 ? "" : " or more dwords");
+	else if (has_extra(f) && len < sizeof(*f) + sizeof(struct emulated_extra))
+		damage_in_state(d, AT(at, fixed_len),
+				"length of the fixed part: found %u, expected %zu at least because of extra state",
+				len, sizeof(*f) + sizeof(struct emulated_extra));
+	else if (len > vendor_len)
+		damage_in_state(d, AT(at, fixed_len),
+				"length of the fixed part: found %u, expected %llu at most, the length of "
+				WHAT, len, vendor_len);
 	else
 		return true;
 	return false;
@@ -456,14 +489,52 @@ static bool take_held(struct dump *d, u32 nr, const struct queues *queues)
 	return ok;
 }
 
-static bool take_arrays(struct dump *d, const struct emulated_fixed *f,
-			const struct queues *queues)
+/* SplitMix64 */
+static u64 extra_word(u64 seed, u64 nr)
 {
-	return state_skip(d, le16_to_cpu(f->fixed_len) - sizeof(*f), WHAT) &&
+	u64 z = seed + (nr + 1) * 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+/* The first byte that is not what the seed makes of it is enough; a wrong seed has many of them */
+static bool take_extra(struct dump *d, const struct emulated_extra *extra)
+{
+	u32 len = le32_to_cpu(extra->len), pos = 0;
+	u64 at = d->state_offset;
+	u8 found[8], want[8];
+	size_t i, n;
+
+	for (; pos < len; pos += n) {
+		n = min_t(size_t, len - pos, sizeof(found));
+		if (!state_read(d, found, n, "the extra state"))
+			return false;
+		put_le64(want, extra_word(le64_to_cpu(extra->seed), pos / sizeof(found)));
+		for (i = 0; i < n; i++) {
+			if (found[i] == want[i])
+				continue;
+			damage_in_state(d, at + pos + i,
+					"extra state, byte %zu: found 0x%02x, expected 0x%02x",
+					pos + i, found[i], want[i]);
+			return state_skip(d, len - pos - n, "the extra state");
+		}
+	}
+	return true;
+}
+
+static bool take_rest(struct dump *d, const struct emulated_fixed *f,
+		      const struct emulated_extra *extra, const struct queues *queues)
+{
+	size_t known = sizeof(*f) + (has_extra(f) ? sizeof(*extra) : 0);
+
+	return state_skip(d, le16_to_cpu(f->fixed_len) - known, WHAT) &&
 	       take_namespaces(d, f) &&
 	       take_aers(d, le16_to_cpu(f->nr_aers)) &&
 	       take_events(d, le16_to_cpu(f->nr_events)) &&
-	       take_held(d, le32_to_cpu(f->nr_held), queues);
+	       take_held(d, le32_to_cpu(f->nr_held), queues) &&
+	       take_extra(d, extra);
 }
 
 static bool read_fixed(struct dump *d, const void *magic, struct emulated_fixed *f)
@@ -475,7 +546,9 @@ static bool read_fixed(struct dump *d, const void *magic, struct emulated_fixed 
 void emulated_dump(struct dump *d, const void *magic, u64 len, const struct queues *queues)
 {
 	u64 at = d->state_offset - sizeof(((struct emulated_fixed *)0)->magic);
+	struct emulated_extra extra = { };
 	struct emulated_fixed f;
+	u64 left;
 
 	if (len < sizeof(f)) {
 		damage_in_state(d, at, "length of " WHAT ": found %llu, expected %zu at least",
@@ -485,17 +558,26 @@ void emulated_dump(struct dump *d, const void *magic, u64 len, const struct queu
 	}
 	if (!read_fixed(d, magic, &f))
 		return;
-	if (!check_layout(d, at, &f)) {
-		state_skip(d, len - sizeof(f), WHAT);
+	left = len - sizeof(f);
+	if (!check_layout(d, at, &f, len)) {
+		state_skip(d, left, WHAT);
 		return;
 	}
 
 	print_fixed(&d->print, &f);
-	check_fixed(d, at, &f, len);
+	if (has_extra(&f)) {
+		if (!state_read(d, &extra, sizeof(extra), WHAT))
+			return;
+		left -= sizeof(extra);
+		print_extra(&d->print, &extra);
+		check_reserved(d, at + sizeof(f) + offsetof(struct emulated_extra, rsvd12),
+			       extra.rsvd12, sizeof(extra.rsvd12), "extra state");
+	}
+	check_fixed(d, at, &f, &extra, len);
 	check_agreement(d, at, &f, queues);
 	/* the arrays end elsewhere otherwise */
-	if (wanted_len(&f) == len)
-		take_arrays(d, &f, queues);
+	if (wanted_len(&f, &extra) == len)
+		take_rest(d, &f, &extra, queues);
 	else
-		state_skip(d, len - sizeof(f), WHAT);
+		state_skip(d, left, WHAT);
 }

@@ -29,7 +29,10 @@
 #define EMULATED_CQ0_DOORBELL	BIT(5)
 #define EMULATED_DN		BIT(6)
 #define EMULATED_CACHE_OFF	BIT(7)
-#define EMULATED_FLAGS		0xff
+#define EMULATED_EXTRA		BIT(8)
+/* Of revision 1, and of all */
+#define EMULATED_FLAGS_1	0xff
+#define EMULATED_FLAGS		0x1ff
 
 #define EMULATED_LOG_C0		BIT(0)
 
@@ -156,6 +159,18 @@ struct emulated_fixed {
 };
 
 /**
+ * struct emulated_extra - what continues the fixed part if there is extra state
+ * @seed: what the extra state is made from
+ * @len: bytes of extra state, which are the last ones of the vendor specific part
+ * @rsvd12: reserved
+ */
+struct emulated_extra {
+	__le64 seed;
+	__le32 len;
+	__u8 rsvd12[4];
+};
+
+/**
  * struct emulated_namespace - a namespace
  * @nsid: its identifier
  * @csi: command set identifier, 0
@@ -230,6 +245,7 @@ static_assert(offsetof(struct emulated_fixed, sq_addr) == 112);
 static_assert(offsetof(struct emulated_fixed, timestamp) == 160);
 static_assert(offsetof(struct emulated_fixed, host_behavior) == 256);
 static_assert(offsetof(struct emulated_fixed, identify) == 768);
+static_assert(sizeof(struct emulated_extra) == 16);
 static_assert(sizeof(struct emulated_namespace) == 72);
 static_assert(offsetof(struct emulated_namespace, flbas) == 64);
 static_assert(sizeof(struct emulated_event) == 4);

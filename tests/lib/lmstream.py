@@ -113,6 +113,9 @@ FIXED_FIELDS = {
     "host_behavior": (256, "512s"), "identify": (768, "4096s"),
 }
 FIXED_LEN = 4864
+# what continues it if there is extra state
+EXTRA_LEN = 16
+EXTRA_FLAG = 0x100
 REVISION = 2
 
 
@@ -129,12 +132,29 @@ def held(sqid, cid, status, dw0, dw1):
     return struct.pack("<HHHHII", sqid, cid, status, 0, dw0, dw1)
 
 
+def extra_state(seed, size):
+    """So many bytes of the generator SplitMix64."""
+    data = b""
+    for n in range(-(-size // 8)):
+        z = (seed + (n + 1) * 0x9e3779b97f4a7c15) % (1 << 64)
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 % (1 << 64)
+        z = (z ^ z >> 27) * 0x94d049bb133111eb % (1 << 64)
+        data += struct.pack("<Q", z ^ z >> 31)
+    return data[:size]
+
+
 def emulated(values, namespaces=(), aers=(), events=(), helds=()):
-    """The vendor specific part of the emulated device; "appended" are bytes that a later revision has in its fixed part."""
+    """The vendor specific part of the emulated device; "extra" is the seed of extra state and how much of that there is,
+    "appended" are bytes that a later revision has in its fixed part."""
     values = dict(values)
-    appended = values.pop("appended", b"")
+    appended, extra = values.pop("appended", b""), values.pop("extra", None)
+    last = b""
+    if extra:
+        values["flags"] |= EXTRA_FLAG
+        appended = struct.pack("<QII", *extra, 0) + appended
+        last = extra_state(*extra)
     arrays = b"".join(namespaces) + b"".join(struct.pack("<H", a) for a in aers) + bytes(len(aers) % 2 * 2)
-    arrays += b"".join(bytes([*e, 0]) for e in events) + b"".join(helds)
+    arrays += b"".join(bytes([*e, 0]) for e in events) + b"".join(helds) + last
     counts = {"nr_ns": len(namespaces), "nr_aer": len(aers), "nr_event": len(events), "nr_held": len(helds)}
     fixed_len = FIXED_LEN + len(appended)
     fixed = packed(FIXED_FIELDS, FIXED_LEN, {"magic": b"NVMEVFST", "revision": REVISION, "fixed_len": fixed_len,
@@ -179,9 +199,14 @@ def check_emulated(part, suspended, sqids, queues):
     first, fixed_len = f["revision"] == 1, f["fixed_len"]
     want(f["magic"] == b"NVMEVFST" and 0 < f["revision"] <= REVISION and f["len"] == len(part), "layout")
     want(fixed_len == FIXED_LEN or not first and fixed_len > FIXED_LEN and fixed_len % 4 == 0, "length of the fixed part")
-    size = fixed_len + 72 * f["nr_ns"] + (2 * f["nr_aer"] + 3) // 4 * 4 + 4 * f["nr_event"] + 16 * f["nr_held"]
+    extra = 0
+    if f["flags"] & EXTRA_FLAG:
+        want(not first and fixed_len >= FIXED_LEN + EXTRA_LEN, "flag of extra state")
+        seed, extra, rsvd = struct.unpack_from("<QII", part, FIXED_LEN)
+        want(not rsvd and extra < len(part) and part[len(part) - extra:] == extra_state(seed, extra), "extra state")
+    size = fixed_len + 72 * f["nr_ns"] + (2 * f["nr_aer"] + 3) // 4 * 4 + 4 * f["nr_event"] + 16 * f["nr_held"] + extra
     want(size == len(part), "counts")
-    want(not f["flags"] & ~0xff and f["flags"] & 1 == suspended, "flags")
+    want(not f["flags"] & ~0x1ff and f["flags"] & 1 == suspended, "flags")
     want(not f["rsvd26"] and not any(f["rsvd67"] + f["rsvd184"] + f["rsvd232"]), "reserved")
     want(f["logs"] <= (not first) and struct.unpack_from("<H", f["identify"], 78)[0] <= (0 if first else 0xffef), "revision")
     want(f["flags"] & 8 or not f["doorbells"] | f["eventidx"], "shadow doorbells")

@@ -5,6 +5,7 @@ ifneq ($(KERNELRELEASE),)
 obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 
 nvme-vfio-pci-y := \
+	admission.o	\
 	buf.o		\
 	cmds.o		\
 	debugfs.o	\
@@ -30,6 +31,7 @@ nvme-vfio-pci-y := \
 obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 
 nvme-vfio-pci-test-y := \
+	admission_test.o	\
 	dirty_bitmap_test.o	\
 	match_test.o	\
 	mmc_test.o	\

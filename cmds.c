@@ -135,6 +135,9 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 			   what, lm->cntlid, ret, nvmevf_status_name(ret), ERR_PTR(err));
 	else if (ret == -EBUSY)
 		nvmevf_err_busy(lm, what);
+	else if (ret == -EAGAIN)
+		nvmevf_err(&lm->stats, "%s of controller %u: aborted, VF did not stop in time and goes on",
+			   what, lm->cntlid);
 	else if (ret != -ECANCELED)
 		nvmevf_err(&lm->stats, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
 
@@ -174,7 +177,8 @@ static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_suspend(lm->cntlid, NVME_LM_STYPE_SUSPEND);
 
 	return nvmevf_cmd(lm, "Suspend", &cmd, NULL, 0, NULL, suspend_timeout_ms,
-			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
+			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_GUEST |
+			  NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
@@ -182,7 +186,7 @@ static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)
 	struct nvme_command cmd = nvmevf_encode_resume(lm->cntlid);
 
 	return nvmevf_cmd(lm, "Resume", &cmd, NULL, 0, NULL, data_timeout_ms,
-			  flags | NVMEVF_EXEC_AGAIN);
+			  flags | NVMEVF_EXEC_AGAIN | NVMEVF_EXEC_RESUME);
 }
 
 static int nvmevf_tp_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
@@ -527,7 +531,8 @@ static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 {
 	return nvmevf_vs_cmd(lm, "SUSPEND", NVME_LM_VS_SUSPEND, 0, NULL, 0, NULL,
 			     suspend_timeout_ms,
-			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
+			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_GUEST |
+			  NVMEVF_EXEC_AGAIN);
 }
 
 /* This set has no status for a VF that is not suspended */
@@ -536,7 +541,7 @@ static int nvmevf_vs_resume(struct nvmevf_lm *lm, unsigned int flags)
 	int ret;
 
 	ret = nvmevf_vs_cmd(lm, "RESUME", NVME_LM_VS_RESUME, 0, NULL, 0, NULL, data_timeout_ms,
-			    flags | NVMEVF_EXEC_AGAIN);
+			    flags | NVMEVF_EXEC_AGAIN | NVMEVF_EXEC_RESUME);
 	return ret == -EPROTO ? -EREMOTEIO : ret;
 }
 
@@ -590,7 +595,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 		ret = nvmevf_vs_cmd(lm, "SAVE_DATA", NVME_LM_VS_SAVE_DATA, 0, buf,
 				    ALIGN(*size, sizeof(__le32)), NULL,
 				    suspend_timeout_ms,
-				    flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_LOAD);
+				    flags | NVMEVF_EXEC_GUEST | NVMEVF_EXEC_LOAD);
 		if (ret) {
 			nvmevf_buf_put(buf);
 			return ERR_PTR(ret);

@@ -136,6 +136,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);
 	nvmevf_show_command(seq, lm->mmc, opcode, since);
+	nvmevf_mmc_show(lm->mmc, seq);
 	if (refused)
 		seq_printf(seq, "last refusal: %ptTs %s\n", &refused, refusal);
 	else

@@ -41,7 +41,8 @@ struct pci_dev;
  * All functions except @probe are called with the state mutex held, sleep, and return
  * 0 or a negative errno. If the VF was suspended, nvmevf_judge_locked() decides the
  * meaning of -ENOTCONN (the PF was reset, or the VF is no longer suspended) and -ENXIO
- * (the device knows no such controller). @flags is NVMEVF_EXEC_KILLABLE or 0.
+ * (the device knows no such controller). @flags is NVMEVF_EXEC_KILLABLE or 0. @suspend
+ * returns -EAGAIN if it was aborted, and the VF runs.
  */
 struct nvmevf_lm_ops {
 	enum nvme_lm_cmdset cmdset;

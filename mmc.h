@@ -11,19 +11,24 @@
 
 struct nvme_command;
 struct nvmevf_mmc;
+struct nvmevf_req;
 struct pci_dev;
+struct seq_file;
 struct workqueue_struct;
 union nvme_result;
 
 /**
  * enum nvmevf_exec_flags - how to wait for a command, and what it may cause
  * @NVMEVF_EXEC_KILLABLE: a fatal signal ends the wait
- * @NVMEVF_EXEC_SUSPEND: the guest decides how long it takes: at most half of
- *			 the slots, no timeout of the block layer
+ * @NVMEVF_EXEC_SUSPEND: a Suspend, which can be undone by the command of
+ *			 nvmevf_mmc_set_undo()
  * @NVMEVF_EXEC_LOAD: would harm a VF that was reset in the meantime
  * @NVMEVF_EXEC_BRIEF: nobody can end the wait, so it lasts at most a second
  * @NVMEVF_EXEC_AGAIN: can safely be sent twice, and is sent again if the PF was
  *		       reset meanwhile
+ * @NVMEVF_EXEC_GUEST: the guest decides how long it takes: such commands never use all
+ *		       that a PF takes
+ * @NVMEVF_EXEC_RESUME: it goes before all others
  */
 enum nvmevf_exec_flags {
 	NVMEVF_EXEC_KILLABLE	= BIT(0),
@@ -31,6 +36,8 @@ enum nvmevf_exec_flags {
 	NVMEVF_EXEC_LOAD	= BIT(2),
 	NVMEVF_EXEC_BRIEF	= BIT(3),
 	NVMEVF_EXEC_AGAIN	= BIT(4),
+	NVMEVF_EXEC_GUEST	= BIT(5),
+	NVMEVF_EXEC_RESUME	= BIT(6),
 };
 
 /**
@@ -64,12 +71,18 @@ int nvmevf_mmc_link(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv);
 void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo);
 void nvmevf_mmc_put(struct nvmevf_mmc *mmc);
-int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, struct nvme_command *cmd,
+struct nvmevf_req *nvmevf_mmc_send(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+				   struct nvmevf_buf *buf, size_t len, unsigned int wait_ms,
+				   unsigned int timeout_ms, unsigned int flags);
+void nvmevf_mmc_hurry(struct nvmevf_req *req);
+int nvmevf_mmc_finish(struct nvmevf_req *req, union nvme_result *result);
+int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
 		    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
-		   unsigned int timeout_ms, unsigned int flags);
+		    unsigned int timeout_ms, unsigned int flags);
 size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc);
 u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc);
 bool nvmevf_mmc_live(const struct nvmevf_mmc *mmc, long *resets);
+void nvmevf_mmc_show(const struct nvmevf_mmc *mmc, struct seq_file *seq);
 bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orphan);
 void nvmevf_mmc_abort_begin(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_reset_begin(struct nvmevf_mmc *mmc);

@@ -136,8 +136,9 @@ static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
 	cmd->cancelled = nvme_req(rq)->flags & NVME_REQ_CANCELLED;
 	cmd->err = err;
 	cmd->result = nvme_req(rq)->result;
-	cmd->done(cmd);
-	return RQ_END_IO_FREE;
+	if (cmd->limit)
+		atomic_inc(cmd->limit);
+	return cmd->done(cmd) ? RQ_END_IO_NONE : RQ_END_IO_FREE;
 }
 
 /* NVME_CTRL_RESETTING may also mean a firmware activation, which resets nothing */
@@ -182,6 +183,8 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 	if (IS_ERR(rq))
 		return PTR_ERR(rq) == -EAGAIN ? -EAGAIN : -ENOTCONN;
 
+	cmd->rq = rq;
+	cmd->cmd.common.command_id = NVME_PF_NO_CID;
 	nvme_init_request(rq, &cmd->cmd);
 	/* fail instead of running in the middle of a reset of the PF */
 	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
@@ -200,6 +203,93 @@ int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_submit);
+
+/**
+ * nvme_pf_cid - get the command identifier of a command in flight
+ * @cmd: the command; the caller keeps done() from being called
+ *
+ * Context: Any.
+ * Return: the CID, or NVME_PF_NO_CID if nvme has not passed the command on yet.
+ */
+u16 nvme_pf_cid(const struct nvme_pf_cmd *cmd)
+{
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_cid, cmd);
+
+	return READ_ONCE(nvme_req(cmd->rq)->cmd->common.command_id);
+}
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_cid);
+
+/**
+ * nvme_pf_free_request - free the request of a command whose done() returned true
+ * @rq: the request, or NULL
+ *
+ * Context: Any.
+ */
+void nvme_pf_free_request(struct request *rq)
+{
+	if (rq)
+		blk_mq_free_request(rq);
+}
+
+static bool nvme_pf_get_abort(struct nvme_ctrl *ctrl, bool leave_one)
+{
+	if (atomic_dec_return(&ctrl->abort_limit) >= leave_one)
+		return true;
+
+	atomic_inc(&ctrl->abort_limit);
+	return false;
+}
+
+/**
+ * nvme_pf_abort - send an Abort for a command on the admin queue of a PF
+ * @ctrl: the controller
+ * @cid: the CID of the command, from nvme_pf_cid()
+ * @cmd: the Abort; only @done and @timeout are set
+ * @leave_one: leave one to nvme, which otherwise cannot end what has timed out
+ *
+ * nvme limits the number of Aborts in flight to what the device takes.
+ *
+ * Context: Process; sleeps, but waits neither for a tag nor for the controller.
+ * Return: as nvme_pf_submit(); -EAGAIN, too, if the limit is reached or the command is
+ * not on its way yet.
+ */
+int nvme_pf_abort(struct nvme_ctrl *ctrl, u16 cid, struct nvme_pf_cmd *cmd, bool leave_one)
+{
+	int ret;
+
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_abort, ctrl, cid, cmd, leave_one);
+
+	if (cid == NVME_PF_NO_CID)
+		return -EAGAIN;
+	if (!nvme_pf_get_abort(ctrl, leave_one))
+		return -EAGAIN;
+
+	cmd->limit = &ctrl->abort_limit;
+	cmd->cmd.abort.opcode = nvme_admin_abort_cmd;
+	cmd->cmd.abort.cid = cid;
+	ret = nvme_pf_submit(ctrl, cmd);
+	if (ret)
+		atomic_inc(&ctrl->abort_limit);
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_abort);
+
+/**
+ * nvme_pf_tags - get the number of commands that the admin queue can hold
+ * @ctrl: the controller
+ *
+ * Return: the number, without those that nvme keeps for itself.
+ */
+unsigned int nvme_pf_tags(const struct nvme_ctrl *ctrl)
+{
+	const struct blk_mq_tag_set *set;
+
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_tags, ctrl);
+
+	set = ctrl->admin_q->tag_set;
+	return set->queue_depth - set->reserved_tags;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvme_pf_tags);
 
 /**
  * nvme_pf_max_xfer - get the largest transfer of one command

@@ -137,6 +137,38 @@ TRACE_EVENT(nvmevf_command,
 		  max(__entry->status, 0), min(__entry->status, 0), __entry->us)
 );
 
+/*
+ * How long a command waited: for admission, for a tag of the admin queue and a live
+ * PF, for the device
+ */
+TRACE_EVENT(nvmevf_wait,
+
+	TP_PROTO(const struct pci_dev *pdev, u8 opcode, s64 admission_us, s64 tag_us,
+		 s64 device_us),
+
+	TP_ARGS(pdev, opcode, admission_us, tag_us, device_us),
+
+	TP_STRUCT__entry(
+		__string(device, pci_name(pdev))
+		__field(u8, opcode)
+		__field(s64, admission_us)
+		__field(s64, tag_us)
+		__field(s64, device_us)
+	),
+
+	TP_fast_assign(
+		__assign_str(device);
+		__entry->opcode = opcode;
+		__entry->admission_us = admission_us;
+		__entry->tag_us = tag_us;
+		__entry->device_us = device_us;
+	),
+
+	TP_printk("device=%s opcode=%#x (%s) admission_us=%lld tag_us=%lld device_us=%lld",
+		  __get_str(device), __entry->opcode, nvmevf_show_opcode(__entry->opcode),
+		  __entry->admission_us, __entry->tag_us, __entry->device_us)
+);
+
 /* A record of a stream: made for a save, or begun by a load */
 TRACE_EVENT(nvmevf_record,
 

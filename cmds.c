@@ -48,17 +48,15 @@ module_param(identify_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(identify_timeout_ms,
 		 "Time limit for an Identify command, in milliseconds (default: 10000)");
 
-/* nvmevf_mmc_exec(), with statistics and a trace event */
-static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
-			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
-			    unsigned int timeout_ms, unsigned int flags)
+static void nvmevf_note_sent(struct nvmevf_lm *lm, const struct nvme_command *cmd, ktime_t start)
 {
-	ktime_t start = ktime_get();
-	int ret;
-
 	nvmevf_note_command(&lm->stats, cmd->common.opcode, start);
 	nvmevf_mmc_live(lm->mmc, &lm->sent_resets);
-	ret = nvmevf_mmc_exec(lm->mmc, cmd, buf, len, result, timeout_ms, flags);
+}
+
+static void nvmevf_note_answer(struct nvmevf_lm *lm, const struct nvme_command *cmd, size_t len,
+			       int ret, ktime_t start)
+{
 	nvmevf_note_command(&lm->stats, 0, 0);
 
 	nvmevf_count(&lm->stats, NVMEVF_NR_COMMANDS, 1);
@@ -66,6 +64,36 @@ static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
 		nvmevf_count(&lm->stats, ret > 0 ? NVMEVF_NR_REFUSED : NVMEVF_NR_UNANSWERED, 1);
 	trace_nvmevf_command(lm->vf, cmd, lm->cntlid, len, ret,
 			     ktime_us_delta(ktime_get(), start));
+}
+
+/* Wait until the transfer that is under way, if any, is answered; its result is kept */
+static void nvmevf_settle_ahead(struct nvmevf_lm *lm)
+{
+	struct nvmevf_ahead *ahead = &lm->ahead;
+	union nvme_result result = {};
+
+	if (!ahead->req)
+		return;
+
+	ahead->ret = nvmevf_mmc_finish(ahead->req, &result);
+	ahead->req = NULL;
+	ahead->dw0 = le32_to_cpu(result.u32);
+	nvmevf_note_answer(lm, &ahead->cmd, ahead->len, ahead->ret, ahead->start);
+}
+
+/* nvmevf_mmc_exec(), with statistics and a trace event */
+static int nvmevf_exec_once(struct nvmevf_lm *lm, struct nvme_command *cmd,
+			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
+			    unsigned int timeout_ms, unsigned int flags)
+{
+	ktime_t start;
+	int ret;
+
+	nvmevf_settle_ahead(lm);
+	start = ktime_get();
+	nvmevf_note_sent(lm, cmd, start);
+	ret = nvmevf_mmc_exec(lm->mmc, cmd, buf, len, result, timeout_ms, flags);
+	nvmevf_note_answer(lm, cmd, len, ret, start);
 	return ret;
 }
 
@@ -114,20 +142,10 @@ static const char *nvmevf_status_name(u16 status)
 	}
 }
 
-/* Send @cmd, log an error and turn a status into an errno */
-static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
-		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
-		      unsigned int timeout_ms, unsigned int flags)
+/* Log the error of a command and turn a status into an errno */
+static int nvmevf_cmd_error(struct nvmevf_lm *lm, const char *what, int ret)
 {
-	union nvme_result result;
-	int ret, err;
-
-	ret = nvmevf_exec(lm, cmd, buf, len, &result, timeout_ms, flags);
-	if (!ret) {
-		if (dw0)
-			*dw0 = le32_to_cpu(result.u32);
-		return 0;
-	}
+	int err;
 
 	err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 	if (ret > 0)
@@ -142,6 +160,80 @@ static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_comman
 		nvmevf_err(&lm->stats, "%s of controller %u: %pe", what, lm->cntlid, ERR_PTR(err));
 
 	return err;
+}
+
+static int nvmevf_cmd(struct nvmevf_lm *lm, const char *what, struct nvme_command *cmd,
+		      struct nvmevf_buf *buf, size_t len, u32 *dw0,
+		      unsigned int timeout_ms, unsigned int flags)
+{
+	union nvme_result result;
+	int ret;
+
+	ret = nvmevf_exec(lm, cmd, buf, len, &result, timeout_ms, flags);
+	if (ret)
+		return nvmevf_cmd_error(lm, what, ret);
+
+	if (dw0)
+		*dw0 = le32_to_cpu(result.u32);
+	return 0;
+}
+
+/*
+ * Begin a transfer that nvmevf_end_ahead() or nvmevf_lm_drop_ahead() completes.
+ * @wait_ms: how long to wait until it is sent, in milliseconds
+ */
+static int nvmevf_begin_ahead(struct nvmevf_lm *lm, const struct nvme_command *cmd,
+			      struct nvmevf_buf *buf, u64 offset, size_t len,
+			      unsigned int wait_ms, unsigned int flags)
+{
+	struct nvmevf_ahead *ahead = &lm->ahead;
+	struct nvmevf_req *req;
+
+	if (WARN_ON_ONCE(ahead->buf))
+		return -EBUSY;
+
+	ahead->start = ktime_get();
+	nvmevf_note_sent(lm, cmd, ahead->start);
+	req = nvmevf_mmc_send(lm->mmc, cmd, buf, len, wait_ms, data_timeout_ms, flags);
+	if (IS_ERR(req)) {
+		nvmevf_note_command(&lm->stats, 0, 0);
+		return PTR_ERR(req);
+	}
+
+	ahead->req = req;
+	ahead->buf = buf;
+	kref_get(&buf->ref);
+	ahead->cmd = *cmd;
+	ahead->offset = offset;
+	ahead->len = len;
+	return 0;
+}
+
+/* Returns as nvmevf_mmc_exec() does */
+static int nvmevf_end_ahead(struct nvmevf_lm *lm)
+{
+	struct nvmevf_ahead *ahead = &lm->ahead;
+
+	nvmevf_settle_ahead(lm);
+	nvmevf_buf_put(ahead->buf);
+	ahead->buf = NULL;
+	return ahead->ret;
+}
+
+/**
+ * nvmevf_lm_drop_ahead - end the transfer that is under way, and forget it
+ * @lm: the VF
+ *
+ * If the device does not answer it within a second, it is aborted.
+ *
+ * Context: Process, state mutex held; sleeps for three seconds at most.
+ */
+void nvmevf_lm_drop_ahead(struct nvmevf_lm *lm)
+{
+	if (lm->ahead.req)
+		nvmevf_mmc_hurry(lm->ahead.req);
+	if (lm->ahead.buf)
+		nvmevf_end_ahead(lm);
 }
 
 /* Silent: the caller knows what a failure means */
@@ -302,17 +394,91 @@ static int nvmevf_tp_is_suspended(struct nvmevf_lm *lm, unsigned int flags)
 	return ret;
 }
 
-static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+/* Read @len bytes from the beginning, or all if that is less; the header has the real size */
+static int nvmevf_tp_read_first(struct nvmevf_lm *lm, struct nvmevf_buf *buf, size_t len,
+				u64 *size, unsigned int flags)
 {
-	struct nvmevf_buf *buf;
+	bool csup;
 	int ret;
 
-	ret = nvmevf_tp_state_size(lm, size, flags);
-	if (ret)
-		return ERR_PTR(ret);
+	ret = nvmevf_tp_get(lm, buf, 0, len, &csup, flags);
+	if (!ret)
+		ret = nvmevf_tp_check_suspended(lm, buf->data, csup);
+	return ret ?: nvmevf_state_len(lm, buf->data, size);
+}
 
-	buf = nvmevf_buf_alloc(nvmevf_mmc_max_xfer(lm->mmc));
-	return buf ?: ERR_PTR(-ENOMEM);
+/*
+ * While the VM waits, one command has to be enough for an ordinary state: it may ask for
+ * more than there is. A state that has grown takes another one.
+ */
+static int nvmevf_tp_read_beginning(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 *size,
+				    unsigned int flags)
+{
+	size_t len, want = clamp_t(u64, ALIGN(*size, SZ_4K), SZ_4K, buf->len);
+	int ret, tries;
+
+	for (tries = 0; tries < 2; tries++) {
+		len = want;
+		ret = nvmevf_tp_read_first(lm, buf, len, size, flags);
+		want = min_t(u64, *size, buf->len);
+		if (ret || len >= want)
+			return ret;
+	}
+
+	nvmevf_err(&lm->stats, "save failed: size of the controller state changed");
+	return -EIO;
+}
+
+static struct nvmevf_buf *nvmevf_tp_save_begin(struct nvmevf_lm *lm, u64 *size, unsigned int flags)
+{
+	struct nvmevf_buf *buf = nvmevf_buf_alloc(nvmevf_mmc_max_xfer(lm->mmc));
+	int ret;
+
+	if (!buf)
+		return ERR_PTR(-ENOMEM);
+
+	ret = nvmevf_tp_read_beginning(lm, buf, size, flags);
+	if (ret) {
+		nvmevf_buf_put(buf);
+		return ERR_PTR(ret);
+	}
+
+	return buf;
+}
+
+static int nvmevf_tp_read_ahead(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				size_t len, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_get(lm, offset, len);
+
+	/* what has arrived already need not wait for this one */
+	return nvmevf_begin_ahead(lm, &cmd, buf, offset, len, 0, flags);
+}
+
+/*
+ * A transfer that could not be sent ahead is sent now. So is one that a reset of the PF may
+ * have cut off, if the VF is still suspended: the state may be another one by now.
+ */
+static int nvmevf_tp_complete_get(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				  size_t len, bool *csup, unsigned int flags)
+{
+	const struct nvmevf_ahead *ahead = &lm->ahead;
+	int ret;
+
+	if (!ahead->buf)
+		return nvmevf_tp_get(lm, buf, offset, len, csup, flags);
+	if (WARN_ON_ONCE(ahead->buf != buf || ahead->offset != offset || ahead->len != len))
+		return -EIO;
+
+	ret = nvmevf_end_ahead(lm);
+	if (ret == -ENOTCONN)
+		return nvmevf_tp_check(lm, flags) ?:
+		       nvmevf_tp_get(lm, buf, offset, len, csup, flags);
+	if (ret)
+		return nvmevf_cmd_error(lm, "Get Controller State", ret);
+
+	*csup = ahead->dw0 & NVME_LM_GET_CSUP;
+	return 0;
 }
 
 static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
@@ -321,12 +487,9 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 	bool csup;
 	int ret;
 
-	ret = nvmevf_tp_get(lm, buf, offset, len, &csup, flags);
+	ret = nvmevf_tp_complete_get(lm, buf, offset, len, &csup, flags);
 	if (ret)
 		return ret;
-
-	if (!offset)
-		return nvmevf_tp_check_suspended(lm, buf->data, csup);
 
 	if (lm->suspended && lm->csup && !csup) {
 		nvmevf_err(&lm->stats, "controller is no longer suspended at offset %llu", offset);
@@ -336,10 +499,28 @@ static int nvmevf_tp_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u6
 	return 0;
 }
 
-static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
-				 size_t len, bool last, unsigned int flags)
+static int nvmevf_tp_write_ahead(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				 size_t len, unsigned int flags)
 {
-	struct nvme_command cmd = nvmevf_encode_set(lm, offset, len, last);
+	struct nvme_command cmd = nvmevf_encode_set(lm, offset, len, false);
+	int ret;
+
+	ret = nvmevf_begin_ahead(lm, &cmd, buf, offset, len, data_timeout_ms,
+				 flags | NVMEVF_EXEC_LOAD);
+	return ret ? nvmevf_cmd_error(lm, "Set Controller State", ret) : 0;
+}
+
+static int nvmevf_tp_write_end(struct nvmevf_lm *lm)
+{
+	int ret = lm->ahead.buf ? nvmevf_end_ahead(lm) : 0;
+
+	return ret ? nvmevf_cmd_error(lm, "Set Controller State", ret) : 0;
+}
+
+static int nvmevf_tp_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
+				 size_t len, unsigned int flags)
+{
+	struct nvme_command cmd = nvmevf_encode_set(lm, offset, len, true);
 
 	return nvmevf_cmd(lm, "Set Controller State", &cmd, buf, len, NULL, data_timeout_ms,
 			  flags | NVMEVF_EXEC_LOAD);
@@ -499,7 +680,10 @@ static const struct nvmevf_lm_ops nvmevf_tp_ops = {
 	.resume		= nvmevf_tp_resume,
 	.state_size	= nvmevf_tp_state_size,
 	.save_begin	= nvmevf_tp_save_begin,
+	.read_ahead	= nvmevf_tp_read_ahead,
 	.read_state	= nvmevf_tp_read_state,
+	.write_ahead	= nvmevf_tp_write_ahead,
+	.write_end	= nvmevf_tp_write_end,
 	.write_state	= nvmevf_tp_write_state,
 	.check_suspended = nvmevf_tp_check,
 	.is_suspended	= nvmevf_tp_is_suspended,
@@ -608,17 +792,10 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 	return lm->saved;
 }
 
-/* The buffer returned by save_begin holds the whole state already */
-static int nvmevf_vs_read_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
-				size_t len, unsigned int flags)
-{
-	return WARN_ON_ONCE(offset || len != lm->saved_len) ? -EIO : 0;
-}
-
 static int nvmevf_vs_write_state(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset,
-				 size_t len, bool last, unsigned int flags)
+				 size_t len, unsigned int flags)
 {
-	if (offset || !last)
+	if (offset)
 		return -EFBIG;
 
 	return nvmevf_vs_cmd(lm, "LOAD_DATA", NVME_LM_VS_LOAD_DATA, len, buf,
@@ -631,7 +808,7 @@ static int nvmevf_vs_undo_save(struct nvmevf_lm *lm, unsigned int flags)
 	if (!lm->saved)
 		return 0;
 
-	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved_len, true, flags);
+	return nvmevf_vs_write_state(lm, lm->saved, 0, lm->saved_len, flags);
 }
 
 /* VFs for which byte 3072 of their PF is known to announce this set */
@@ -657,7 +834,6 @@ static const struct nvmevf_lm_ops nvmevf_vs_ops = {
 	.resume		= nvmevf_vs_resume,
 	.state_size	= nvmevf_vs_state_size,
 	.save_begin	= nvmevf_vs_save_begin,
-	.read_state	= nvmevf_vs_read_state,
 	.write_state	= nvmevf_vs_write_state,
 	.undo_save	= nvmevf_vs_undo_save,
 };

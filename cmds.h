@@ -10,6 +10,7 @@ struct pci_dev;
 
 struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
+void nvmevf_lm_drop_ahead(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
 #endif /* NVMEVF_CMDS_H */

@@ -32,6 +32,7 @@
 
 /* Resets are counted since 7.x: before that, only the suspended bit shows one */
 #define nvmevf_ctrl_resets(ctrl)	0L
+#define NVMEVF_COUNTS_RESETS		false
 
 /* A name instead of a string before 6.13 */
 #undef MODULE_IMPORT_NS
@@ -55,6 +56,7 @@ vfio_pci_core_get_iomap(struct vfio_pci_core_device *core, unsigned int bar)
 #define NVMEVF_MATCH_DATA		const void *
 
 #define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
+#define NVMEVF_COUNTS_RESETS		true
 
 #define NVMEVF_VFIO_OPS_7X						\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\

@@ -3,6 +3,8 @@
 #ifndef NVMEVF_LM_H
 #define NVMEVF_LM_H
 
+#include <linux/ktime.h>
+#include <linux/nvme.h>
 #include <linux/types.h>
 #include <linux/uuid.h>
 
@@ -14,6 +16,7 @@
 struct nvmevf_buf;
 struct nvmevf_lm;
 struct nvmevf_mmc;
+struct nvmevf_req;
 struct pci_dev;
 
 /**
@@ -25,9 +28,14 @@ struct pci_dev;
  * @suspend: stop the VF; returns when it no longer starts any transaction
  * @resume: make the suspended VF run again
  * @state_size: bytes of controller state at present
- * @save_begin: begin a save; returns the buffer for @read_state and the size of the state
- * @read_state: fill the buffer with @len bytes of the state from @offset on
- * @write_state: send @len bytes of the buffer; with @last the device commits
+ * @save_begin: begin a save; @size is what is expected of the state, and set to its size.
+ *		Returns a buffer with the state, or with as much of its beginning as fits
+ * @read_ahead: begin to fill the buffer with @len bytes of the state from @offset on;
+ *		NULL if @save_begin has returned all of it
+ * @read_state: complete @read_ahead, or do the same without it
+ * @write_ahead: begin to send @len bytes of the buffer, which are not the last, or NULL
+ * @write_end: wait for the answer to @write_ahead, if there was one
+ * @write_state: send the last @len bytes; the device commits
  * @check_suspended: check that the VF is still suspended, or NULL
  * @is_suspended: ask whether a VF is suspended although it was reset, or NULL;
  *		  returns 1 if it is
@@ -53,10 +61,15 @@ struct nvmevf_lm_ops {
 	int (*resume)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*state_size)(struct nvmevf_lm *lm, u64 *size, unsigned int flags);
 	struct nvmevf_buf *(*save_begin)(struct nvmevf_lm *lm, u64 *size, unsigned int flags);
+	int (*read_ahead)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
+			  unsigned int flags);
 	int (*read_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
 			  unsigned int flags);
+	int (*write_ahead)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
+			   unsigned int flags);
+	int (*write_end)(struct nvmevf_lm *lm);
 	int (*write_state)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, u64 offset, size_t len,
-			   bool last, unsigned int flags);
+			   unsigned int flags);
 	int (*check_suspended)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*is_suspended)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*undo_save)(struct nvmevf_lm *lm, unsigned int flags);
@@ -65,6 +78,28 @@ struct nvmevf_lm_ops {
 	int (*track_stop)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*track_read)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags);
 	int (*read_queues)(struct nvmevf_lm *lm, struct nvmevf_buf *buf, unsigned int flags);
+};
+
+/**
+ * struct nvmevf_ahead - a transfer that is under way while the user does something else
+ * @req: the command; NULL once it is answered
+ * @buf: its data, referenced; NULL: there is no such transfer
+ * @offset: in the state, in bytes
+ * @len: bytes
+ * @cmd: the command
+ * @start: when it was sent
+ * @ret: result of nvmevf_mmc_finish() if @req is NULL
+ * @dw0: dword 0 of the completion
+ */
+struct nvmevf_ahead {
+	struct nvmevf_req *req;
+	struct nvmevf_buf *buf;
+	u64 offset;
+	size_t len;
+	struct nvme_command cmd;
+	ktime_t start;
+	int ret;
+	u32 dw0;
 };
 
 /**
@@ -90,6 +125,7 @@ struct nvmevf_lm_ops {
  * @saved: state returned by the vendor set's SAVE_DATA; kept until it is loaded back, or
  *	   the VF is reset
  * @saved_len: bytes of state in @saved
+ * @ahead: transfer under way; before any other command of this VF it is waited for
  * @track: tracking capabilities of the PF
  * @exports: support of the PF for exported NVM subsystems, as the end of a message, or ""
  * @hello: identity and limits for HELLO, complete except for the length of the state
@@ -118,6 +154,7 @@ struct nvmevf_lm {
 	uuid_t *uuids;
 	struct nvmevf_buf *saved;
 	u32 saved_len;
+	struct nvmevf_ahead ahead;
 	struct nvmevf_track_limits track;
 	const char *exports;
 	struct nvme_lm_hello hello;

@@ -64,6 +64,7 @@ static void nvmevf_reset_prepare(struct pci_dev *pdev)
 
 	nvmevf_mmc_abort_begin(vf->lm->mmc);
 	mutex_lock(&vf->state_mutex);
+	nvmevf_lm_drop_ahead(vf->lm);
 	nvmevf_mmc_reset_begin(vf->lm->mmc);
 }
 

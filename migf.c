@@ -3,9 +3,11 @@
  * The migration files: the user reads the stream of a save, and writes that of a load.
  *
  * A save makes one record at a time, a load parses records byte by byte. Both keep the
- * controller state of one transfer in memory, whatever the size of the state. Before
- * the VF is stopped, a save sends HELLO, so that a destination that cannot take over
- * the VF refuses while the VM still runs.
+ * controller state of two transfers in memory, whatever the size of the state: one with
+ * the user, one with the device. So a large state takes the time of the device or that
+ * of the user, whichever is longer, not the sum. Before the VF is stopped, a save sends
+ * HELLO, so that a destination that cannot take over the VF refuses while the VM still
+ * runs.
  *
  * User memory is never accessed under a lock. Instead, read() and write() own the
  * session's busy token, for which reset, arcs, close and release never wait. These
@@ -60,6 +62,7 @@
  * @told: load: the incomplete stream has been logged; under the state mutex
  * @error: errno that the session failed with and keeps, or 0
  * @buf: memory of @stream's data; NULL before the VF is stopped
+ * @spare: memory of the transfer that is under way, or free; NULL until a state needs it
  * @stream: the stream
  * @pos: save: bytes of the current record that were read
  */
@@ -81,6 +84,7 @@ struct nvmevf_session {
 	bool told;
 	int error;
 	struct nvmevf_buf *buf;
+	struct nvmevf_buf *spare;
 	struct nvmevf_stream stream;
 	size_t pos;
 };
@@ -118,6 +122,7 @@ static int nvmevf_session_release(struct inode *inode, struct file *filp)
 {
 	struct nvmevf_session *s = filp->private_data;
 
+	nvmevf_buf_put(s->spare);
 	nvmevf_buf_put(s->buf);
 	pci_dev_put(s->pdev);
 	put_device(&s->vf->core.vdev.device);
@@ -169,10 +174,24 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
 	if (!s)
 		return;
 
+	nvmevf_lm_drop_ahead(vf->lm);
 	WRITE_ONCE(s->dead, true);
 	wake_up_all(&s->wait);
 	vf->session = NULL;
 	fput(s->filp);
+}
+
+/* Make the spare buffer the one of the stream */
+static int nvmevf_swap_bufs(struct nvmevf_session *s)
+{
+	if (!s->spare)
+		s->spare = nvmevf_buf_alloc(s->buf->len);
+	if (!s->spare)
+		return -ENOMEM;
+
+	swap(s->buf, s->spare);
+	s->stream.data = s->buf->data;
+	return 0;
 }
 
 /* Whether the sizes in the container's header add up to the total */
@@ -186,32 +205,64 @@ static bool nvmevf_sizes_add_up(const struct nvmevf_session *s)
 	return nvmevf_container_len(s->buf->data, &len) && len == s->stream.total;
 }
 
-static int nvmevf_save_piece(struct nvmevf_session *s)
+/* Have the device fill the other buffer; if that fails, the piece is read when it is due */
+static void nvmevf_save_ahead(struct nvmevf_session *s)
+{
+	const struct nvmevf_stream *st = &s->stream;
+	u64 next = st->offset + nvmevf_stream_piece_len(st);
+	struct nvmevf_lm *lm = s->vf->lm;
+
+	if (next == st->total || !lm->ops->read_ahead)
+		return;
+
+	if (!s->spare)
+		s->spare = nvmevf_buf_alloc(s->buf->len);
+	if (s->spare)
+		lm->ops->read_ahead(lm, s->spare, next, min_t(u64, st->total - next, st->size),
+				    NVMEVF_EXEC_KILLABLE);
+}
+
+static int nvmevf_save_read_piece(struct nvmevf_session *s)
 {
 	struct nvmevf_stream *st = &s->stream;
 	struct nvmevf_lm *lm = s->vf->lm;
 	int ret;
 
+	/* the first piece came with the size of the state */
+	if (!st->offset)
+		return 0;
+
+	ret = nvmevf_swap_bufs(s);
+	if (ret)
+		return ret;
 	ret = lm->ops->read_state(lm, s->buf, st->offset, nvmevf_stream_piece_len(st),
 				  NVMEVF_EXEC_KILLABLE);
-	if (ret)
-		return nvmevf_judge_locked(s->vf, ret);
-	if (!st->offset && !nvmevf_sizes_add_up(s)) {
-		nvmevf_err(&lm->stats, "save failed: size of the controller state changed");
-		return -EIO;
-	}
+	return nvmevf_judge_locked(s->vf, ret);
+}
 
-	nvmevf_stream_make_piece(st);
+static int nvmevf_save_piece(struct nvmevf_session *s)
+{
+	int ret;
+
+	ret = nvmevf_save_read_piece(s);
+	if (ret)
+		return ret;
+
+	nvmevf_save_ahead(s);
+	nvmevf_stream_make_piece(&s->stream);
 	return 0;
 }
 
-/* If the device reports CSUP, each piece has shown that the VF was still suspended */
+/*
+ * If the device reports CSUP, each piece has shown that the VF was still suspended. A
+ * reset of the PF since then shows only if the kernel counts resets.
+ */
 static int nvmevf_save_end(struct nvmevf_session *s)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
 	int ret;
 
-	if (lm->ops->check_suspended && !lm->csup) {
+	if (lm->ops->check_suspended && (!lm->csup || !NVMEVF_COUNTS_RESETS)) {
 		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
 		if (ret)
 			return nvmevf_judge_locked(s->vf, ret);
@@ -536,6 +587,7 @@ static struct nvmevf_buf *nvmevf_save_begin_locked(struct nvmevf_device *vf, u64
 			return ERR_PTR(ret);
 	}
 
+	*total = vf->state_len;
 	buf = lm->ops->save_begin(lm, total, NVMEVF_EXEC_KILLABLE);
 	if (!nvmevf_judge_locked(vf, PTR_ERR_OR_ZERO(buf)))
 		nvmevf_note_size_locked(vf, *total);
@@ -661,52 +713,105 @@ static int nvmevf_load_verify_locked(struct nvmevf_session *s)
 	return ret ? nvmevf_refuse(&s->stream.refusal, ret, "VF is not known to be suspended") : 0;
 }
 
-static int nvmevf_load_flush_locked(struct nvmevf_session *s, bool last)
+static int nvmevf_load_refused(struct nvmevf_session *s, u64 offset, int err)
 {
-	struct nvmevf_stream *st = &s->stream;
+	if (!nvmevf_judge_locked(s->vf, err))
+		return 0;
+
+	return nvmevf_refuse(&s->stream.refusal, err, "device refused the state at offset %llu",
+			     offset);
+}
+
+/* The device has to have taken the pieces before this one */
+static int nvmevf_load_prepare_locked(struct nvmevf_session *s)
+{
 	struct nvmevf_lm *lm = s->vf->lm;
-	size_t len = st->offset - st->sent;
 	int ret;
 
 	ret = nvmevf_check_lost_locked(s->vf);
-	if (!ret && !st->sent)
+	if (!ret && !s->stream.sent)
 		ret = nvmevf_load_check(s);
-	if (ret)
-		return ret;
-
-	ret = lm->ops->write_state(lm, s->buf, st->sent, len, last, NVMEVF_EXEC_KILLABLE);
-	if (nvmevf_judge_locked(s->vf, ret))
-		return nvmevf_refuse(&st->refusal, ret, "device refused the state at offset %llu",
-				     st->sent);
-	if (last)
-		ret = nvmevf_load_verify_locked(s);
-	if (ret)
-		return ret;
-
-	st->sent += len;
-	nvmevf_count(&lm->stats, NVMEVF_NR_LOADED, len);
-	s->committed = last;
-	if (last)
-		nvmevf_count(&lm->stats, NVMEVF_NR_LOADS, 1);
-	return 0;
+	if (!ret && lm->ops->write_end)
+		ret = nvmevf_load_refused(s, lm->ahead.offset, lm->ops->write_end(lm));
+	return ret;
 }
 
-/* Send to the device what has arrived since the last flush */
-static int nvmevf_load_flush(struct nvmevf_session *s, bool last)
+static void nvmevf_load_note_sent(struct nvmevf_session *s)
+{
+	struct nvmevf_stream *st = &s->stream;
+
+	nvmevf_count(&s->vf->lm->stats, NVMEVF_NR_LOADED, st->offset - st->sent);
+	st->sent = st->offset;
+}
+
+/* Send to the device what has arrived, and let the next bytes arrive meanwhile */
+static int nvmevf_load_flush_locked(struct nvmevf_session *s)
+{
+	struct nvmevf_stream *st = &s->stream;
+	struct nvmevf_lm *lm = s->vf->lm;
+	int ret;
+
+	ret = nvmevf_load_prepare_locked(s);
+	if (ret)
+		return ret;
+	if (!lm->ops->write_ahead)
+		return nvmevf_load_refused(s, st->sent, -EFBIG);
+
+	ret = lm->ops->write_ahead(lm, s->buf, st->sent, st->offset - st->sent,
+				   NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_load_refused(s, st->sent, ret);
+	if (ret)
+		return ret;
+
+	nvmevf_load_note_sent(s);
+	return nvmevf_swap_bufs(s);
+}
+
+static int nvmevf_load_flush(struct nvmevf_session *s)
 {
 	int ret;
 
 	ret = nvmevf_session_lock(s);
 	if (ret)
 		return ret;
-	ret = nvmevf_load_flush_locked(s, last);
+	ret = nvmevf_load_flush_locked(s);
 	nvmevf_session_unlock(s);
 	return ret;
 }
 
+static int nvmevf_load_commit_locked(struct nvmevf_session *s)
+{
+	struct nvmevf_stream *st = &s->stream;
+	struct nvmevf_lm *lm = s->vf->lm;
+	int ret;
+
+	ret = nvmevf_load_prepare_locked(s);
+	if (ret)
+		return ret;
+
+	ret = lm->ops->write_state(lm, s->buf, st->sent, st->offset - st->sent,
+				   NVMEVF_EXEC_KILLABLE);
+	ret = nvmevf_load_refused(s, st->sent, ret);
+	if (!ret)
+		ret = nvmevf_load_verify_locked(s);
+	if (ret)
+		return ret;
+
+	nvmevf_load_note_sent(s);
+	nvmevf_count(&lm->stats, NVMEVF_NR_LOADS, 1);
+	s->committed = true;
+	return 0;
+}
+
 static int nvmevf_load_commit(struct nvmevf_session *s)
 {
-	int ret = nvmevf_load_flush(s, true);
+	int ret;
+
+	ret = nvmevf_session_lock(s);
+	if (ret)
+		return ret;
+	ret = nvmevf_load_commit_locked(s);
+	nvmevf_session_unlock(s);
 
 	if (!ret)
 		s->stream.stage = NVMEVF_STAGE_DONE;
@@ -741,7 +846,7 @@ static ssize_t nvmevf_load_step(struct nvmevf_session *s, const char __user *buf
 		return -ENODEV;
 
 	if (nvmevf_stream_full(st)) {
-		ret = nvmevf_load_flush(s, false);
+		ret = nvmevf_load_flush(s);
 		if (ret)
 			return ret;
 	}

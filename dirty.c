@@ -34,11 +34,14 @@
 #include "vf.h"
 #include "wire.h"
 
-/* Bytes read from the device at a time: room for 4095 pieces */
-#define NVMEVF_DIRTY_XFER	SZ_64K
+/*
+ * A running VF writes while its log is read: what is left after so many reads, or after
+ * as much as is tracked, is for the next report
+ */
+#define NVMEVF_DIRTY_READS	256
 
-/* A running VF writes while its log is read: the rest is for the next report */
-#define NVMEVF_DIRTY_READS	64
+/* Bytes of the state of the queues that are looked through for completion queues */
+#define NVMEVF_DIRTY_QUEUES	SZ_64K
 
 /* Pieces of a report taken at a time */
 #define NVMEVF_DIRTY_PIECES	16
@@ -430,7 +433,8 @@ static int nvmevf_read_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_
 static void nvmevf_dirty_cqs_locked(struct nvmevf_device *vf, const struct nvmevf_cq_regs *regs)
 {
 	struct nvmevf_dirty *d = &vf->dirty;
-	unsigned int max = d->buf->len / sizeof(struct nvme_lm_state_cq) + 1;
+	unsigned int max = min_t(size_t, d->buf->len, NVMEVF_DIRTY_QUEUES) /
+			   sizeof(struct nvme_lm_state_cq) + 1;
 	struct nvmevf_range *cqs;
 	int n = -ENOMEM;
 
@@ -498,10 +502,8 @@ static int nvmevf_read_changes_locked(struct nvmevf_device *vf, struct nvmevf_ro
  * A suspended VF cannot have written more than all its memory, even with a coarse
  * granularity: a device that returns more would do so forever.
  */
-static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
+static u64 nvmevf_dirty_most(u64 span)
 {
-	u64 span = plan->wanted[plan->nr - 1].last - plan->wanted[0].first;
-
 	return span > U64_MAX / 8 ? U64_MAX : SZ_4G + 4 * span;
 }
 
@@ -511,14 +513,19 @@ static u64 nvmevf_dirty_most(const struct nvmevf_track_plan *plan)
  */
 static int nvmevf_read_all_changes_locked(struct nvmevf_device *vf, struct nvmevf_round *round)
 {
+	const struct nvmevf_track_plan *plan = vf->dirty.plan;
+	u64 span = plan->wanted[plan->nr - 1].last - plan->wanted[0].first;
+	bool running = nvmevf_is_running(vf);
 	int ret;
 
 	do {
 		round->reads++;
 		ret = nvmevf_read_changes_locked(vf, round);
-		if (!nvmevf_is_running(vf) && round->bytes >= nvmevf_dirty_most(vf->dirty.plan))
+		if (!running && round->bytes >= nvmevf_dirty_most(span))
 			ret = -EPROTO;
-	} while (ret > 0 && (!nvmevf_is_running(vf) || round->reads < NVMEVF_DIRTY_READS));
+		if (running && (round->bytes > span || round->reads == NVMEVF_DIRTY_READS))
+			break;
+	} while (ret > 0);
 
 	return min(ret, 0);
 }
@@ -683,8 +690,7 @@ static int nvmevf_dirty_begin_locked(struct nvmevf_device *vf, struct nvmevf_tra
 	if (ret)
 		return ret;
 
-	d->buf = nvmevf_buf_alloc(min_t(size_t, nvmevf_mmc_max_xfer(vf->lm->mmc),
-					NVMEVF_DIRTY_XFER));
+	d->buf = nvmevf_buf_alloc(nvmevf_mmc_max_xfer(vf->lm->mmc));
 	if (!d->buf)
 		return -ENOMEM;
 

@@ -3,8 +3,9 @@
  * Dirty memory that the device has returned and the user has not asked for yet.
  *
  * A device returns each piece only once, and may return more than the user asks for.
- * There is one bit for each 4 KiB, in bitmaps that exist as long as a chunk is partly
- * dirty. Their number is limited: if there are too many, all memory counts as dirty.
+ * There is one bit for each 4 KiB, in bitmaps that exist as long as the dirty pages of a
+ * chunk are more than one run. Their number is limited: if there are too many, all memory
+ * counts as dirty. The dirty memory of a large guest is sparse: one run needs no bitmap.
  */
 
 #include <kunit/visibility.h>
@@ -32,9 +33,8 @@
 /* Bitmaps for dirty memory outside of the user's ranges, such as completion queues */
 #define NVMEVF_CHUNKS_SPARE	SZ_1K
 
-/* Entries for a whole chunk instead of a bitmap */
-#define NVMEVF_CHUNK_CLEAN	xa_mk_value(0)
-#define NVMEVF_CHUNK_DIRTY	xa_mk_value(1)
+/* An entry instead of a bitmap has the end of a run in this many bits, its beginning above */
+#define NVMEVF_RUN_SHIFT	16
 
 /**
  * nvmevf_dirty_bitmap_limit - compute the maximum number of bitmaps
@@ -105,18 +105,57 @@ void nvmevf_dirty_bitmap_add_all(struct nvmevf_dirty_bitmap *map)
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_dirty_bitmap_add_all);
 
-/* Whether a chunk without a bitmap is dirty */
-static bool nvmevf_bitmap_is_dirty(const struct nvmevf_dirty_bitmap *map, const void *entry)
+/* The dirty pages of a chunk without a bitmap: those from @from on and before @end */
+struct nvmevf_run {
+	unsigned int from;
+	unsigned int end;
+};
+
+static struct nvmevf_run nvmevf_bitmap_run(const struct nvmevf_dirty_bitmap *map, const void *entry)
 {
-	return entry ? entry == NVMEVF_CHUNK_DIRTY : map->all;
+	struct nvmevf_run run = { 0, map->all ? NVMEVF_CHUNK_PAGES : 0 };
+
+	if (entry) {
+		run.from = xa_to_value(entry) >> NVMEVF_RUN_SHIFT;
+		run.end = xa_to_value(entry) & (BIT(NVMEVF_RUN_SHIFT) - 1);
+	}
+	return run;
 }
 
-/* The entry for a whole chunk: NULL if that has the same meaning */
-static void *nvmevf_bitmap_whole(const struct nvmevf_dirty_bitmap *map, bool dirty)
+/* The entry for a run: NULL if that has the same meaning */
+static void *nvmevf_bitmap_run_entry(const struct nvmevf_dirty_bitmap *map,
+				     const struct nvmevf_run *run)
 {
-	if (dirty == map->all)
+	unsigned int nr = run->end - run->from;
+
+	if (nr == (map->all ? NVMEVF_CHUNK_PAGES : 0))
 		return NULL;
-	return dirty ? NVMEVF_CHUNK_DIRTY : NVMEVF_CHUNK_CLEAN;
+	return xa_mk_value((unsigned long)run->from << NVMEVF_RUN_SHIFT | run->end);
+}
+
+/* Mark pages of a run; false if the result is not a run */
+static bool nvmevf_run_mark(struct nvmevf_run *run, unsigned int from, unsigned int end, bool dirty)
+{
+	bool none = run->from == run->end;
+
+	if (dirty && none) {
+		run->from = from;
+		run->end = end;
+	} else if (dirty) {
+		if (from > run->end || end < run->from)
+			return false;
+		run->from = min(run->from, from);
+		run->end = max(run->end, end);
+	} else if (end > run->from && from < run->end) {
+		if (from > run->from && end < run->end)
+			return false;
+		if (from > run->from)
+			run->end = from;
+		else
+			run->from = min(run->end, end);
+	}
+
+	return true;
 }
 
 /* Replace @old by @entry; NULL is no entry */
@@ -142,16 +181,17 @@ static bool nvmevf_bitmap_store(struct nvmevf_dirty_bitmap *map, unsigned long i
 static unsigned long *nvmevf_bitmap_split(struct nvmevf_dirty_bitmap *map, unsigned long i,
 					  void *old)
 {
+	struct nvmevf_run run = nvmevf_bitmap_run(map, old);
 	unsigned long *bits;
 
 	if (map->bitmaps >= map->limit)
 		return NULL;
 
-	bits = kmalloc(NVMEVF_BITMAP_SIZE, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	bits = kzalloc(NVMEVF_BITMAP_SIZE, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!bits)
 		return NULL;
 
-	memset(bits, nvmevf_bitmap_is_dirty(map, old) ? 0xff : 0, NVMEVF_BITMAP_SIZE);
+	bitmap_set(bits, run.from, run.end - run.from);
 	if (!nvmevf_bitmap_store(map, i, old, bits)) {
 		kfree(bits);
 		return NULL;
@@ -164,35 +204,35 @@ static unsigned long *nvmevf_bitmap_split(struct nvmevf_dirty_bitmap *map, unsig
 static void nvmevf_bitmap_shrink(struct nvmevf_dirty_bitmap *map, unsigned long i,
 				 unsigned long *bits, bool dirty)
 {
+	const struct nvmevf_run run = { 0, dirty ? NVMEVF_CHUNK_PAGES : 0 };
+
 	if (dirty ? bitmap_full(bits, NVMEVF_CHUNK_PAGES) : bitmap_empty(bits, NVMEVF_CHUNK_PAGES))
-		nvmevf_bitmap_store(map, i, bits, nvmevf_bitmap_whole(map, dirty));
+		nvmevf_bitmap_store(map, i, bits, nvmevf_bitmap_run_entry(map, &run));
 }
 
-/* Pages @from to @to of one chunk */
+/* Pages of one chunk, from @from on and before @end */
 static bool nvmevf_bitmap_mark_chunk(struct nvmevf_dirty_bitmap *map, unsigned long i,
-				     unsigned int from, unsigned int to, bool dirty)
+				     unsigned int from, unsigned int end, bool dirty)
 {
-	void *entry = xa_load(&map->chunks, i);
+	void *entry = xa_load(&map->chunks, i), *next;
 	unsigned long *bits = entry;
+	struct nvmevf_run run;
 
 	if (!entry || xa_is_value(entry)) {
-		if (nvmevf_bitmap_is_dirty(map, entry) == dirty)
-			return true;
-		bits = NULL;
+		run = nvmevf_bitmap_run(map, entry);
+		if (nvmevf_run_mark(&run, from, end, dirty)) {
+			next = nvmevf_bitmap_run_entry(map, &run);
+			return next == entry || nvmevf_bitmap_store(map, i, entry, next);
+		}
+		bits = nvmevf_bitmap_split(map, i, entry);
+		if (!bits)
+			return false;
 	}
 
-	if (!from && to == NVMEVF_CHUNK_PAGES - 1)
-		return nvmevf_bitmap_store(map, i, entry, nvmevf_bitmap_whole(map, dirty));
-
-	if (!bits)
-		bits = nvmevf_bitmap_split(map, i, entry);
-	if (!bits)
-		return false;
-
 	if (dirty)
-		bitmap_set(bits, from, to - from + 1);
+		bitmap_set(bits, from, end - from);
 	else
-		bitmap_clear(bits, from, to - from + 1);
+		bitmap_clear(bits, from, end - from);
 	nvmevf_bitmap_shrink(map, i, bits, dirty);
 	return true;
 }
@@ -205,10 +245,10 @@ static bool nvmevf_bitmap_mark(struct nvmevf_dirty_bitmap *map, u64 from, u64 to
 		return false;
 
 	for (from %= NVMEVF_CHUNK_PAGES; i < last; i++, from = 0)
-		if (!nvmevf_bitmap_mark_chunk(map, i, from, NVMEVF_CHUNK_PAGES - 1, dirty))
+		if (!nvmevf_bitmap_mark_chunk(map, i, from, NVMEVF_CHUNK_PAGES, dirty))
 			return false;
 
-	return nvmevf_bitmap_mark_chunk(map, last, from, to % NVMEVF_CHUNK_PAGES, dirty);
+	return nvmevf_bitmap_mark_chunk(map, last, from, to % NVMEVF_CHUNK_PAGES + 1, dirty);
 }
 
 /**
@@ -233,6 +273,7 @@ static bool nvmevf_bitmap_look(struct nvmevf_dirty_bitmap *map, u64 p, u64 *to)
 {
 	unsigned long i = p / NVMEVF_CHUNK_PAGES, next = i, bit = p % NVMEVF_CHUNK_PAGES;
 	u64 base = p - bit;
+	struct nvmevf_run run;
 	unsigned long *bits;
 	void *entry;
 	bool dirty;
@@ -244,8 +285,11 @@ static bool nvmevf_bitmap_look(struct nvmevf_dirty_bitmap *map, u64 p, u64 *to)
 		return map->all;
 	}
 	if (xa_is_value(entry)) {
-		*to = min(*to, base + NVMEVF_CHUNK_PAGES - 1);
-		return entry == NVMEVF_CHUNK_DIRTY;
+		run = nvmevf_bitmap_run(map, entry);
+		dirty = bit >= run.from && bit < run.end;
+		bit = bit < run.from ? run.from : dirty ? run.end : NVMEVF_CHUNK_PAGES;
+		*to = min(*to, base + bit - 1);
+		return dirty;
 	}
 
 	bits = entry;

@@ -10,7 +10,7 @@
 
 /**
  * struct nvmevf_dirty_bitmap - dirty memory
- * @chunks: for each chunk of the address space a bitmap, or a mark for all clean or all dirty
+ * @chunks: for each chunk of the address space a bitmap, or the only run of dirty pages in it
  * @limit: maximum number of bitmaps
  * @bitmaps: number of bitmaps
  * @entries: number of chunks with an entry

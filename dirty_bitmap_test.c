@@ -103,14 +103,51 @@ static void test_log_part(struct kunit *test)
 	expect_nothing(test, 0, U64_MAX);
 }
 
-/* Whole chunks and parts of some */
-static void test_log_chunks(struct kunit *test)
+static void expect_memory(struct kunit *test, unsigned long bitmaps, unsigned long entries)
 {
 	struct nvmevf_dirty_bitmap *map = test->priv;
 
+	KUNIT_EXPECT_EQ(test, map->bitmaps, bitmaps);
+	KUNIT_EXPECT_EQ(test, map->entries, entries);
+}
+
+/* One run of dirty memory in a chunk needs no bitmap, however it grows and shrinks */
+static void test_log_run(struct kunit *test)
+{
+	add(test, 5 * PAGE, PAGE);
+	add(test, 6 * PAGE, 2 * PAGE);
+	add(test, 3 * PAGE, 2 * PAGE);
+	add(test, 4 * PAGE, 5 * PAGE);
+	expect_memory(test, 0, 1);
+	expect_nothing(test, 0, 3 * PAGE - 1);
+	expect_nothing(test, 9 * PAGE, CHUNK - 1);
+	expect_taken(test, 0, 4 * PAGE - 1, 3 * PAGE, PAGE);
+	expect_taken(test, 8 * PAGE, CHUNK - 1, 8 * PAGE, PAGE);
+	expect_memory(test, 0, 1);
+	expect_taken(test, 5 * PAGE, 6 * PAGE - 1, 5 * PAGE, PAGE);
+	expect_memory(test, 1, 1);
+	expect_taken(test, 0, U64_MAX, 4 * PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, 6 * PAGE, 2 * PAGE);
+	expect_memory(test, 0, 0);
+	/* a page apart is another run */
+	add(test, 5 * PAGE, PAGE);
+	add(test, 7 * PAGE, PAGE);
+	expect_memory(test, 1, 1);
+	expect_taken(test, 0, U64_MAX, 5 * PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, 7 * PAGE, PAGE);
+	/* the last pages of a chunk */
+	add(test, CHUNK - PAGE, PAGE);
+	add(test, CHUNK - 3 * PAGE, 2 * PAGE);
+	expect_memory(test, 0, 1);
+	expect_taken(test, 0, U64_MAX, CHUNK - 3 * PAGE, 3 * PAGE);
+	expect_memory(test, 0, 0);
+}
+
+/* Whole chunks and parts of some */
+static void test_log_chunks(struct kunit *test)
+{
 	add(test, CHUNK - PAGE, 3 * CHUNK + 2 * PAGE);
-	KUNIT_EXPECT_EQ(test, map->bitmaps, 2);
-	KUNIT_EXPECT_EQ(test, map->entries, 5);
+	expect_memory(test, 0, 5);
 	expect_taken(test, 0, U64_MAX, CHUNK - PAGE, PAGE);
 	expect_taken(test, 0, U64_MAX, CHUNK, CHUNK);
 	expect_taken(test, 3 * CHUNK - PAGE, 3 * CHUNK - 1, 3 * CHUNK - PAGE, PAGE);
@@ -160,23 +197,20 @@ static void test_log_too_scattered(struct kunit *test)
 	struct nvmevf_dirty_bitmap *map = test->priv;
 	unsigned int i;
 
-	for (i = 0; i < BITMAPS; i++)
+	for (i = 0; i < BITMAPS; i++) {
 		add(test, i * CHUNK, PAGE);
+		add(test, i * CHUNK + 2 * PAGE, PAGE);
+	}
 	KUNIT_EXPECT_EQ(test, map->bitmaps, BITMAPS);
-	expect_nothing(test, PAGE, CHUNK - 1);
+	expect_nothing(test, PAGE, 2 * PAGE - 1);
+	expect_nothing(test, 3 * PAGE, CHUNK - 1);
 	expect_nothing(test, 200 * CHUNK, U64_MAX);
 	add(test, i * CHUNK, PAGE);
+	KUNIT_EXPECT_EQ(test, map->bitmaps, BITMAPS);
+	add(test, i * CHUNK + 2 * PAGE, PAGE);
 	KUNIT_EXPECT_EQ(test, map->bitmaps, 0);
 	expect_taken(test, PAGE, CHUNK - 1, PAGE, CHUNK - PAGE);
 	expect_taken(test, 200 * CHUNK, 201 * CHUNK - 1, 200 * CHUNK, CHUNK);
-}
-
-static void expect_memory(struct kunit *test, unsigned long bitmaps, unsigned long entries)
-{
-	struct nvmevf_dirty_bitmap *map = test->priv;
-
-	KUNIT_EXPECT_EQ(test, map->bitmaps, bitmaps);
-	KUNIT_EXPECT_EQ(test, map->entries, entries);
 }
 
 /* Memory that is reported page by page needs no bitmap in the end, in however many chunks */
@@ -204,6 +238,10 @@ static void test_log_full_again(struct kunit *test)
 	nvmevf_dirty_bitmap_add_all(test->priv);
 	for (at = 0; at < 3 * BITMAPS * CHUNK; at += CHUNK) {
 		expect_taken(test, at, at + PAGE - 1, at, PAGE);
+		expect_memory(test, 0, 1);
+		expect_taken(test, at + 2 * PAGE, at + 3 * PAGE - 1, at + 2 * PAGE, PAGE);
+		expect_memory(test, 1, 1);
+		add(test, at + 2 * PAGE, PAGE);
 		expect_memory(test, 1, 1);
 		add(test, at, PAGE);
 		expect_memory(test, 0, 0);
@@ -315,6 +353,7 @@ static struct kunit_case dirty_bitmap_cases[] = {
 	KUNIT_CASE(test_log_once),
 	KUNIT_CASE(test_log_ends),
 	KUNIT_CASE(test_log_part),
+	KUNIT_CASE(test_log_run),
 	KUNIT_CASE(test_log_chunks),
 	KUNIT_CASE(test_log_all),
 	KUNIT_CASE(test_log_too_much),

@@ -35,6 +35,10 @@ IN_TREE = {
     "migf.c": [
         ("!nvmevf_precopy_info_v2(&s->vf->core.vdev)", "!s->vf->core.vdev.precopy_info_v2"),
         ("nvmevf_precopy_info_v2(&s->vf->core.vdev)", "s->vf->core.vdev.precopy_info_v2"),
+        (" * If the device reports CSUP, each piece has shown that the VF was still suspended. A\n"
+         " * reset of the PF since then shows only if the kernel counts resets.\n",
+         " * If the device reports CSUP, each piece has shown that the VF was still suspended\n"),
+        ("(!lm->csup || !NVMEVF_COUNTS_RESETS)", "!lm->csup"),
     ],
     "cmds.c": [
         (re.compile(r"\tcase -ENOEXEC:\n\t\treturn .*\n"), ""),
@@ -245,10 +249,12 @@ F:	{DRIVER}/
         self.put(path, re.sub(r"(?m)^(void nvmevf_dirty_\w+\([^;]*\));\n", r"static inline \1 { }\n", self.get(path)))
 
     def driver(self):
-        self.step("mmc")
-        self.sources("buf.h", "buf.c", "mmc.h", "mmc.c")
+        self.step("admission")
+        self.sources("admission.h", "admission.c", "admission_test.c")
         self.step("trace")
         self.sources("trace.h", "trace.c")
+        self.step("mmc")
+        self.sources("buf.h", "buf.c", "mmc.h", "mmc.c")
         self.step("cmds")
         self.sources("stats.c", "ident.h", "ident.c", "cmds.h", "cmds.c")
 

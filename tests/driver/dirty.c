@@ -549,7 +549,15 @@ static void test_endless(void)
 	    !fault_arm(tap_arg(), 2, range) || !fault_arm(tap_arg(), 3, len))
 		return;
 	EXPECT_EQ(report(v), 0, "REPORT");
-	EXPECT_EQ(matched(0), 64, "Track Receives");
+	EXPECT_EQ(matched(0), 1, "Track Receives of more than all");
+	len.value = 1;
+	if (!fault_arm(tap_arg(), 0, f) || !fault_arm(tap_arg(), 3, len))
+		return;
+	EXPECT_EQ(report(v), 0, "REPORT");
+	EXPECT_EQ(matched(0), 256, "Track Receives of little");
+	len.value = 1 << 20;
+	if (!fault_arm(tap_arg(), 3, len))
+		return;
 	go(v, ST_P2P);
 	EXPECT_EQ(report(v), -EPROTO, "REPORT while suspended");
 	fault_clear(tap_arg());

@@ -30,7 +30,7 @@ enum {
 	ON_VS		= 1 << 1,	/* PF 2 */
 	ON_BOTH		= ON_TP | ON_VS,
 	ON_PLAIN	= 1 << 2,	/* PF 4 */
-	ON_SPECIAL	= 1 << 3,	/* PF @pf of the machine "special" */
+	ON_SPECIAL	= 1 << 3,	/* PF @pf of the machine "special" or "crowd" */
 };
 
 struct scene;
@@ -53,16 +53,22 @@ struct test_group {
 /* The scene of the running test. */
 const struct scene *test_scene(void);
 
-/* PFs of the special machine; only the first has fault points. */
+/* PFs of the special machine; SP_SMALL and SP_ENDLESS have fault points. */
 enum {
 	SP_SMALL,		/* TP4159, transfers of 8 KiB, five VFs */
 	SP_SMALL2,		/* the same, in its subsystem */
 	SP_ENDLESS,		/* TP4159, a full completion queue keeps a Suspend waiting */
-	SP_ENDLESS_VS,		/* the same, vendor set */
+	SP_ENDLESS_VS,		/* the same, vendor set, Abort does nothing */
 	SP_QUEUES,		/* TP4159, no vendor state */
 	SP_QUEUES2,		/* the same, in its subsystem */
 	SP_DISABLES,		/* vendor set, SAVE disables the VF */
 	SP_ENABLED,		/* TP4159, no Suspend at CC.EN=0 */
+};
+
+/* PFs of the machine "crowd" with many VFs; a full completion queue keeps a Suspend waiting. */
+enum {
+	CR_ABORTS,		/* TP4159, with fault points */
+	CR_IGNORES,		/* the same without, Abort does nothing */
 };
 
 /* ---- PFs: pf.c ---- */
@@ -212,10 +218,18 @@ struct event {
 void got_event(struct unvme *u, struct unvme_cmd *c);
 
 /*
+ * Open and enable @v; ten commands whose completions do not fit into a queue of four entries that
+ * nobody drains. On a PF that holds no completions back for a Suspend it waits for that.
+ */
+bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done);
+
+/*
  * A state of several transfers on the PFs that move 8 KiB at a time, by completions that full
- * queues hold back: open and enable @v, which has to be vf_a; ring the commands; see them done.
+ * queues hold back: open and enable @v, which has to be vf_a, or only enable it; ring the commands;
+ * see them done.
  */
 bool start_large(struct vf *v);
+bool up_large(struct vf *v);
 void fill_large(void);
 void drain_large(void);
 
@@ -247,9 +261,18 @@ struct lm_fault scene_fault(const struct scene *sc, int pf, u8 act, u32 times);
 bool fault_arm(int pf, unsigned int slot, struct lm_fault f);
 bool fault_clear(int pf);
 
-/* Slot 0 keeps the scene's next command; wait until so many are kept; let them go. */
+/* SLOT_ABORT ends each Abort with a status, which for 0 claims that it has aborted something. */
+#define SLOT_ABORT	15
+#define ABORT_LIMIT	0x103
+bool fault_abort(int pf, u32 status);
+
+/*
+ * Slot 0 keeps the scene's next command, and nothing aborts it; wait until so many are kept; let
+ * them go.
+ */
 bool fault_hold(const struct scene *sc, int pf, bool execute);
 bool fault_held(int pf, int nr);
+int nr_held(int pf);
 bool fault_release(int pf);
 
 const char *scene_what(const struct scene *sc, int pf);
@@ -283,9 +306,9 @@ bool set_timeouts(const char *ms);
 /* Whatever a test did: nothing is armed, held or open. */
 void scene_end(void);
 
-extern const struct test_group alloc_group, arcs_group, bind_group, dirty_group, endless_group,
-	fault_group, fence_group, hang_group, keep_group, lie_group, lost_group, move_group,
-	precopy_group, refuse_group, status_group, stream_group, trace_group, trace_fault_group,
-	unload_group;
+extern const struct test_group alloc_group, arcs_group, bind_group, crowd_group, dirty_group,
+	endless_group, fault_group, fence_group, hang_group, keep_group, lie_group, lost_group,
+	move_group, precopy_group, refuse_group, status_group, stream_group, trace_group,
+	trace_fault_group, unload_group;
 
 #endif /* TESTS_DRIVER_H */

@@ -70,22 +70,46 @@ void read_features(struct unvme *u, u32 *f)
 	memcpy(&f[4], u->scratch, sizeof(u32));
 }
 
+/* ---- a guest that stalls ---- */
+
+bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done)
+{
+	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
+	unsigned int i;
+
+	if (!vf_open(v, tap_arg(), vfn) || !vf_up(v, &o))
+		return false;
+	EXPECT_EQ(unvme_create_cq(&v->u, 1, 4, 1), 0, "CQ");
+	EXPECT_EQ(unvme_create_sq(&v->u, 1, 16, 1), 0, "SQ");
+	if (tap_failed())
+		return false;
+	for (i = 0; i < 10; i++)
+		unvme_queue_cmd(&v->u, 1, &flush_cmd, count_done, done);
+	unvme_ring(&v->u, 1);
+	return wait_entries(&v->u, 1, 3);
+}
+
 /* ---- a state of several transfers, on PFs that move 8 KiB at a time ---- */
 
 #define HELD	420
 
-bool start_large(struct vf *v)
+bool up_large(struct vf *v)
 {
 	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
 	unsigned int q;
 
-	if (!vf_open(v, tap_arg(), 1) || !vf_up(v, &o))
+	if (!vf_up(v, &o))
 		return false;
 	for (q = 1; q <= 4; q++) {
-		EXPECT_EQ(unvme_create_cq(&vf_a.u, q, 4, 1), 0, "CQ %u", q);
-		EXPECT_EQ(unvme_create_sq(&vf_a.u, q, 512, q), 0, "SQ %u", q);
+		EXPECT_EQ(unvme_create_cq(&v->u, q, 4, 1), 0, "CQ %u", q);
+		EXPECT_EQ(unvme_create_sq(&v->u, q, 512, q), 0, "SQ %u", q);
 	}
 	return !tap_failed();
+}
+
+bool start_large(struct vf *v)
+{
+	return vf_open(v, tap_arg(), 1) && up_large(v);
 }
 
 static unsigned int large_done;

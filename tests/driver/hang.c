@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands that the device does not answer, each that the driver sends: they are given up after
- * their time, cut by a reset, a close, a fatal signal, a reset or the loss of the PF; what is given
- * up is in nobody's way but its own VF's, and its late answer does no harm.
+ * Commands that the device does not answer, each that the driver sends: they are aborted after
+ * their time, or given up if the device does not abort them either, cut by a reset, a close, a
+ * fatal signal, a reset or the loss of the PF; what is given up is in nobody's way but its own
+ * VF's, and its late answer does no harm.
  */
 #include <errno.h>
 #include <poll.h>
@@ -38,11 +39,6 @@ static int wanted(const struct scene *sc, int err)
 	return is_size(sc) ? 0 : -err;
 }
 
-static int nr_held(void)
-{
-	return lm_fault_count(pf_get(tap_arg()), LM_FAULT_HELD, 0);
-}
-
 /* ---- given up after their time ---- */
 
 /* Commands that only ask leave a state that is known. */
@@ -66,27 +62,35 @@ static void check_line(const struct scene *sc, struct vf *v)
 	EXPECT_EQ(klog_count_err(v->bdf, line, ETIMEDOUT), 1, "'%s'", line);
 }
 
+/* A transfer that failed stays failed. */
+static void check_failed_file(const struct scene *sc, struct vf *v)
+{
+	char byte = 0;
+
+	if (sc == &scene_write) {
+		EXPECT(write(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "write again");
+		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ETIMEDOUT, "SET");
+		vf_expect_state(v, ST_ERROR);
+	}
+	if (sc == &scene_read) {
+		EXPECT(read(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "read again");
+		go(v, ST_STOP);
+		close(scene_fd);
+		scene_fd = -1;
+	}
+}
+
 /* Until it is answered the VF gets no other command. */
 static void check_orphan(const struct scene *sc, struct vf *v)
 {
 	u64 size = 0;
-	char byte;
 
 	EXPECT_EQ(vdev_mig_data_size(&v->dev, &size), 0, "size");
+	check_failed_file(sc, v);
 	if (sc == &scene_size_running) {
 		refuse_set(v, ST_P2P, EBUSY);
 		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write meanwhile");
-	} else if (sc == &scene_write) {
-		EXPECT(write(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "write again");
-		EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ETIMEDOUT, "SET");
-		vf_expect_state(v, ST_ERROR);
-	} else {
-		if (sc == &scene_read) {
-			EXPECT(read(scene_fd, &byte, 1) == -1 && errno == ETIMEDOUT, "read again");
-			go(v, ST_STOP);
-			close(scene_fd);
-			scene_fd = -1;
-		}
+	} else if (sc != &scene_write) {
 		refuse_set(v, ST_STOP_COPY, EBUSY);
 		refuse_set(v, ST_RESUMING, EBUSY);
 	}
@@ -109,6 +113,19 @@ static void check_works(struct vf *v)
 		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write after a stop");
 }
 
+/* What was given up is no longer in the way: the VF goes on from where it is. */
+static void check_goes_on(const struct scene *sc, struct vf *v)
+{
+	if (vf_state(v) == ST_ERROR) {
+		if (scene_again(v))
+			check_works(v);
+		return;
+	}
+	if (sc == &scene_read)
+		scene_fd = go_fd(v, ST_STOP_COPY);
+	scene_finish(sc, v);
+}
+
 static bool give_up(const struct scene *sc, struct vf *v)
 {
 	if (!scene_begin(sc, v) || !fault_hold(sc, tap_arg(), false) || !set_timeouts(SHORT_MS))
@@ -116,7 +133,7 @@ static bool give_up(const struct scene *sc, struct vf *v)
 	klog_mark();
 	EXPECT_EQ(sc->act(v), wanted(sc, ETIMEDOUT), "%s", scene_what(sc, v->pf_nr));
 	vf_expect_state(v, state_after(sc));
-	return set_timeouts(LONG_MS) && EXPECT_EQ(nr_held(), 1, "held");
+	return set_timeouts(LONG_MS) && EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 }
 
 static void test_timeout(void)
@@ -138,17 +155,80 @@ static void test_timeout(void)
 	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 1, "commands");
 	check_other(2);
 	pf_check(tap_arg());
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	fault_release(tap_arg());
-	if (vf_state(v) == ST_ERROR) {
-		if (scene_again(v))
-			check_works(v);
-	} else {
-		if (sc == &scene_read)
-			scene_fd = go_fd(v, ST_STOP_COPY);
-		scene_finish(sc, v);
-	}
+	check_goes_on(sc, v);
 	expect_debugfs(v->bdf, "command given up", "none");
+	pf_check_no_reset(tap_arg());
+}
+
+/* ---- aborted after their time ---- */
+
+/* A Suspend that is aborted may have been executed: it is undone, and the VF is known to run. */
+static void check_aborted_suspend(struct vf *v)
+{
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 1), 1, "Resumes");
+	EXPECT_EQ(klog_count(v->bdf, "aborted, VF did not stop in time and goes on"), 1,
+		  "lines in the log");
+	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write");
+}
+
+/* A device that takes Abort: the VF gets the next command at once. */
+static void check_aborted(const struct scene *sc, bool execute)
+{
+	struct lm_fault hold = scene_fault(sc, tap_arg(), LM_ACT_HOLD, 1);
+	bool suspend = sc == &scene_suspend;
+	struct vf *v = &vf_a;
+
+	hold.execute = execute;
+	if (!reload_module() || !scene_open(v, tap_arg()) || !scene_begin(sc, v) ||
+	    !fault_arm(tap_arg(), 0, hold) ||
+	    !fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0)) ||
+	    !set_timeouts(SHORT_MS))
+		return;
+	klog_mark();
+	EXPECT_EQ(sc->act(v), wanted(sc, suspend ? EAGAIN : ETIMEDOUT), "%s",
+		  scene_what(sc, v->pf_nr));
+	set_timeouts(LONG_MS);
+	EXPECT_EQ(nr_held(tap_arg()), 0, "held");
+	expect_debugfs(v->bdf, "command given up", "none");
+	vf_expect_state(v, suspend ? ST_RUNNING : state_after(sc));
+	if (suspend)
+		check_aborted_suspend(v);
+	check_failed_file(sc, v);
+	check_goes_on(sc, v);
+	pf_check_no_reset(tap_arg());
+}
+
+static void test_aborted(void)
+{
+	check_aborted(test_scene(), false);
+}
+
+static void test_aborted_executed(void)
+{
+	check_aborted(test_scene(), true);
+}
+
+/* An Abort claims to have ended the Suspend, which is not answered: nobody knows what it does. */
+static void test_abort_claims(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!scene_open(v, tap_arg()) || !scene_begin(&scene_suspend, v) ||
+	    !fault_hold(&scene_suspend, tap_arg(), false) ||
+	    !fault_abort(tap_arg(), 0) ||
+	    !set_timeouts(SHORT_MS))
+		return;
+	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_P2P, NULL), -ETIMEDOUT, "Suspend");
+	set_timeouts(LONG_MS);
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, SLOT_ABORT), 1, "Aborts");
+	check_error_state(v);
+	expect_debugfs_begin(v->bdf, "command given up", "opcode 0x");
+	check_other(2);
+	fault_release(tap_arg());
+	if (scene_again(v))
+		check_works(v);
 	pf_check_no_reset(tap_arg());
 }
 
@@ -177,7 +257,7 @@ static void check_late(const struct scene *sc, struct vf *v, bool execute)
 	enum late late = late_effect(sc, execute);
 	struct lm_pf *pf = pf_get(tap_arg());
 
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	refuse_set(v, ST_STOP, EBUSY);
 	klog_mark();
 	fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0));
@@ -357,7 +437,7 @@ static void test_pf_reset(void)
 			EXPECT(vdev_mig_set_state(&v->dev, ST_RUNNING, NULL), "-> RUNNING");
 		check_error_state(v);
 	}
-	EXPECT_EQ(nr_held(), 0, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 0, "held");
 	v->u.faults = 0;
 	scene_again(v);
 	vf_close(v);
@@ -377,7 +457,7 @@ static void test_pf_unbind(void)
 		return;
 	v->u.faults = 0;
 	vf_close(v);
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF");
 	EXPECT(!*bound_to(v->bdf), "the VF is still bound to %s", bound_to(v->bdf));
 	if (!pf_bind(tap_arg()) || !vf_open(v, tap_arg(), 1))
@@ -411,6 +491,30 @@ static void test_late_unbound(void)
 	vf_check_off(v);
 	check_works(v);
 	pf_check_no_reset(tap_arg());
+}
+
+/* The same for nvme, which has a working disk then. */
+static void test_late_nvme(void)
+{
+	struct vf *v = &vf_a;
+	struct lm_pf as_host;
+
+	if (!scene_open(v, tap_arg()) || !give_up(&scene_suspend, v))
+		return;
+	v->u.faults = 0;
+	vf_close(v);
+	if (!EXPECT_EQ(bind_to(v->bdf, "nvme"), 0, "bind to nvme") ||
+	    !fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0)))
+		return;
+	fault_release(tap_arg());
+	lm_fault_wait_matched(pf_get(tap_arg()), 1, 1);
+	if (EXPECT_EQ(lm_open(&as_host, v->bdf), 0, "open %s", v->bdf)) {
+		EXPECT_EQ(lm_probe(&as_host), 0, "%s does not answer", v->bdf);
+		lm_close(&as_host);
+	}
+	if (vf_open(v, tap_arg(), 1))
+		check_works(v);
+	pf_check(tap_arg());
 }
 
 static void *unbind_thread(void *arg)
@@ -455,37 +559,21 @@ static void suspend_given_up(struct vf *v)
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_P2P, NULL), -ETIMEDOUT, "Suspend of %s", v->bdf);
 }
 
-/* Half of a PF's commands may be Suspends; the next one waits for its turn, others do not. */
+/* Suspends that the device neither ends nor lets be aborted are in no other VF's way. */
 static void test_two_suspends(void)
 {
-	struct lm_fault f;
-	struct lm_pf *pf;
-	u64 size = 0;
-
 	if (!scene_open(&vf_a, tap_arg()) || !vf_open(&vf_b, tap_arg(), 2) ||
-	    !vf_open(&vf_c, tap_arg(), 3) || !vf_up(&vf_a, &opts) || !vf_up(&vf_b, &opts) ||
-	    !vf_up(&vf_c, &opts))
-		return;
-	pf = pf_get(tap_arg());
-	f = scene_fault(&scene_suspend, tap_arg(), LM_ACT_HOLD, 2);
-	if (!fault_arm(tap_arg(), 0, f) || !set_timeouts(SHORT_MS))
+	    !vf_up(&vf_a, &opts) || !vf_up(&vf_b, &opts) || !fault_abort(tap_arg(), ABORT_LIMIT) ||
+	    !fault_arm(tap_arg(), 0, scene_fault(&scene_suspend, tap_arg(), LM_ACT_HOLD, 2)) ||
+	    !set_timeouts(SHORT_MS))
 		return;
 	suspend_given_up(&vf_a);
 	suspend_given_up(&vf_b);
-	refuse_set(&vf_c, ST_P2P, EBUSY);
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 2, "Suspends");
-	fault_arm(tap_arg(), 1, scene_fault(&scene_size, tap_arg(), LM_ACT_COUNT, 0));
-	EXPECT_EQ(vdev_mig_data_size(&vf_c.dev, &size), 0, "size");
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 1, "questions for the size");
-	EXPECT_EQ(unvme_rw(&vf_c.u, 1, true, 0, 8), 0, "write");
-	if (!set_timeouts(LONG_MS) || !actor_start(&scene_suspend, &vf_c) || !actor_waits())
+	set_timeouts(LONG_MS);
+	EXPECT_EQ(nr_held(tap_arg()), 2, "held");
+	if (!vf_open(&vf_c, tap_arg(), 3) || !vf_up(&vf_c, &opts))
 		return;
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 2, "Suspends");
-	EXPECT_EQ(lm_fault_release(pf, 1), 2, "held");
-	EXPECT_EQ(actor_end(), 0, "Suspend whose turn it is");
-	EXPECT_EQ(nr_held(), 1, "held");
-	go(&vf_c, ST_RUNNING);
-	EXPECT_EQ(unvme_rw(&vf_c.u, 1, true, 0, 8), 0, "write");
+	check_works(&vf_c);
 	fault_release(tap_arg());
 	vf_a.u.faults = 0;
 	vf_b.u.faults = 0;
@@ -494,51 +582,6 @@ static void test_two_suspends(void)
 	check_works(&vf_a);
 	check_works(&vf_b);
 	pf_check_no_reset(tap_arg());
-}
-
-/* Four commands of any kind: a fifth VF waits. The special machine's PF has that many. */
-static void test_four_commands(void)
-{
-	static struct vf vfs[5];
-	struct vf *last = &vfs[4];
-	struct lm_pf *pf = pf_get(tap_arg());
-	u64 size = 0;
-	unsigned int i;
-
-	if (!pf || !load_module())
-		return;
-	for (i = 0; i < ARRAY_SIZE(vfs); i++)
-		if (!vf_open(&vfs[i], tap_arg(), i + 1))
-			goto out;
-	if (!vf_up(last, &opts) || !set_timeouts(SHORT_MS) ||
-	    !fault_arm(tap_arg(), 0, scene_fault(&scene_size, tap_arg(), LM_ACT_HOLD, 4)) ||
-	    !fault_arm(tap_arg(), 1, scene_fault(&scene_suspend, tap_arg(), LM_ACT_COUNT, 0)))
-		goto out;
-	for (i = 0; i < 4; i++)
-		EXPECT_EQ(vdev_mig_data_size(&vfs[i].dev, &size), 0, "size");
-	EXPECT_EQ(nr_held(), 4, "held");
-	EXPECT_EQ(vdev_mig_data_size(&last->dev, &size), 0, "size");
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 0), 4, "commands");
-	refuse_set(last, ST_P2P, EBUSY);
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 0, "Suspends");
-	EXPECT_EQ(unvme_rw(&last->u, 1, true, 0, 8), 0, "write");
-	pf_check(tap_arg());
-	if (!set_timeouts(LONG_MS) || !actor_start(&scene_suspend, last) || !actor_waits())
-		goto out;
-	EXPECT_EQ(lm_fault_count(pf, LM_FAULT_MATCHED, 1), 0, "Suspends");
-	lm_fault_release(pf, 1);
-	EXPECT_EQ(actor_end(), 0, "Suspend whose turn it is");
-	EXPECT_EQ(nr_held(), 3, "held");
-	fault_release(tap_arg());
-	go(last, ST_RUNNING);
-	for (i = 0; i < ARRAY_SIZE(vfs); i++)
-		check_works(&vfs[i]);
-	pf_check_no_reset(tap_arg());
-out:
-	fault_clear(tap_arg());
-	actor_end();
-	for (i = 0; i < ARRAY_SIZE(vfs); i++)
-		vf_close(&vfs[i]);
 }
 
 /* ---- no tag: the host itself has as many commands on the admin queue as it takes ---- */
@@ -589,6 +632,8 @@ static void test_no_tag(void)
 		set_timeouts(SHORT_MS);
 		refuse_set(v, ST_P2P, EBUSY);
 		EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write");
+		if (vf_open(&vf_c, tap_arg(), 3))
+			vf_close(&vf_c);
 		set_timeouts(LONG_MS);
 		if (actor_start(&scene_suspend, v) && actor_waits() && vf_reset(v))
 			EXPECT_EQ(actor_end(), -ECANCELED, "Suspend");
@@ -626,7 +671,7 @@ static void test_open(void)
 	set_timeouts(LONG_MS);
 	vf_expect_state(v, ST_RUNNING);
 	vf_check_usable(v);
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	refuse_set(v, ST_STOP, EBUSY);
 	fault_release(tap_arg());
 	check_works(v);
@@ -682,10 +727,11 @@ static void test_close_brief(void)
 		tap_skip("kernel that cannot report");
 		return;
 	}
-	if (!fault_arm(tap_arg(), 0, f) || !set_timeouts(LONG_MS))
+	if (!fault_arm(tap_arg(), 0, f) || !fault_abort(tap_arg(), ABORT_LIMIT) ||
+	    !set_timeouts(LONG_MS))
 		return;
 	vf_close(v);
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	fault_release(tap_arg());
 	if (vf_open(v, tap_arg(), 1))
 		check_works(v);
@@ -702,10 +748,11 @@ static void check_probe(u8 cns, const char *why)
 	struct vf *v = &vf_a;
 
 	if (!load_module() || !EXPECT_EQ(bind_to(bdf, NULL), 0, "unbind") ||
-	    !set_timeouts(SHORT_MS) || !fault_arm(tap_arg(), 0, f))
+	    !set_timeouts(SHORT_MS) || !fault_arm(tap_arg(), 0, f) ||
+	    !fault_abort(tap_arg(), ABORT_LIMIT))
 		return;
 	bind_plain(bdf, why);
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	if (vf_open(v, tap_arg(), 1)) {
 		check_plain(&v->dev);
 		vf_check_usable(v);
@@ -754,18 +801,16 @@ static void test_unload(void)
 	struct vf *v = &vf_a;
 	pthread_t t;
 
-	if (!scene_open(v, tap_arg()) || !give_up(&scene_read, v))
+	if (!scene_open(v, tap_arg()) || !give_up(&scene_save, v))
 		return;
 	v->u.faults = 0;
 	vf_close(v);
-	close(scene_fd);
-	scene_fd = -1;
 	EXPECT_EQ(pthread_create(&t, NULL, remove_thread, &r), 0, "thread");
 	while (!__atomic_load_n(&r.tid, __ATOMIC_ACQUIRE))
 		sched_yield();
 	klog_wait_any("is unanswered: module removal waits for it");
 	wait_blocked(getpid(), r.tid);
-	EXPECT_EQ(nr_held(), 1, "held");
+	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	fault_release(tap_arg());
 	pthread_join(t, NULL);
 	EXPECT_EQ(r.err, 0, "unload");
@@ -787,7 +832,7 @@ static const struct drv_test hang_tests[] = {
 	{ "given up, Suspend", test_timeout, ON_BOTH, .scene = &scene_suspend },
 	{ "given up, size", test_timeout, ON_BOTH, .scene = &scene_size },
 	{ "given up, begin of a save", test_timeout, ON_BOTH, .scene = &scene_save },
-	{ "given up, read", test_timeout, ON_TP, .scene = &scene_read },
+	{ "given up, read", test_timeout, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "given up, SAVE_DATA", test_timeout, ON_VS, .scene = &scene_save_data },
 	{ "given up, list", test_timeout, ON_BOTH, .scene = &scene_list },
 	{ "given up, write", test_timeout, ON_BOTH, .scene = &scene_write },
@@ -795,10 +840,21 @@ static const struct drv_test hang_tests[] = {
 	{ "given up, Resume", test_timeout, ON_BOTH, .scene = &scene_resume },
 	{ "given up, size of a VF that runs", test_timeout, ON_BOTH,
 	  .scene = &scene_size_running },
+	{ "aborted, Suspend", test_aborted, ON_BOTH, .scene = &scene_suspend },
+	{ "aborted, size", test_aborted, ON_BOTH, .scene = &scene_size },
+	{ "aborted, begin of a save", test_aborted, ON_BOTH, .scene = &scene_save },
+	{ "aborted, read", test_aborted, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
+	{ "aborted, SAVE_DATA", test_aborted, ON_VS, .scene = &scene_save_data },
+	{ "aborted, list", test_aborted, ON_BOTH, .scene = &scene_list },
+	{ "aborted, write", test_aborted, ON_BOTH, .scene = &scene_write },
+	{ "aborted, Resume", test_aborted, ON_BOTH, .scene = &scene_resume },
+	{ "aborted although executed, Suspend", test_aborted_executed, ON_BOTH,
+	  .scene = &scene_suspend },
+	{ "Abort only claims", test_abort_claims, ON_BOTH },
 	{ "cut by a reset, Suspend", test_reset, ON_BOTH, .scene = &scene_suspend },
 	{ "cut by a reset, size", test_reset, ON_BOTH, .scene = &scene_size },
 	{ "cut by a reset, begin of a save", test_reset, ON_BOTH, .scene = &scene_save },
-	{ "cut by a reset, read", test_reset, ON_TP, .scene = &scene_read },
+	{ "cut by a reset, read", test_reset, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "cut by a reset, SAVE_DATA", test_reset, ON_VS, .scene = &scene_save_data },
 	{ "cut by a reset, list", test_reset, ON_BOTH, .scene = &scene_list },
 	{ "cut by a reset, write", test_reset, ON_BOTH, .scene = &scene_write },
@@ -821,12 +877,12 @@ static const struct drv_test hang_tests[] = {
 	{ "short, and a reset, write", test_reset_settles, ON_VS, .scene = &scene_write },
 	{ "short, and a reset, state loaded back", test_reset_settles, ON_VS,
 	  .scene = &scene_undo },
-	{ "cut by close, read", test_close, ON_TP, .scene = &scene_read },
+	{ "cut by close, read", test_close, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "cut by close, write", test_close, ON_BOTH, .scene = &scene_write },
 	{ "owner killed, Suspend", test_killed, ON_BOTH, .scene = &scene_suspend },
 	{ "owner killed, size", test_killed, ON_BOTH, .scene = &scene_size },
 	{ "owner killed, begin of a save", test_killed, ON_BOTH, .scene = &scene_save },
-	{ "owner killed, read", test_killed, ON_TP, .scene = &scene_read },
+	{ "owner killed, read", test_killed, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "owner killed, SAVE_DATA", test_killed, ON_VS, .scene = &scene_save_data },
 	{ "owner killed, list", test_killed, ON_BOTH, .scene = &scene_list },
 	{ "owner killed, write", test_killed, ON_BOTH, .scene = &scene_write },
@@ -837,7 +893,7 @@ static const struct drv_test hang_tests[] = {
 	{ "PF reset, Suspend", test_pf_reset, ON_BOTH, .scene = &scene_suspend },
 	{ "PF reset, size", test_pf_reset, ON_BOTH, .scene = &scene_size },
 	{ "PF reset, begin of a save", test_pf_reset, ON_BOTH, .scene = &scene_save },
-	{ "PF reset, read", test_pf_reset, ON_TP, .scene = &scene_read },
+	{ "PF reset, read", test_pf_reset, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "PF reset, SAVE_DATA", test_pf_reset, ON_VS, .scene = &scene_save_data },
 	{ "PF reset, list", test_pf_reset, ON_BOTH, .scene = &scene_list },
 	{ "PF reset, write", test_pf_reset, ON_BOTH, .scene = &scene_write },
@@ -846,7 +902,7 @@ static const struct drv_test hang_tests[] = {
 	{ "PF unbound, Suspend", test_pf_unbind, ON_BOTH, .scene = &scene_suspend },
 	{ "PF unbound, size", test_pf_unbind, ON_BOTH, .scene = &scene_size },
 	{ "PF unbound, begin of a save", test_pf_unbind, ON_BOTH, .scene = &scene_save },
-	{ "PF unbound, read", test_pf_unbind, ON_TP, .scene = &scene_read },
+	{ "PF unbound, read", test_pf_unbind, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "PF unbound, SAVE_DATA", test_pf_unbind, ON_VS, .scene = &scene_save_data },
 	{ "PF unbound, list", test_pf_unbind, ON_BOTH, .scene = &scene_list },
 	{ "PF unbound, write", test_pf_unbind, ON_BOTH, .scene = &scene_write },
@@ -854,15 +910,16 @@ static const struct drv_test hang_tests[] = {
 	{ "PF unbound, Resume", test_pf_unbind, ON_BOTH, .scene = &scene_resume },
 	{ "PF unbound under it, Suspend", test_pf_unbind_wait, ON_BOTH,
 	  .scene = &scene_suspend },
-	{ "PF unbound under it, read", test_pf_unbind_wait, ON_TP, .scene = &scene_read },
+	{ "PF unbound under it, read", test_pf_unbind_wait, ON_SPECIAL, SP_SMALL,
+	  .scene = &scene_read },
 	{ "PF unbound under it, write", test_pf_unbind_wait, ON_BOTH, .scene = &scene_write },
 	{ "two Suspends", test_two_suspends, ON_BOTH },
-	{ "four commands", test_four_commands, ON_SPECIAL, SP_SMALL },
 	{ "full admin queue", test_no_tag, ON_BOTH },
 	{ "open", test_open, ON_BOTH },
 	{ "open, killed", test_open_killed, ON_BOTH },
 	{ "close of a tracked VF waits for a second only", test_close_brief, ON_TP },
 	{ "a late Suspend does not stop the next owner", test_late_unbound, ON_BOTH },
+	{ "a late Suspend does not stop a VF of the host", test_late_nvme, ON_BOTH },
 	{ "probe", test_probe, ON_BOTH },
 	{ "module unloaded", test_unload, ON_TP },
 };

@@ -133,57 +133,55 @@ static void test_impossible(void)
 	end(v);
 }
 
-/* Possible, but the piece behind it contradicts it */
+/* What a second answer may not say, whatever the first one did */
 static const struct header changed[] = {
-	{ "smaller", { { VSS, ~0u, 1 } } },
-	{ "a little larger", { { VSS, 0, 1 } } },
-	{ "larger", { { VSS, 0, 1 << 20 } } },
-	{ "larger NVMe state", { { NVMECSS, 0, 1 << 10 } } },
-	{ "4 TiB", { { VSS + 4, 0, 1 << 8 } } },
+	{ "larger still", { { VSS, 0, 1 << 12 } }, "size of the controller state changed" },
+	{ "version", { { 0, 0, 1 } }, "version 1" },
+	{ "NVMECSS beyond 64 bits", { { NVMECSS + 8, 0, 1 } }, "has an invalid header" },
+	{ "VSS beyond 64 bits", { { VSS + 8, 0, 1 } }, "has an invalid header" },
+	{ "sizes that wrap", { { NVMECSS + 4, 0, 1u << 31 }, { VSS + 4, 0, 1u << 31 } },
+	  "has an invalid header" },
+	{ "no NVMe state", { { NVMECSS, ~0u, 0 } }, "lacks a requested part" },
 };
 
-/* What the piece may not say, whatever the head of it said before */
-static const struct header pieces[] = {
-	{ "version", { { 0, 0, 1 } } },
-	{ "NVMECSS beyond 64 bits", { { NVMECSS + 8, 0, 1 } } },
-	{ "VSS beyond 64 bits", { { VSS + 8, 0, 1 } } },
-	{ "other VSS", { { VSS, 0, 1 } } },
-	{ "other NVMECSS", { { NVMECSS, 0, 1 } } },
-	{ "NVMECSS larger than all", { { NVMECSS + 4, 0, 1 } } },
-	{ "sizes that wrap", { { NVMECSS + 4, 0, 1u << 31 }, { VSS + 4, 0, 1u << 31 } } },
-};
+#define SLOT_LARGER	9
 
-static void check_changed(struct vf *v, const struct header *h, u32 skip)
+/* The first answer says that there is more than was asked for, so that the driver asks again */
+static bool lie_larger(void)
 {
-	struct stream s;
-	char byte;
-	int fd;
+	struct lm_fault f = on_get(0, 1);
 
-	if (!lie(on_get(skip, 1), h->poke))
+	f.act = LM_ACT_DATA;
+	f.arg = VSS;
+	f.value = 1 << 11;
+	return fault_arm(tap_arg(), SLOT_LARGER, f);
+}
+
+static void check_changed(struct vf *v, const struct header *h)
+{
+	if (!lie_larger() || !lie(on_get(1, 1), h->poke))
 		return;
 	klog_mark();
-	fd = go_fd(v, ST_STOP_COPY);
-	EXPECT_EQ(stream_read(fd, &s, 0), -EIO, "%s: read", h->name);
-	EXPECT_EQ(s.size, REC_SECOND, "%s: bytes that were read", h->name);
-	EXPECT(read(fd, &byte, 1) == -1 && errno == EIO, "%s: read again", h->name);
-	check_line(v, "size of the controller state changed", h->name);
-	stream_free(&s);
-	close(fd);
+	refuse_set(v, ST_STOP_COPY, EIO);
+	check_line(v, h->line, h->name);
+	EXPECT_EQ(count(SLOT_LARGER), 2, "commands");
 	fault_clear(tap_arg());
-	go(v, ST_STOP);
 }
 
 static void test_changed(void)
 {
+	struct stream good = { 0 }, s = { 0 };
 	struct vf *v = &vf_a;
 	unsigned int i;
 
-	if (!start(v))
+	if (!start(v) || !vf_save(v, &good) || !go(v, ST_STOP))
 		return;
 	for (i = 0; i < ARRAY_SIZE(changed); i++)
-		check_changed(v, &changed[i], 0);
-	for (i = 0; i < ARRAY_SIZE(pieces); i++)
-		check_changed(v, &pieces[i], 1);
+		check_changed(v, &changed[i]);
+	if (lie_larger() && vf_save(v, &s))
+		EXPECT(!st_differ(&good, &s), "%s", st_differ(&good, &s));
+	stream_free(&s);
+	stream_free(&good);
 	end(v);
 }
 
@@ -203,22 +201,11 @@ static void check_lost(struct vf *v, const char *line)
 static void test_csattr(void)
 {
 	struct vf *v = &vf_a;
-	struct stream s;
-	int fd;
 
 	if (!start(v) || !lie(on_get(0, 1), not_suspended))
 		return;
 	klog_mark();
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP_COPY, NULL), -ENOTCONN, "head");
-	check_lost(v, "no longer suspended");
-	if (!go(v, ST_STOP) || !lie(on_get(1, 1), not_suspended))
-		return;
-	klog_mark();
-	fd = go_fd(v, ST_STOP_COPY);
-	EXPECT_EQ(stream_read(fd, &s, 0), -ENOTCONN, "piece");
-	stream_free(&s);
-	close(fd);
-	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
 	check_lost(v, "no longer suspended");
 	end(v);
 }
@@ -245,15 +232,15 @@ static void test_no_csup(void)
 	if (!vf_save(v, &s) || !go(v, ST_STOP))
 		return;
 	stream_free(&s);
-	EXPECT_EQ(count(9), 3, "commands for one piece");
+	EXPECT_EQ(count(9), 2, "commands for one piece");
 	check_line(v, "does not report CSUP", "first save");
 	if (!vf_save(v, &s) || !go(v, ST_STOP))
 		return;
 	stream_free(&s);
-	EXPECT_EQ(count(9), 6, "commands for one piece");
+	EXPECT_EQ(count(9), 4, "commands for one piece");
 	check_line(v, "does not report CSUP", "second save");
 	/* the last answer counts */
-	if (!lie(on_get(2, 1), not_suspended))
+	if (!lie(on_get(1, 1), not_suspended))
 		return;
 	fd = go_fd(v, ST_STOP_COPY);
 	EXPECT_EQ(stream_read(fd, &s, 0), -ENOTCONN, "end");
@@ -261,10 +248,10 @@ static void test_no_csup(void)
 	close(fd);
 	EXPECT_EQ(vdev_mig_set_state(&v->dev, ST_STOP, NULL), -ENOTCONN, "SET");
 	check_lost(v, "no longer suspended");
-	/* with CSUP nobody asks again */
+	/* with CSUP nobody asks again, unless a reset of the PF could not be noticed */
 	fault_clear(tap_arg());
 	if (go(v, ST_STOP) && fault_arm(tap_arg(), 9, on_get(0, 0)) && vf_save(v, &s))
-		EXPECT_EQ(count(9), 2, "commands for one piece");
+		EXPECT_EQ(count(9), 2 - counts_pf_resets(), "commands for one piece");
 	stream_free(&s);
 	end(v);
 }
@@ -279,7 +266,7 @@ static void test_csup_later(void)
 	if (!pf_get(tap_arg()) || !fault_clear(tap_arg()) || !start_large(v))
 		return;
 	fill_large();
-	if (!go(v, ST_STOP) || !no_csup(9, 2, 1))
+	if (!go(v, ST_STOP) || !no_csup(9, 1, 1))
 		return;
 	klog_mark();
 	fd = go_fd(v, ST_STOP_COPY);
@@ -731,8 +718,6 @@ static void test_short(void)
 {
 	struct lm_fault f = on_get(0, 1);
 	struct vf *v = &vf_a;
-	struct stream s;
-	int fd;
 
 	if (!start(v))
 		return;
@@ -742,16 +727,6 @@ static void test_short(void)
 	klog_mark();
 	refuse_set(v, ST_STOP_COPY, EIO);
 	check_line(v, "lacks a requested part", "head without VSS");
-	f.skip = 1;
-	fault_arm(tap_arg(), 0, f);
-	klog_mark();
-	fd = go_fd(v, ST_STOP_COPY);
-	EXPECT_EQ(stream_read(fd, &s, 0), -EIO, "read");
-	check_line(v, "size of the controller state changed", "piece without VSS");
-	stream_free(&s);
-	close(fd);
-	go(v, ST_STOP);
-	f.skip = 0;
 	f.arg = 0;
 	fault_arm(tap_arg(), 0, f);
 	klog_mark();

@@ -245,7 +245,7 @@ static const struct drv_test lost_tests[] = {
 	  .scene = &scene_suspend },
 	{ "firmware activation of the PF before a save", test_activation, ON_TP,
 	  .scene = &scene_save },
-	{ "firmware activation of the PF during a save", test_activation, ON_TP,
+	{ "firmware activation of the PF during a save", test_activation, ON_SPECIAL, SP_SMALL,
 	  .scene = &scene_read },
 	{ "firmware activation of the PF before Resume", test_activation, ON_TP,
 	  .scene = &scene_resume },

@@ -64,10 +64,10 @@ static void add_on(const struct drv_test *t)
 static const struct test_group *find_group(void)
 {
 	static const struct test_group *const groups[] = {
-		&alloc_group, &arcs_group, &bind_group, &dirty_group, &endless_group, &fault_group,
-		&fence_group, &hang_group, &keep_group, &lie_group, &lost_group, &move_group,
-		&precopy_group, &refuse_group, &status_group, &stream_group, &trace_group,
-		&trace_fault_group, &unload_group,
+		&alloc_group, &arcs_group, &bind_group, &crowd_group, &dirty_group,
+		&endless_group, &fault_group, &fence_group, &hang_group, &keep_group, &lie_group,
+		&lost_group, &move_group, &precopy_group, &refuse_group, &status_group,
+		&stream_group, &trace_group, &trace_fault_group, &unload_group,
 	};
 	size_t i;
 

@@ -35,15 +35,16 @@ static bool begin_stop(struct vf *v)
 
 static bool begin_read(struct vf *v)
 {
-	u8 hello[REC_SECOND];
-
 	if (scene_fd >= 0)
 		close(scene_fd);
-	if (!begin_stop(v))
+	vdev_bus_master(&v->dev, true);
+	if (!up_large(v))
+		return false;
+	fill_large();
+	if (!go(v, ST_STOP))
 		return false;
 	scene_fd = go_fd(v, ST_STOP_COPY);
-	/* HELLO, so that the next byte needs the command */
-	return EXPECT_EQ(read(scene_fd, hello, sizeof(hello)), sizeof(hello), "read HELLO");
+	return scene_fd >= 0;
 }
 
 /* SAVE_DATA was done: the way back loads its data. */
@@ -142,7 +143,10 @@ const struct scene scene_save = {
 	begin_stop, act_stop_copy, ST_STOP,
 };
 
-/* What moves the state; with the vendor set that happens on the arc to STOP_COPY. */
+/*
+ * A piece of the state, on SP_SMALL: an ordinary state comes with its size. With the vendor set
+ * SAVE_DATA moves it, on the arc to STOP_COPY.
+ */
 const struct scene scene_read = {
 	{ "Get Controller State", NULL }, { GET }, begin_read, act_read, ST_STOP_COPY,
 };
@@ -186,17 +190,31 @@ const char *scene_what(const struct scene *sc, int pf)
 	return sc->what[pf_get(pf)->vendor];
 }
 
+bool fault_abort(int pf, u32 status)
+{
+	struct lm_fault f = {
+		.opcode = NVME_ADM_ABORT, .act = LM_ACT_STATUS, .arg = status,
+	};
+
+	return fault_arm(pf, SLOT_ABORT, f);
+}
+
 bool fault_hold(const struct scene *sc, int pf, bool execute)
 {
 	struct lm_fault f = scene_fault(sc, pf, LM_ACT_HOLD, 1);
 
 	f.execute = execute;
-	return fault_arm(pf, 0, f);
+	return fault_arm(pf, 0, f) && fault_abort(pf, ABORT_LIMIT);
 }
 
 bool fault_held(int pf, int nr)
 {
 	return lm_fault_wait_held(pf_get(pf), nr);
+}
+
+int nr_held(int pf)
+{
+	return lm_fault_count(pf_get(pf), LM_FAULT_HELD, 0);
 }
 
 bool fault_release(int pf)

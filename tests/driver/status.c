@@ -53,13 +53,16 @@ static bool harmless(const struct scene *sc, int err)
 }
 
 /*
- * The PF may never have got the command: a harmless one is sent a second time. The vendor set
- * has no other sign of a reset of the PF while a VF is suspended.
+ * The PF may never have got the command: a harmless one is sent a second time. Before a piece of
+ * the state is read again, the device has to say that the VF is suspended, so that is sent twice.
+ * The vendor set has no other sign of a reset of the PF while a VF is suspended.
  */
-static bool is_repeated(const struct scene *sc)
+static unsigned int times_repeated(const struct scene *sc)
 {
+	if (sc == &scene_read)
+		return 2;
 	if (sc == &scene_suspend || sc == &scene_size_running || sc == &scene_list)
-		return true;
+		return 1;
 	return !pf_get(tap_arg())->vendor && sc != &scene_write;
 }
 
@@ -144,7 +147,8 @@ static void check_row(const struct scene *sc, struct vf *v, const struct row *r)
 	int err = meaning(sc, v, r->err);
 
 	f.arg = r->status;
-	f.times += r->err == ENOTCONN && is_repeated(sc);
+	if (r->err == ENOTCONN)
+		f.times += times_repeated(sc);
 	if (!scene_begin(sc, v) || !fault_arm(v->pf_nr, 0, f))
 		return;
 	klog_mark();
@@ -205,7 +209,7 @@ static void test_repeated(void)
 	if (!scene_open(v, tap_arg()))
 		return;
 	for (i = 0; i < ARRAY_SIZE(scenes) && !tap_failed(); i++) {
-		if (!is_repeated(scenes[i]))
+		if (!times_repeated(scenes[i]))
 			continue;
 		check_repeated(scenes[i], v, 0x370);
 		check_repeated(scenes[i], v, 0x371);
@@ -357,11 +361,14 @@ static void test_set_pieces(void)
 	stream_free(&s);
 }
 
-/* What was read before is good, what comes behind is an error; the next save is complete. */
+/*
+ * What was read before is good, what comes behind is an error; the next save is complete. The
+ * first piece is read with the size, before there is a file.
+ */
 static void check_get(const struct stream *all, unsigned int piece)
 {
 	struct lm_fault f = {
-		.opcode = LM_OP_RECV, .skip = 1 + piece, .act = LM_ACT_STATUS, .arg = 0x002,
+		.opcode = LM_OP_RECV, .skip = piece, .act = LM_ACT_STATUS, .arg = 0x002,
 	};
 	struct vf *v = &vf_a;
 	struct stream s;
@@ -378,7 +385,7 @@ static void check_get(const struct stream *all, unsigned int piece)
 	EXPECT_EQ(s.size, 0, "bytes");
 	stream_free(&s);
 	close(fd);
-	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), 2 + piece, "commands");
+	EXPECT_EQ(lm_fault_count(pf_get(tap_arg()), LM_FAULT_MATCHED, 0), 1 + piece, "commands");
 	fault_clear(tap_arg());
 	go(v, ST_STOP);
 	if (vf_save(v, &s))
@@ -393,7 +400,7 @@ static void test_get_pieces(void)
 
 	if (!start_pieces(&s, &nr))
 		return;
-	for (i = 0; i < nr; i++)
+	for (i = 1; i < nr; i++)
 		check_get(&s, i);
 	stream_free(&s);
 	go(&vf_a, ST_RUNNING);
@@ -405,7 +412,7 @@ static const struct drv_test status_tests[] = {
 	{ "size of a VF that runs", test_status, ON_BOTH, .scene = &scene_size_running },
 	{ "size of a VF that is suspended", test_status, ON_BOTH, .scene = &scene_size },
 	{ "begin of a save", test_status, ON_BOTH, .scene = &scene_save },
-	{ "read of the state", test_status, ON_TP, .scene = &scene_read },
+	{ "read of the state", test_status, ON_SPECIAL, SP_SMALL, .scene = &scene_read },
 	{ "read of the state", test_status, ON_VS, .scene = &scene_save_data },
 	{ "list of secondary controllers", test_status, ON_BOTH, .scene = &scene_list },
 	{ "write of the state", test_status, ON_BOTH, .scene = &scene_write },

@@ -70,7 +70,7 @@ help:
 	@echo 'make check         the whole test suite, on the stock kernels'
 	@echo 'make check-debug   tests of the driver on a debug kernel, with coverage'
 	@echo 'make check-all     all of that, static checks, the Debian package and the series: what CI runs'
-	@echo 'make bench         what migrations cost with tracking by the device and without (debug kernel)'
+	@echo 'make bench         what the driver costs, beside what the device and the specification allow'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of its source, if it has no BTF'
@@ -118,8 +118,7 @@ check-all: setup
 	@tests/run --all
 
 bench: setup
-	@tests/run --build --debug
-	@tests/migrate/bench
+	@tests/bench/bench
 
 static: setup
 	@tests/static/checks

@@ -120,8 +120,8 @@ static void nvmevf_admit_all(struct nvmevf_admission *adm)
  * @adm: the admission
  * @ticket: the command, with @class and @vf set and the rest zero
  *
- * Return: 0, and @ticket tells whether it was admitted; -EBUSY if an orphan of the same
- * VF is unanswered.
+ * Return: 0, with @ticket->admitted set if it was admitted; -EBUSY if an orphan of the
+ * same VF is unanswered.
  */
 int nvmevf_admission_enter(struct nvmevf_admission *adm, struct nvmevf_ticket *ticket)
 {

@@ -1007,7 +1007,6 @@ static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 static void nvmevf_req_late(struct work_struct *work)
 {
 	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
-
 	struct nvmevf_mmc *mmc = req->mmc;
 
 	/* an answer that came during a reset is handled after the reset */
@@ -1086,7 +1085,7 @@ out_free:
 	return ERR_PTR(ret);
 }
 
-/* Nobody but its own guest makes a Suspend last longer than others have to wait for it */
+/* A guest whose Suspend took longer than its slice, and then failed, goes last next time */
 static void nvmevf_note_stalled(struct nvmevf_req *req)
 {
 	if (!(req->flags & NVMEVF_EXEC_SUSPEND))
@@ -1098,7 +1097,7 @@ static void nvmevf_note_stalled(struct nvmevf_req *req)
 		req->mmc->stalled = true;
 }
 
-/* @preempted tells what -EAGAIN is due to */
+/* @preempted: set to whether it was aborted in favour of others; not set if it is an orphan */
 static int nvmevf_finish(struct nvmevf_req *req, union nvme_result *result, bool *preempted)
 {
 	int err, ret;

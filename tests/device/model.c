@@ -2,8 +2,8 @@
 /*
  * The hardware model: how long commands take, how many of them at once, and Abort, which ends one
  * of them. On a machine of its own. No test depends on how fast the machine is: the device must
- * not be faster than the model, and commands end in the order that the model gives. What the nvme
- * driver traces tells of that order, and of the identifiers that Abort needs.
+ * not be faster than the model, and commands end in the order that the model gives. That order, and
+ * the identifiers that Abort needs, come from the trace events of the nvme driver.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -349,7 +349,7 @@ static unsigned nvme_lm_build_held(NvmeCtrl *n, GByteArray *out)
     return count;
 }
 
-/* What tells of the extra state; how long that is, which is made by Get */
+/* Describe the extra state, which Get makes; returns its length in bytes */
 static uint32_t nvme_lm_build_extra(NvmeCtrl *n, NvmeLmVs *vs, GByteArray *out)
 {
     NvmeLmVsExtra extra = {
@@ -715,7 +715,7 @@ static uint16_t nvme_lm_cntlid(const NvmeLmVs *vs)
     return lduw_le_p(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid));
 }
 
-/* Whether the fixed part tells of as much extra state as there was */
+/* The fixed part has to announce as much extra state as was received */
 static bool nvme_lm_parse_extra(const NvmeLmVs *vs, size_t len,
                                 const NvmeLmImage *img, NvmeLmWhy *why)
 {

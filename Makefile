@@ -63,7 +63,7 @@ NVME_SRC ?=
 
 NVME_HEADER := $(CURDIR)/.nvme
 
-.PHONY: help modules private-header tools clean demo bench check check-debug check-all vm setup static htmldocs series check-series
+.PHONY: help modules private-header tools clean demo bench check check-debug check-all vm appliance setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -72,6 +72,8 @@ help:
 	@echo 'make check-all     all of that, static checks, the Debian package and the series: what CI runs'
 	@echo 'make bench         what the driver costs, beside what the device and the specification allow'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
+	@echo 'make appliance     the virtual host in a directory, DIR=PATH, that runs on other machines;'
+	@echo '                   KERNELS="stable lts": those that it has'
 	@echo 'make modules       build the driver for KVER (default: the running kernel);'
 	@echo '                   NVME_SRC=DIR: drivers/nvme of its source, if it has no BTF'
 	@echo 'make tools         build nvme-lm-dump, which shows saved streams and controller states;'
@@ -104,6 +106,9 @@ setup:
 
 vm: setup
 	@vm/shell
+
+appliance:
+	@vm/appliance/make $(or $(DIR),$(error which directory? make appliance DIR=PATH)) $(KERNELS)
 
 demo: setup
 	@vm/demo

@@ -37,6 +37,8 @@ OWN_KERNELS = ("lts", "debug")      # built by vm/setup, the others are Debian's
 KERNELS = ("stable", "backports", *OWN_KERNELS)
 LOGGING_KERNELS = OWN_KERNELS       # Debian's cannot report what a device wrote
 PING = "nvmevm: ping"
+# A shell command in a host: every VF to one driver
+BIND_ALL = "for vf in $(lm-vfs); do lm-bind $vf {} || exit; done"
 
 PROBLEM = re.compile(r"WARNING: |\bBUG\b|nobody cared|\bOops\b: |Call Trace:|refcount_t:|blocked for more than|UBSAN: |KASAN: |"
                      r"KCSAN: |ODEBUG|DEBUG_LOCKS|lockdep(?! checking is enabled)|locking correctness|possible (recursive|circular) locking|"
@@ -381,6 +383,10 @@ class Host:
         if rc:
             raise CommandError(f"host {self.name}: exit code {rc} from: {command}\n{out[-4000:]}")
         return out
+
+    def drive(self):
+        """Load the driver as it was built for this kernel, and bind all VFs to it."""
+        self.run_ok(f"lm-driver && {BIND_ALL.format('nvme-vfio-pci')}", timeout=300)
 
     # -- kernel log
 

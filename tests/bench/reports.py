@@ -137,7 +137,7 @@ def memory_rows(share):
     spec = HostSpec(ACCOUNTING, [PF("tp4159", f"B{n}", vfs=1, props={"mdts": MDTS, "lm-model-state-size": size})
                                  for n, size in enumerate(STATES.values())], share)
     with Host("memory", spec) as h:
-        h.run_ok("lm-driver; for vf in $(lm-vfs); do lm-bind $vf nvme-vfio-pci || exit; done")
+        h.drive()
         h.run_ok("mount -t cgroup2 cgroup /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control && "
                  "mkdir /sys/fs/cgroup/report-bench")
         for n, name in enumerate(STATES):

@@ -76,6 +76,7 @@ class PF:
     vq: int = 5                     # queue resources for each VF: the admin queue and 4 for I/O
     vi: int = 5                     # interrupt resources for each VF
     cntlid_base: int = None
+    provided: bool = True           # the VFs are created and taken online before the first command
     image: str = None               # backing file; default: an empty one for this host
     size: int = 512 << 20
     props: dict = dataclasses.field(default_factory=dict)   # more properties of the nvme device
@@ -301,7 +302,7 @@ class Host:
         self.wait_for(lambda: "greeting" in self._state, 60, "QEMU's monitor")
         self.qmp("qmp_capabilities")
         self.wait_for(lambda: "up" in self._state, BOOT_TIMEOUT, "the host's agent")
-        functions = [{"bdf": f"0000:{n + 1:02x}:00.0", "vfs": pf.vfs, "vq": pf.vq, "vi": pf.vi}
+        functions = [{"bdf": f"0000:{n + 1:02x}:00.0", "vfs": pf.vfs if pf.provided else 0, "vq": pf.vq, "vi": pf.vi}
                      for n, pf in enumerate(self.spec.pfs)]
         self.send("setup", name=self.name, ip=self.spec.net[2] if self.spec.net else None, functions=functions)
         self.wait_for(lambda: self._state.keys() & {"ready", "failed"}, BOOT_TIMEOUT, "the NVMe functions")

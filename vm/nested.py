@@ -27,6 +27,7 @@ SWEEP, PIECE = 512, 64 << 10    # pieces that the guest's sweep reads in one rou
 # Bytes per second with which the first pass over the guest's memory does not end by itself, and ms of downtime
 SLOWLY = {"max-bandwidth": 4 << 20, "downtime-limit": 1}
 SWIFTLY = {"max-bandwidth": 1 << 40, "downtime-limit": MIGRATION_TIMEOUT * 1000}
+ENDS = ("completed", "failed", "cancelled")     # of a migration
 QMP, GUEST = "qmp", "guest"
 SAMPLE = re.compile(r"~(\d+) (\d+) (\d+) (\d+)~")
 ERRORS = {"io_errors": "I/O errors", "verify_errors": "verify errors", "resets": "controller resets",
@@ -191,8 +192,7 @@ class Nested:
 
     def migration_status(self, what, since):
         """Wait for the end of a migration, from the event with number since; returns completed, failed or cancelled."""
-        ends = ("completed", "failed", "cancelled")
-        return self.wait_event("MIGRATION", since, what, lambda data: data["status"] in ends)["status"]
+        return self.wait_event("MIGRATION", since, what, lambda data: data["status"] in ENDS)["status"]
 
     def wait_migration(self, what, since):
         """Wait for a migration that completes."""

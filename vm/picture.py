@@ -8,7 +8,9 @@ with gnuplot.
 
 import bisect
 import dataclasses
+import itertools
 import re
+import statistics
 import subprocess
 
 from host import PING
@@ -29,10 +31,13 @@ COLOURS = {"pre-copy": "#9ecae1", "suspend": "#fdae6b", "memory": "#6baed6", "sa
 LEGEND = (("pre-copy", 0.32, "pre-copy: the guest works on"), ("suspend", 0.61, "the VF is stopped, moved, and goes on"))
 CURVES = "curves: the guest's disk"
 NOTE = "Both hosts are emulated in software on one machine: times compare with each other, not with those of hardware."
-WIDTH, HEIGHT = 1280, 900
-LEFT, RIGHT = 0.14, 0.015   # beside the bars, parts of WIDTH
-LETTER = 8          # pixels
+# Pixels: all is below the title and the legend, a row for each chapter; then what they have in common
+WIDTH, TOP, ROW, BAR, BOTTOM = 1280, 88, 290, 28, 126
+CURVES_LEFT, CURVES_RIGHT = 104, 640
+BARS_LEFT, BARS_RIGHT = 830, 1262
+LETTER = 8
 STEP = 1            # second, of a curve
+MIB = 1 << 20
 
 
 class Trace:
@@ -66,7 +71,13 @@ class Migration:
     number: int
     way: str
     phases: dict
+    downtime: int           # ms, as QEMU counts it
+    sent: int               # bytes of RAM in that time
     stopped: tuple = None   # the guest, as it tells by its silence
+
+    def total(self):
+        """Seconds without the VF."""
+        return self.phases["resume"][1] - self.phases["suspend"][0]
 
 
 def phases(source, destination):
@@ -106,6 +117,10 @@ class Chapter:
     title: str
     samples: list = dataclasses.field(default_factory=list)
     migrations: list = dataclasses.field(default_factory=list)
+
+    def typical(self):
+        """The migration in the middle, by the time without the VF."""
+        return sorted(self.migrations, key=Migration.total)[len(self.migrations) // 2]
 
     def without(self):
         """(begin, end) of each time without the VF."""
@@ -167,29 +182,42 @@ def _numbers(chapter, begin):
             for m in chapter.migrations]
 
 
-def _legend():
-    """One line below the title."""
-    lines = [f"set label '{NOTE}' at screen 0.5, screen 0.018 center font ',11' textcolor rgb '#606060'",
-             f"set label \"{CURVES}\" at screen 0.08, screen 0.927 left"]
+def _margins(height, left, right, top, bottom):
+    """Where a plot is; pixels from the left and from the top."""
+    return [f"set lmargin at screen {left / WIDTH:.5f}", f"set rmargin at screen {right / WIDTH:.5f}",
+            f"set tmargin at screen {1 - top / height:.5f}", f"set bmargin at screen {1 - bottom / height:.5f}"]
+
+
+def _legend(height):
+    """One line below the title, and one at the end."""
+    y, half = 1 - 52 / height, 9 / height
+    lines = [f"set label '{NOTE}' at screen 0.5, screen {15 / height:.5f} center font ',11' textcolor rgb '#606060'",
+             f"set label \"{CURVES}\" at screen 0.08, screen {y:.5f} left"]
     for name, x, text in LEGEND:
-        lines += [f"set object rectangle from screen {x}, screen 0.917 to screen {x + 0.022}, screen 0.937 "
+        lines += [f"set object rectangle from screen {x}, screen {y - half:.5f} to screen {x + 0.022}, screen {y + half:.5f} "
                   f"fillcolor rgb '{COLOURS[name]}' fillstyle solid 0.45 noborder",
-                  f"set label '{text}' at screen {x + 0.03}, screen 0.927 left"]
+                  f"set label '{text}' at screen {x + 0.03}, screen {y:.5f} left"]
     return lines
 
 
-def _curves(n, chapter, x, width):
+def _step(most):
+    """Between the marks of an axis that begins at 0, so that there are few."""
+    return next(s for e in itertools.count(-3) for s in (10 ** e, 2 * 10 ** e, 5 * 10 ** e) if 5 * s >= most)
+
+
+def _curves(n, chapter, height, last):
     begin, length = _span(chapter)
-    common = ["unset object", "unset label", f"set lmargin at screen {x + 0.07}", f"set rmargin at screen {x + width - RIGHT}",
-              f"set xrange [0:{length:.3f}]", *_bands(chapter, begin)]
+    top = TOP + n * ROW
+    most = max(rate for _, _, rate, _ in chapter.rates())
+    common = ["unset object", "unset label", f"set xrange [0:{length:.3f}]", *_bands(chapter, begin)]
     return [
-        *common, *_numbers(chapter, begin), *(_legend() if n == 0 else []),
-        "set tmargin at screen 0.86", "set bmargin at screen 0.69", "set format x ''", "unset logscale", "set xlabel",
-        f"set title '{chapter.title}' font ',15'",
-        "set ylabel 'I/O per second'", "set yrange [0:*]",
+        *common, *_numbers(chapter, begin), *(_legend(height) if n == 0 else []),
+        *_margins(height, CURVES_LEFT, CURVES_RIGHT, top + 26, top + 138), "set format x ''", "unset logscale", "set xlabel",
+        f"set title '{chapter.title}' font ',14'",
+        "set ylabel 'I/O per second'", "set yrange [0:*]", f"set ytics 0, {_step(most)}",
         f"plot $rate{n} using 1:2 with lines linecolor rgb '#08519c' linewidth 2 notitle",
-        *common, "set tmargin at screen 0.66", "set bmargin at screen 0.51", "set format x '%g'", "unset title",
-        "set xlabel \"seconds since the guest's load began\"",
+        *common, *_margins(height, CURVES_LEFT, CURVES_RIGHT, top + 160, top + 244), "set format x '%g'", "set ytics autofreq", "unset title",
+        "set xlabel" + (" \"seconds since the guest's load began\"" if last else ""),
         "set ylabel 'latency, ms'", "set yrange [*:*]", "set logscale y",
         f"plot $latency{n} using 1:2 with lines linecolor rgb '#54278f' linewidth 2 notitle",
         "unset logscale", "set xlabel", "set format x '%g'",
@@ -200,28 +228,36 @@ def _time(ms):
     return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
 
 
-def _one(chapter, x, width):
-    """One migration, enlarged: a bar for each phase, on its side."""
-    m = sorted(chapter.migrations, key=lambda m: m.phases["resume"][1] - m.phases["suspend"][0])[len(chapter.migrations) // 2]
+def _bar(row, begin, end, colour):
+    return (f"set object rectangle from {begin:.4f}, {row - 0.32} to {end:.4f}, {row + 0.32} "
+            f"fillcolor rgb '{colour}' fillstyle solid 0.9 border linecolor rgb '#404040'")
+
+
+def _bars_of(m):
+    """A migration as bars: row, begin, end (ms since the VF was told to stop), colour, text."""
     zero = m.phases["suspend"][0]
-    ms = {name: ((a - zero) * 1000, (b - zero) * 1000) for name, (a, b) in m.phases.items()}
-    total = ms["resume"][1]
-    right = max(total, (m.stopped[1] - zero) * 1000 if m.stopped else 0) * 1.04
-    left = max(min(a for a, _ in ms.values()), -0.45 * total)
-    names = ["guest", *PHASES]
-    lines = ["unset object", "unset label", f"set title 'migration {m.number}, from {m.way}, enlarged'",
-             f"set lmargin at screen {x + LEFT}", f"set rmargin at screen {x + width - RIGHT}",
-             "set tmargin at screen 0.375", "set bmargin at screen 0.115", f"set xrange [{left * 1.02:.3f}:{right:.3f}]",
-             f"set yrange [{len(names) - 0.4}:-0.6]", "unset ylabel", "set xlabel 'milliseconds since the VF was told to stop'",
-             "set ytics (" + ", ".join([f"'guest stands still' {0}"] + [f"'{PHASES[n][0]}: {n}' {i}" for i, n in enumerate(names) if i]) + ")"]
-    bars = [(0, *[(t - zero) * 1000 for t in m.stopped], "#bdbdbd", "from its last sign to the next")] if m.stopped else []
-    bars += [(i, *ms[n], COLOURS[n], PHASES[n][1]) for i, n in enumerate(names) if n in ms]
-    for row, begin, b, colour, what in bars:
+    if m.stopped:
+        yield 0, *[(t - zero) * 1000 for t in m.stopped], "#bdbdbd", "no sign of it"
+    for row, name in enumerate(PHASES, 1):
+        if name in m.phases:
+            yield row, *[(t - zero) * 1000 for t in m.phases[name]], COLOURS[name], PHASES[name][1]
+
+
+def _one(n, chapter, height, last, longest):
+    """One migration, enlarged: a bar for each phase, on its side. All chapters have the same scale."""
+    m = chapter.typical()
+    names = ["guest stands still", *(f"{side}: {name}" for name, (side, _) in PHASES.items())]
+    left, right = -0.25 * longest, 1.04 * longest
+    lines = ["unset object", "unset label", f"set title 'migration {m.number}, from {m.way}, enlarged' font ',12'",
+             *_margins(height, BARS_LEFT, BARS_RIGHT, TOP + n * ROW + 26, TOP + n * ROW + 244), f"set xrange [{left * 1.02:.3f}:{right:.3f}]",
+             f"set yrange [{len(names) - 0.4}:-0.6]", "unset ylabel",
+             "set xlabel" + (" 'milliseconds since the VF was told to stop'" if last else ""),
+             "set ytics (" + ", ".join(f"'{name}' {i}" for i, name in enumerate(names)) + ")"]
+    for row, begin, b, colour, what in _bars_of(m):
         a = max(begin, left)
-        lines.append(f"set object rectangle from {a:.4f}, {row - 0.32} to {max(b, a + total / 400):.4f}, {row + 0.32} "
-                     f"fillcolor rgb '{colour}' fillstyle solid 0.9 border linecolor rgb '#404040'")
+        lines.append(_bar(row, a, max(b, a + longest / 400), colour))
         text = f"{what}, {_time(b - begin)}" + (" in all" if begin < a else "")
-        room = LETTER * len(text) / ((width - LEFT - RIGHT) * WIDTH) * (right - left)
+        room = LETTER * len(text) / (BARS_RIGHT - BARS_LEFT) * (right - left)
         at, how = (a + b) / 2, "center"
         if b - a < room < right - b:
             at, how = b, "left offset 0.6,0"
@@ -231,25 +267,53 @@ def _one(chapter, x, width):
     return [*lines, "plot NaN notitle", "set ytics autofreq"]
 
 
+def _compared(chapters, height, left, right, title, values, colour, names):
+    """A bar for each chapter: the median of its migrations; values: of a chapter."""
+    top = TOP + len(chapters) * ROW + 64
+    found = [values(c) for c in chapters]
+    most = max(map(statistics.median, found)) or 1
+    tics = ", ".join(f"'{c.title if names else ''}' {i}" for i, c in enumerate(chapters))
+    lines = ["unset object", "unset label", f"set title '{title}' font ',14'", *_margins(height, left, right, top, top + BAR * len(chapters)),
+             # beside the longest bar there is room for its numbers
+             f"set xrange [0:{most * 1.9:.4f}]", f"set yrange [{len(chapters) - 0.4}:-0.6]", "unset ylabel", "set xlabel",
+             f"set ytics ({tics})", f"set xtics 0, {_step(1.9 * most)}"]
+    for row, v in enumerate(found):
+        middle = statistics.median(v)
+        number = "{:.0f}" if middle >= 100 else "{:.1f}"
+        text = number.format(middle) + (f"  ({number.format(min(v))} to {number.format(max(v))})" if len(v) > 1 else "")
+        lines += [_bar(row, 0, middle, colour), f"set label '{text}' at {middle:.4f}, {row} left offset 0.6,0 front"]
+    return [*lines, "plot NaN notitle", "set ytics autofreq", "set xtics autofreq"]
+
+
 def script(chapters, title):
     """Commands for gnuplot, except for the kind and name of the result."""
-    width = 1 / len(chapters)
+    height = height_of(chapters)
     lines = ["set encoding utf8", f"set multiplot title '{title}' font ',18'", "set grid linecolor rgb '#d9d9d9'", "set border 3",
              "set xtics nomirror", "set ytics nomirror"]
     data = ""
+    longest = max(end for c in chapters for _, _, end, *_ in _bars_of(c.typical()))
     for n, chapter in enumerate(chapters):
         begin, _ = _span(chapter)
         rates = [(t - begin, rate, ms) for t0, t1, rate, ms in chapter.rates() for t in (t0, t1)]
         data += _block(f"rate{n}", [(t, rate) for t, rate, _ in rates])
         data += _block(f"latency{n}", [(t, ms) if ms else () for t, _, ms in rates])
-        lines += _curves(n, chapter, n * width, width) + _one(chapter, n * width, width)
+        last = chapter is chapters[-1]
+        lines += _curves(n, chapter, height, last) + _one(n, chapter, height, last, longest)
+    lines += _compared(chapters, height, 330, 740, "downtime, ms: median (least to most)",
+                       lambda c: [m.downtime for m in c.migrations], COLOURS["suspend"], True)
+    lines += _compared(chapters, height, 830, 1262, "RAM sent in that time, MiB", lambda c: [m.sent / MIB for m in c.migrations],
+                       COLOURS["memory"], False)
     return data + "\n".join([*lines, "unset multiplot", ""])
+
+
+def height_of(chapters):
+    return TOP + len(chapters) * (ROW + BAR) + BOTTOM
 
 
 def draw(chapters, title, base):
     """Write BASE.svg and BASE.png; returns their names."""
     text = script(chapters, title)
-    size = f"size {WIDTH},{HEIGHT} font 'DejaVu Sans,12'"
+    size = f"size {WIDTH},{height_of(chapters)} font 'DejaVu Sans,12'"
     names = []
     for kind, terminal in (("svg", f"svg {size} background rgb 'white' dynamic"), ("png", f"pngcairo {size}")):
         names.append(f"{base}.{kind}")

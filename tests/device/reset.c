@@ -159,6 +159,29 @@ static void test_draining_others(void)
 	expect_usable(d);
 }
 
+/*
+ * The VF may not write to memory any more: what is completed until it may is part of its state,
+ * and the Suspend ends.
+ */
+static void test_draining_off_bus(void)
+{
+	struct vf *d = &vf_a;
+	struct lm_async a;
+
+	if (!start_long_work(d, &a) || !expect_draining(d, &a))
+		return;
+	vdev_bus_master(&d->dev, false);
+	if (!EXPECT_EQ(lm_async_wait(&a, 4 * UNVME_TIMEOUT_MS), 0, "Suspend"))
+		exit(2);
+	EXPECT(cq_entries(&d->u, 1) < 127, "all entries were written");
+	vdev_bus_master(&d->dev, true);
+	vf_resume(d);
+	EXPECT_EQ(unvme_drain(&d->u, 1, 0), 0, "queue 1");
+	EXPECT_EQ(vdev_read32(&d->dev, NVME_REG_CSTS), NVME_CSTS_RDY, "CSTS");
+	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
+	expect_usable(d);
+}
+
 /* Two Suspends of one VF on their way: both wait. */
 static void test_two_waiters(void)
 {
@@ -385,6 +408,7 @@ static const struct tap_test reset_draining_tests[] = {
 	{ "FLR, vendor set", test_flr_draining, PF_VS },
 	{ "CC.EN=0", test_cc_draining, PF_TP },
 	{ "others are not held up", test_draining_others, PF_TP },
+	{ "bus mastering off", test_draining_off_bus, PF_TP },
 	{ "two Suspends on their way", test_two_waiters, PF_TP },
 	{ "PF reset", test_pf_reset_draining, PF_TP },
 };

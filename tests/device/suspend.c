@@ -456,6 +456,63 @@ static void test_disabled(void)
 	vf_resume(d);
 }
 
+/* ---- bus mastering ---- */
+
+/* A VF that may not access memory waits: it does not fail, and nothing is lost. */
+static void check_off_bus(struct vf *d, const char *when)
+{
+	struct quiet quiet;
+
+	if (!EXPECT_EQ(quiet_start(&quiet, &d->u), 0, "watch"))
+		return;
+	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "%s: silence", when);
+	quiet_end(&quiet);
+	EXPECT_EQ(vdev_read32(&d->dev, NVME_REG_CSTS), NVME_CSTS_RDY, "%s: CSTS", when);
+}
+
+static void check_bus_master(const struct unvme_opts *opts, bool suspended)
+{
+	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = 1 };
+	struct nvme_sqe features = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
+	struct vf *d = &vf_a;
+	struct unvme *u = &d->u;
+	unsigned int io = 0, admin = 0, i;
+
+	if (!vf_open(d, tap_arg(), 1) || !vf_up(d, opts))
+		return;
+	vdev_bus_master(&d->dev, false);
+	for (i = 0; i < 4; i++)
+		unvme_submit(u, 1 + i % 2, &flush, count_done, &io);
+	unvme_submit(u, 0, &features, count_done, &admin);
+	check_off_bus(d, "running");
+	if (suspended && vf_suspend(d) && vf_resume(d))
+		check_off_bus(d, "resumed");
+	EXPECT_EQ(io + admin, 0, "commands");
+	vdev_bus_master(&d->dev, true);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(unvme_drain(u, i, 0), 0, "queue %u", i);
+	EXPECT_EQ(io, 4, "I/O commands");
+	EXPECT_EQ(admin, 1, "admin commands");
+	EXPECT_EQ(unvme_rw(u, 1, true, 0, 8), 0, "write afterwards");
+	unvme_check_idle(u, 0);
+}
+
+static void test_bus_master(void)
+{
+	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+
+	check_bus_master(&opts, false);
+	vf_close(&vf_a);
+	check_bus_master(&opts, true);
+}
+
+static void test_bus_master_shadow(void)
+{
+	static const struct unvme_opts opts = { .queues = 2, .irq = true, .dbbuf = true };
+
+	check_bus_master(&opts, true);
+}
+
 static const struct tap_test suspend_tests[] = {
 	{ "under load, polled", test_load_polled, PF_TP },
 	{ "under load, interrupts", test_load_irq, PF_TP },
@@ -477,6 +534,8 @@ static const struct tap_test suspend_tests[] = {
 	{ "full completion queue", test_full_cq, PF_TP },
 	{ "full completion queue, vendor set", test_full_cq, PF_VS },
 	{ "two SQs on one CQ", test_shared_cq, PF_TP },
+	{ "without bus mastering", test_bus_master, PF_TP },
+	{ "without bus mastering, shadow", test_bus_master_shadow, PF_TP },
 	{ "controller that is off", test_disabled, PF_TP },
 	{ "controller that is off, vendor set", test_disabled, PF_VS },
 };

@@ -134,6 +134,7 @@ static void test_executes_nothing(void)
 			pf_check(tap_arg());
 		check_block(&vf_b, BEFORE, "after the reset");
 		EXPECT(!unvme_cq_pending(&vf_a.u, 1), "a completion");
+		EXPECT_EQ(vdev_read32(&vf_a.dev, NVME_REG_CSTS), NVME_CSTS_RDY, "it waits");
 		check_master(&vf_a, true, false, "after the reset");
 	}
 	end();

@@ -98,6 +98,10 @@ static bool nvme_lm_cq_settled(NvmeCtrl *n, NvmeCQueue *cq)
         }
     }
 
+    if (nvme_lm_off_bus(n)) {
+        return nvme_lm_holds_cqes(n);
+    }
+
     qemu_bh_schedule(cq->bh);
     return false;
 }
@@ -291,6 +295,9 @@ static void nvme_lm_write_shadows(NvmeCtrl *n)
 {
     NvmeLm *lm = n->lm;
 
+    if (nvme_lm_off_bus(n)) {
+        return;
+    }
     if (n->dbbuf_enabled && n->sq[0]) {
         if (lm->sq0_db) {
             nvme_lm_stl(n, n->admin_sq.db_addr, n->admin_sq.tail);
@@ -330,7 +337,7 @@ void nvme_lm_let_go(NvmeCtrl *target)
 }
 
 /* MSI-X was off when the controller was resumed, and has come on now. */
-void nvme_lm_raise_owed(NvmeCtrl *n)
+static void nvme_lm_raise_owed(NvmeCtrl *n)
 {
     unsigned i;
 
@@ -343,6 +350,23 @@ void nvme_lm_raise_owed(NvmeCtrl *n)
         if (n->cq[i]) {
             qemu_bh_schedule(n->cq[i]->bh);
         }
+    }
+}
+
+/* Config space was written: what waited for it can go on, perhaps. */
+void nvme_lm_make_up(NvmeCtrl *n)
+{
+    NvmeLm *lm = n->lm;
+
+    if (lm->work_owed && !nvme_lm_off_bus(n)) {
+        lm->work_owed = false;
+        if (lm->run == NVME_LM_RUNNING) {
+            nvme_lm_write_shadows(n);
+        }
+        nvme_lm_kick(n);
+    }
+    if (lm->irq_owed) {
+        nvme_lm_raise_owed(n);
     }
 }
 
@@ -386,6 +410,7 @@ void nvme_lm_end_run(NvmeCtrl *n)
     lm->sq0_db = false;
     lm->cq0_db = false;
     lm->irq_owed = false;
+    lm->work_owed = false;
 
     QTAILQ_FOREACH_SAFE(w, &lm->waiters, entry, next) {
         trace_pci_nvme_lm_suspend_cancelled(n->cntlid, "target reset");

@@ -253,6 +253,7 @@ struct NvmeLm {
     bool sq0_db;                            /* shadow of queue 0 is behind */
     bool cq0_db;
     bool irq_owed;                          /* resumed with MSI-X disabled */
+    bool work_owed;                         /* looked at without bus mastering */
     bool wc_off;                            /* this controller's choice */
     bool save_disabled;                     /* by the vendor set's SAVE */
     uint32_t size_told;                     /* by QUERY_DATA_SIZE */
@@ -329,7 +330,7 @@ void nvme_lm_release(NvmeCtrl *n);
 void nvme_lm_abandon(NvmeCtrl *mmc, NvmeCtrl *target);
 void nvme_lm_end_run(NvmeCtrl *n);
 void nvme_lm_kick(NvmeCtrl *n);
-void nvme_lm_raise_owed(NvmeCtrl *n);
+void nvme_lm_make_up(NvmeCtrl *n);
 
 /* lm-track.c */
 bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp);
@@ -425,14 +426,29 @@ static inline bool nvme_lm_ignores_flr(NvmeCtrl *n)
     return pf->lm_faults && nvme_lm_fault_ignores_flr(pf);
 }
 
+/*
+ * A function without bus mastering is idle, and no access of it fails. A VMM
+ * may turn it on after Resume.
+ */
+static inline bool nvme_lm_off_bus(NvmeCtrl *n)
+{
+    uint8_t *config = PCI_DEVICE(n)->config;
+
+    if (pci_get_word(config + PCI_COMMAND) & PCI_COMMAND_MASTER) {
+        return false;
+    }
+    n->lm->work_owed = true;
+    return true;
+}
+
 static inline bool nvme_lm_no_fetch(NvmeCtrl *n)
 {
-    return n->lm && n->lm->run != NVME_LM_RUNNING;
+    return n->lm && (n->lm->run != NVME_LM_RUNNING || nvme_lm_off_bus(n));
 }
 
 static inline bool nvme_lm_silent(NvmeCtrl *n)
 {
-    return n->lm && n->lm->run == NVME_LM_SUSPENDED;
+    return n->lm && (n->lm->run == NVME_LM_SUSPENDED || nvme_lm_off_bus(n));
 }
 
 static inline void nvme_lm_posted(NvmeCtrl *n)
@@ -578,8 +594,8 @@ static inline BlockCompletionFunc *nvme_lm_read_begins(NvmeRequest *req,
 
 static inline void nvme_lm_config_written(NvmeCtrl *n)
 {
-    if (n->lm && n->lm->irq_owed) {
-        nvme_lm_raise_owed(n);
+    if (n->lm && (n->lm->irq_owed || n->lm->work_owed)) {
+        nvme_lm_make_up(n);
     }
 }
 

@@ -54,7 +54,8 @@ static inline bool mig_is_nvme(struct vdev *d)
 	return vfio_pci_config_readl(d->pci, PCI_CLASS_REVISION) >> 8 == NVME_CLASS;
 }
 
-static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *m)
+static inline void mig_setup_open(struct __test_metadata *_metadata, struct mig *m,
+				  void (*open)(struct vdev *d, const char *bdf))
 {
 	int err;
 
@@ -62,13 +63,18 @@ static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *
 	if (strcmp(function_driver(mig_bdf), mig_driver))
 		ASSERT_EQ(0, function_bind(mig_bdf, mig_driver));
 	ASSERT_EQ(0, arena_init(&m->arena, -1, MIG_ARENA_SIZE, ARENA_IOVA));
-	vdev_open(&m->dev, mig_bdf);
+	open(&m->dev, mig_bdf);
 	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
 	m->nvme = mig_is_nvme(&m->dev);
 	err = vdev_mig_flags(&m->dev, &m->flags);
 	if (err)
 		ASSERT_EQ(-ENOTTY, err);
 	m->nr_states = err ? 0 : mig_states(m->flags, m->states);
+}
+
+static inline void mig_setup_any(struct __test_metadata *_metadata, struct mig *m)
+{
+	mig_setup_open(_metadata, m, vdev_open);
 }
 
 /* Setup of a fixture: tests of migration, or tests of a device without. */

@@ -8,10 +8,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/io.h>
+#include <linux/iommufd.h>
 #include <linux/kernel.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -98,31 +101,206 @@ const char *vdev_iommu_mode(void)
 	return access("/dev/iommu", F_OK) ? MODE_VFIO_TYPE1V2_IOMMU : MODE_IOMMUFD;
 }
 
-static u32 find_msix_table(struct vfio_pci_device *pci)
+static u8 find_cap(struct vfio_pci_device *pci, u8 id)
 {
 	u8 pos = vfio_pci_config_readb(pci, PCI_CAPABILITY_LIST);
-	u32 table;
 
-	for (; pos; pos = vfio_pci_config_readb(pci, pos + PCI_CAP_LIST_NEXT)) {
-		if (vfio_pci_config_readb(pci, pos) != PCI_CAP_ID_MSIX)
-			continue;
-		table = vfio_pci_config_readl(pci, pos + PCI_MSIX_TABLE);
-		return table & PCI_MSIX_TABLE_BIR ? 0 : table & PCI_MSIX_TABLE_OFFSET;
-	}
-	return 0;
+	for (; pos; pos = vfio_pci_config_readb(pci, pos + PCI_CAP_LIST_NEXT))
+		if (vfio_pci_config_readb(pci, pos) == id)
+			break;
+	return pos;
 }
 
-void vdev_open(struct vdev *d, const char *bdf)
+u8 vdev_find_cap(struct vdev *d, u8 id)
+{
+	return find_cap(d->pci, id);
+}
+
+static u32 find_msix_table(struct vfio_pci_device *pci)
+{
+	u8 pos = find_cap(pci, PCI_CAP_ID_MSIX);
+	u32 table;
+
+	if (!pos)
+		return 0;
+	table = vfio_pci_config_readl(pci, pos + PCI_MSIX_TABLE);
+	return table & PCI_MSIX_TABLE_BIR ? 0 : table & PCI_MSIX_TABLE_OFFSET;
+}
+
+static void open_begin(struct vdev *d, const char *bdf)
 {
 	memset(d, 0, sizeof(*d));
 	snprintf_assert(d->bdf, sizeof(d->bdf), "%s", bdf);
 	d->iommu = iommu_init(vdev_iommu_mode());
-	d->pci = vfio_pci_device_init(d->bdf, d->iommu);
+}
+
+static void open_end(struct vdev *d)
+{
 	d->fd = d->pci->fd;
 	d->bar = d->pci->bars[0].vaddr;
 	d->nr_vectors = d->pci->msix_info.count;
 	d->msix_table = find_msix_table(d->pci);
+}
+
+void vdev_open(struct vdev *d, const char *bdf)
+{
+	open_begin(d, bdf);
+	d->pci = vfio_pci_device_init(d->bdf, d->iommu);
+	open_end(d);
 	vdev_bus_master(d, true);
+}
+
+/* ---- files that another process opens ---- */
+
+enum { FILE_IOMMU, FILE_DEVICE, NR_FILES };
+
+union passed {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(NR_FILES * sizeof(int))];
+};
+
+static void send_files(int to, const int *files)
+{
+	union passed control = { 0 };
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(NR_FILES * sizeof(int));
+	memcpy(CMSG_DATA(c), files, NR_FILES * sizeof(int));
+	VFIO_ASSERT_EQ(sendmsg(to, &msg, 0), 1);
+}
+
+static void receive_files(int from, int *files)
+{
+	union passed control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c;
+
+	VFIO_ASSERT_EQ(recvmsg(from, &msg, MSG_CMSG_CLOEXEC), 1);
+	c = CMSG_FIRSTHDR(&msg);
+	VFIO_ASSERT_NOT_NULL(c, "no files came");
+	VFIO_ASSERT_EQ(c->cmsg_len, CMSG_LEN(NR_FILES * sizeof(int)));
+	memcpy(files, CMSG_DATA(c), NR_FILES * sizeof(int));
+}
+
+static void open_files(const char *bdf, int *files)
+{
+	const char *cdev = vfio_pci_get_cdev_path(bdf);
+
+	files[FILE_IOMMU] = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	files[FILE_DEVICE] = open(cdev, O_RDWR | O_CLOEXEC);
+	VFIO_ASSERT_GE(files[FILE_IOMMU], 0, "open(/dev/iommu) failed\n");
+	VFIO_ASSERT_GE(files[FILE_DEVICE], 0, "open(%s) failed\n", cdev);
+	free((void *)cdev);
+}
+
+/* The manager is gone when this returns: nobody else has the files. */
+static void files_of_a_manager(const char *bdf, int *files)
+{
+	int sock[2], status;
+	pid_t pid;
+
+	VFIO_ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock), 0);
+	pid = fork();
+	VFIO_ASSERT_GE(pid, 0);
+	if (!pid) {
+		open_files(bdf, files);
+		send_files(sock[1], files);
+		_exit(0);
+	}
+	close(sock[1]);
+	receive_files(sock[0], files);
+	close(sock[0]);
+	VFIO_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	VFIO_ASSERT_EQ(status, 0);
+}
+
+/* In place of the iommufd that libvfio opened */
+static void take_iommu(struct iommu *iommu, int file)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+
+	VFIO_ASSERT_EQ(dup2(file, iommu->iommufd), iommu->iommufd);
+	close(file);
+	ioctl_assert(iommu->iommufd, IOMMU_IOAS_ALLOC, &alloc);
+	iommu->ioas_id = alloc.out_ioas_id;
+}
+
+static void get_region(struct vfio_pci_device *p, u32 index, struct vfio_region_info *info)
+{
+	info->argsz = sizeof(*info);
+	info->index = index;
+	ioctl_assert(p->fd, VFIO_DEVICE_GET_REGION_INFO, info);
+}
+
+static void map_bar(struct vfio_pci_device *p, u32 index)
+{
+	struct vfio_pci_bar *bar = &p->bars[index];
+
+	get_region(p, index, &bar->info);
+	if (!(bar->info.flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return;
+	bar->vaddr = mmap(NULL, bar->info.size, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd,
+			  bar->info.offset);
+	VFIO_ASSERT_NE(bar->vaddr, MAP_FAILED);
+}
+
+static void get_irqs(struct vfio_pci_device *p, u32 index, struct vfio_irq_info *info)
+{
+	info->argsz = sizeof(*info);
+	info->index = index;
+	ioctl_assert(p->fd, VFIO_DEVICE_GET_IRQ_INFO, info);
+}
+
+/* What libvfio does with a device that it opened itself */
+static struct vfio_pci_device *take_device(const char *bdf, struct iommu *iommu, int file)
+{
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach), .pt_id = iommu->ioas_id,
+	};
+	struct vfio_pci_device *p = vfio_pci_device_alloc(bdf, iommu);
+	u32 i;
+
+	p->fd = file;
+	VFIO_ASSERT_EQ(__vfio_device_bind_iommufd(file, iommu->iommufd, NULL), 0);
+	ioctl_assert(file, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	p->info.argsz = sizeof(p->info);
+	ioctl_assert(file, VFIO_DEVICE_GET_INFO, &p->info);
+	get_region(p, VFIO_PCI_CONFIG_REGION_INDEX, &p->config_space);
+	for (i = 0; i < PCI_STD_NUM_BARS; i++)
+		map_bar(p, i);
+	get_irqs(p, VFIO_PCI_MSI_IRQ_INDEX, &p->msi_info);
+	get_irqs(p, VFIO_PCI_MSIX_IRQ_INDEX, &p->msix_info);
+	for (i = 0; i < ARRAY_SIZE(p->msi_eventfds); i++)
+		p->msi_eventfds[i] = -1;
+	return p;
+}
+
+void vdev_open_passed(struct vdev *d, const char *bdf)
+{
+	int files[NR_FILES];
+
+	open_begin(d, bdf);
+	if (strcmp(vdev_iommu_mode(), MODE_IOMMUFD)) {
+		d->pci = vfio_pci_device_init(d->bdf, d->iommu);
+	} else {
+		files_of_a_manager(d->bdf, files);
+		take_iommu(d->iommu, files[FILE_IOMMU]);
+		d->pci = take_device(d->bdf, d->iommu, files[FILE_DEVICE]);
+	}
+	open_end(d);
 }
 
 void vdev_close(struct vdev *d)

@@ -68,6 +68,13 @@ const char *vdev_iommu_mode(void);
  * why and ends the program.
  */
 void vdev_open(struct vdev *d, const char *bdf);
+
+/*
+ * The same as a VMM without privileges does it: in the mode iommufd another process opens the
+ * files and passes them, and this one binds them. Config space stays as the reset leaves it, bus
+ * mastering off.
+ */
+void vdev_open_passed(struct vdev *d, const char *bdf);
 void vdev_close(struct vdev *d);
 
 /* Map the arena for DMA of this function, or remove the mapping. 0 or -errno. */
@@ -75,6 +82,9 @@ int vdev_map(struct vdev *d, const struct arena *a);
 int vdev_unmap(struct vdev *d);
 
 void vdev_bus_master(struct vdev *d, bool on);
+
+/* Offset of a PCI capability in config space, 0 where there is none. */
+u8 vdev_find_cap(struct vdev *d, u8 id);
 
 /* VFIO_DEVICE_RESET: a function level reset. 0 or -errno. */
 int vdev_reset(struct vdev *d);

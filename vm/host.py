@@ -531,6 +531,8 @@ class Host:
             return
         kver = path(f"kver-{kernel}")
         source, target = os.path.join(path(modules_part(kernel)), kver), os.path.join(self.share, "modules", kver)
+        if not os.path.isdir(source):
+            raise HostError(f"there is no driver for {kver}: vm/setup could not build it; use another kernel than '{kernel}'")
         os.makedirs(target, exist_ok=True)
         for name in os.listdir(source):
             shutil.copyfile(os.path.join(source, name), os.path.join(target, name + ".tmp"))

@@ -18,7 +18,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import mmap
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -116,6 +118,25 @@ def host_specs(directory, shares, kernel="stable", size=512 << 20, **fields):
         pfs = [PF(lm, s, cntlid_base=n * 64, image=images[s], size=size) for lm, s in (("tp4159", "S1"), ("vendor", "S2"))]
         specs.append(HostSpec(kernel, pfs, share, ("connect" if n else "listen", link, f"10.77.0.{n + 1}/24"), **{"cpus": 1, **fields}))
     return specs
+
+
+def _tsc(read):
+    """A count and the time of it in ns; of many tries that with the least time around it."""
+    return min((time.monotonic_ns() - before, count, before) for before, count in ((time.monotonic_ns(), read()) for _ in range(50)))[1:]
+
+
+@functools.lru_cache(None)
+def tsc_khz():
+    """How fast the time stamp counter of this machine counts, which is that of the hosts, too."""
+    with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as m:
+        m.write(b"\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0\xc3")     # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
+        code = ctypes.c_char.from_buffer(m)
+        read = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(code))
+        first, since = _tsc(read)
+        time.sleep(0.1)
+        last, until = _tsc(read)
+        del code
+    return round((last - first) * 1e6 / (until - since))
 
 
 def make_image(path, size):
@@ -545,7 +566,9 @@ class Host:
         root = f"file={spec.boot}/root.img" if spec.boot else f"file={path('image')},readonly=on"
         append = ("console=ttyS0 panic=-1 oops=panic iommu.passthrough=0 intel_iommu=on mitigations=off "
                   "no_timer_check tsc=reliable nowatchdog cryptomgr.notests=1 log_buf_len=4M "
-                  + ("nvmevm_system=1 " if spec.boot else "") + spec.append)
+                  + ("nvmevm_system=1 " if spec.boot else "")
+                  # on a busy machine a kernel that measures it is wrong, and nested guests come to a host with other clocks
+                  + (f"tsc_early_khz={tsc_khz()} " if platform.machine() == "x86_64" else "") + spec.append)
         argv = [*qemu_argv(), "-name", f"nvmevm-{self.name}", "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU,
                 "-smp", str(spec.cpus), "-m", spec.memory, "-display", "none", "-vga", "none", "-nic", "none",
                 "-nodefaults", "-no-reboot", "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",

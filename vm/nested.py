@@ -46,6 +46,7 @@ class Setting:
     enable: str = "on"              # enable-migration of vfio-pci
     device: str = ""                # more properties of it, each with a comma before
     program: tuple = ("qemu-system-x86_64",)                # may begin with another command
+    machine: str = "q35"
     memory: int = MEMORY
     append: str = ""                # more of the guest's command line
     args: tuple = ()                # more arguments
@@ -56,9 +57,9 @@ class Setting:
     incoming: str = f"tcp:0.0.0.0:{PORT}"                               # from where a waiting one gets the guest
 
 
-def filtered(what):
+def filtered(what, program=Setting.program):
     """A QEMU that sees less of the device than there is (tests/migrate/vfio-filter.c)."""
-    return ("env", "LD_PRELOAD=/mnt/share/vfio-filter.so", f"VFIO_FILTER={what}", *Setting.program)
+    return ("env", "LD_PRELOAD=/mnt/share/vfio-filter.so", f"VFIO_FILTER={what}", *program)
 
 
 class Nested:
@@ -96,7 +97,7 @@ class Nested:
 
     def argv(self):
         """Debian's QEMU; both sides the same except for the console's file."""
-        argv = [*self.setting.program, "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "kvm", "-cpu", "host",
+        argv = [*self.setting.program, "-nodefaults", "-display", "none", "-machine", self.setting.machine, "-accel", "kvm", "-cpu", "host",
                 "-m", str(self.setting.memory), *([] if self.setting.reboot else ["-no-reboot"]), "-kernel", "/mnt/share/vmlinux", "-initrd", "/mnt/share/initramfs",
                 "-append", "console=ttyS0 quiet panic=-1 nvme.write_queues=1 nvme.poll_queues=1 nvme_core.admin_timeout=30 " + self.setting.append,
                 *[a for vf in self.vfs for a in ("-device", f"vfio-pci,host={vf},enable-migration={self.setting.enable}{self.setting.device}")],

@@ -31,6 +31,8 @@ def expect(condition, what):
 class Program(nested.Pair):
     """A program of tests, which are its methods test_...; the doc string of each is its name."""
 
+    more = ()       # PFs of the hosts, as host.host_specs() has them
+
     def __init__(self, args, logs):
         super().__init__(logs)
         self.tap = None
@@ -55,7 +57,8 @@ class Program(nested.Pair):
         self.judge(dict(final, ended=final["died"]), status, "the end")
         if final["unreadable"]:
             self.problem(f"the final reading finds {final['unreadable']} region(s) of the disk with wrong data")
-        n.quit()
+        if not self.problems:   # or evidence() asks it
+            n.quit()
 
     def log_of(self, h):
         """The kernel's log of a host, all of it."""
@@ -135,7 +138,7 @@ def run(cls, description):
         tests = cls(args, logs)
         try:
             tests.boot(directory, args.kernel, {"vfio-filter.so": os.path.join(TESTS, "build", "vfio-filter.so"),
-                                                "qemu-backports": host.path("qemu-backports")})
+                                                "qemu-backports": host.path("qemu-backports")}, more=cls.more)
             return tests.run(args.names)
         finally:
             tests.stop()

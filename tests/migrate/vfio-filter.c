@@ -7,6 +7,8 @@
  *   no-precopy   the device does not offer PRE_COPY
  *   no-logging   the device does not offer DMA logging
  *   lossy        reports of DMA logging say that nothing was written
+ *   late         PRECOPY_INFO tells nothing to those who have just asked for the size of the state,
+ *                so that QEMU learns what is new when the guest is stopped already
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +17,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Whether the last feature asked for was the size, and nothing since about PRE_COPY */
+static bool size_asked;
 
 static bool filtered(const char *what)
 {
@@ -52,9 +57,26 @@ static void after(struct vfio_device_feature *f)
 {
 	struct vfio_device_feature_migration *mig = (void *)f->data;
 
+	size_asked = (f->flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
 	if ((f->flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_MIGRATION &&
 	    f->flags & VFIO_DEVICE_FEATURE_GET && filtered("no-precopy"))
 		mig->flags &= ~VFIO_MIGRATION_PRE_COPY;
+}
+
+static bool is_late(unsigned long request)
+{
+	if (request != VFIO_MIG_GET_PRECOPY_INFO || !size_asked)
+		return false;
+	size_asked = false;
+	return filtered("late");
+}
+
+static int nothing_new(struct vfio_precopy_info *info)
+{
+	info->flags = 0;
+	info->initial_bytes = 0;
+	info->dirty_bytes = 0;
+	return 0;
 }
 
 /* glibc declares the last argument as "..."; all callers pass one word */
@@ -70,6 +92,8 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (!next)
 		next = (int (*)(int, unsigned long, void *))dlsym(RTLD_NEXT, "ioctl");
+	if (is_late(request))
+		return nothing_new(arg);
 	if (request != VFIO_DEVICE_FEATURE)
 		return next(fd, request, arg);
 	if (before(arg, &ret))

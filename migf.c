@@ -181,6 +181,19 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
 	fput(s->filp);
 }
 
+/**
+ * nvmevf_session_goes_on_locked - whether there is a session that has not failed
+ * @vf: the device
+ *
+ * Context: State mutex held.
+ */
+bool nvmevf_session_goes_on_locked(struct nvmevf_device *vf)
+{
+	lockdep_assert_held(&vf->state_mutex);
+
+	return vf->session && !READ_ONCE(vf->session->error);
+}
+
 /* Make the spare buffer the one of the stream */
 static int nvmevf_swap_bufs(struct nvmevf_session *s)
 {

@@ -186,6 +186,7 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
  * @vf: the device
  *
  * Context: State mutex held.
+ * Return: true if a save or a load is under way.
  */
 bool nvmevf_session_goes_on_locked(struct nvmevf_device *vf)
 {

@@ -253,7 +253,7 @@ struct NvmeLm {
     bool sq0_db;                            /* shadow of queue 0 is behind */
     bool cq0_db;
     bool irq_owed;                          /* resumed with MSI-X disabled */
-    bool work_owed;                         /* looked at without bus mastering */
+    bool work_owed;                         /* looked at without bus master */
     bool wc_off;                            /* this controller's choice */
     bool save_disabled;                     /* by the vendor set's SAVE */
     uint32_t size_told;                     /* by QUERY_DATA_SIZE */

@@ -6,6 +6,7 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/align.h>
 #include <linux/bitops.h>
 #include <linux/log2.h>
 #include <linux/math.h>
@@ -317,14 +318,19 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_check);
 int nvmevf_changes_get(const struct nvme_lm_changes *c, unsigned int i, struct nvmevf_range *r)
 {
 	unsigned int shift = NVME_LM_TRACK_SHIFT + le16_to_cpu(c->rpmpg);
-	u64 first = le64_to_cpu(c->change[i].saddr) >> shift;
-	u32 len = le32_to_cpu(c->change[i].len);
+	u64 saddr = le64_to_cpu(c->change[i].saddr), first = saddr >> shift;
+	u64 units = le32_to_cpu(c->change[i].len);
 
-	if (!len || len - 1 > (U64_MAX >> shift) - first)
+	if (!units)
+		return -EPROTO;
+	/* a piece that does not begin with a unit ends in one more */
+	if (!IS_ALIGNED(saddr, BIT_ULL(shift)))
+		units++;
+	if (units - 1 > (U64_MAX >> shift) - first)
 		return -EPROTO;
 
 	r->first = first << shift;
-	r->last = ((first + len - 1) << shift) | (BIT_ULL(shift) - 1);
+	r->last = ((first + units - 1) << shift) | (BIT_ULL(shift) - 1);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_changes_get);

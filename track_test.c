@@ -398,7 +398,9 @@ struct change_case {
 static const struct change_case change_cases[] = {
 	{ "a page", 0x123456789000, 1, 0, 0, 0x123456789000, 0x123456789fff },
 	{ "pages", 0x10000, 3, 4, 0, 0x10000, 0x3ffff },
-	{ "not aligned", 0x1234, 1, 4, 0, 0x0, 0xffff },
+	{ "not aligned", 0x1234, 1, 4, 0, 0x0, 0x1ffff },
+	{ "not aligned, up to the end", -0x2fffULL, 2, 0, 0, -0x3000ULL, -1ULL },
+	{ "not aligned, behind the last page", -1ULL, 1, 0, -EPROTO },
 	{ "nothing", 0x1000, 0, 0, -EPROTO },
 	{ "last page", -4096ULL, 1, 0, 0, -4096ULL, -1ULL },
 	{ "behind the last page", -4096ULL, 2, 0, -EPROTO },

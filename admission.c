@@ -39,17 +39,20 @@ static bool nvmevf_is_guest(const struct nvmevf_ticket *ticket)
 	return ticket->class >= NVMEVF_CLASS_GUEST;
 }
 
-/* The first orphans are free */
+/* Up to their budget, orphans are free: those of guests first, whatever their order */
 static void nvmevf_count_inflight(const struct nvmevf_admission *adm, struct nvmevf_usage *usage)
 {
 	const struct nvmevf_ticket *ticket;
+	unsigned int guest_orphans = 0;
 
 	list_for_each_entry(ticket, &adm->inflight, node) {
-		if (ticket->orphan && ++usage->orphans <= adm->orphan_budget)
-			continue;
 		usage->inflight++;
 		usage->guests += nvmevf_is_guest(ticket);
+		usage->orphans += ticket->orphan;
+		guest_orphans += ticket->orphan && nvmevf_is_guest(ticket);
 	}
+	usage->inflight -= min(usage->orphans, adm->orphan_budget);
+	usage->guests -= min(guest_orphans, adm->orphan_budget);
 }
 
 static bool nvmevf_has_room(const struct nvmevf_admission *adm, const struct nvmevf_ticket *ticket)
@@ -208,3 +211,4 @@ void nvmevf_admission_usage(struct nvmevf_admission *adm, struct nvmevf_usage *u
 	for (i = 0; i < NVMEVF_NR_CLASSES; i++)
 		usage->waiting += list_count_nodes(&adm->waiting[i]);
 }
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_admission_usage);

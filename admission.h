@@ -63,8 +63,8 @@ struct nvmevf_admission {
 /**
  * struct nvmevf_usage - how much of an admission is in use
  * @inflight: commands that count against the budget: all that are in flight, except for
- *	      the first orphans
- * @guests: those of them whose duration a guest decides
+ *	      orphans up to their budget
+ * @guests: those whose duration a guest decides, except for orphans up to that budget
  * @orphans: commands in flight that nobody waits for
  * @waiting: commands that wait for admission
  * @budget: most of @inflight

@@ -195,6 +195,42 @@ static void test_guest_orphans(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ctx()->tickets[vf].admitted);
 }
 
+/* The oldest orphans may be others: a guest does not wait for what costs nothing */
+static void test_guest_orphan_is_free(struct kunit *test)
+{
+	struct nvmevf_usage usage;
+	int vf;
+
+	fill(1, ORPHANS, NVMEVF_CLASS_ORDINARY);
+	for (vf = 1; vf <= ORPHANS; vf++)
+		orphan(vf);
+	fill(10, 10 + GUESTS - 1, NVMEVF_CLASS_GUEST);
+	KUNIT_EXPECT_FALSE(test, enter(40, NVMEVF_CLASS_GUEST)->admitted);
+	orphan(10);
+	KUNIT_EXPECT_TRUE(test, ctx()->tickets[40].admitted);
+	nvmevf_admission_usage(&ctx()->adm, &usage);
+	KUNIT_EXPECT_EQ(test, usage.guests, GUESTS);
+	KUNIT_EXPECT_EQ(test, usage.inflight, GUESTS + 1);
+}
+
+/* What is counted does not grow when an older command is given up */
+static void test_older_orphan(struct kunit *test)
+{
+	struct nvmevf_usage usage;
+	int vf;
+
+	fill(1, BUDGET - GUESTS, NVMEVF_CLASS_ORDINARY);
+	for (vf = 10; vf < 10 + ORPHANS; vf++) {
+		KUNIT_EXPECT_TRUE(test, enter(vf, NVMEVF_CLASS_GUEST)->admitted);
+		orphan(vf);
+	}
+	fill(20, 20 + GUESTS - 1, NVMEVF_CLASS_GUEST);
+	orphan(1);
+	nvmevf_admission_usage(&ctx()->adm, &usage);
+	KUNIT_EXPECT_EQ(test, usage.guests, GUESTS);
+	KUNIT_EXPECT_EQ(test, usage.inflight, BUDGET);
+}
+
 static void test_longest(struct kunit *test)
 {
 	struct admission_test *t = ctx();
@@ -232,6 +268,8 @@ static struct kunit_case admission_test_cases[] = {
 	KUNIT_CASE(test_one_per_vf),
 	KUNIT_CASE(test_orphans),
 	KUNIT_CASE(test_guest_orphans),
+	KUNIT_CASE(test_guest_orphan_is_free),
+	KUNIT_CASE(test_older_orphan),
 	KUNIT_CASE(test_longest),
 	KUNIT_CASE(test_small_queue),
 	{}

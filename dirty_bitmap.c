@@ -10,6 +10,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
+#include <linux/export.h>
 #include <linux/limits.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>

@@ -5,6 +5,7 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/export.h>
 #include <linux/nvme.h>
 #include <linux/string.h>
 #include <linux/uuid.h>

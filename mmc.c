@@ -16,6 +16,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/cleanup.h>
+#include <linux/export.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>

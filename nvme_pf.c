@@ -14,6 +14,7 @@
 #include <linux/cleanup.h>
 #include <linux/device.h>
 #include <linux/err.h>
+#include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/pci.h>

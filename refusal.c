@@ -5,6 +5,7 @@
  */
 
 #include <kunit/visibility.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
 
 #include "refusal.h"

@@ -9,6 +9,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/crc32.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>

@@ -8,6 +8,7 @@
 #include <kunit/visibility.h>
 #include <linux/align.h>
 #include <linux/bitops.h>
+#include <linux/export.h>
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/minmax.h>

@@ -7,6 +7,7 @@
 #include <kunit/visibility.h>
 #include <linux/blkdev.h>
 #include <linux/bsearch.h>
+#include <linux/export.h>
 #include <linux/nvme.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>

@@ -131,6 +131,9 @@ static void *nvmevf_bitmap_run_entry(const struct nvmevf_dirty_bitmap *map,
 
 	if (nr == (map->all ? NVMEVF_CHUNK_PAGES : 0))
 		return NULL;
+	/* an empty run may be at the end, which a value has no bit for if a long has 32 bits */
+	if (!nr)
+		return xa_mk_value(0);
 	return xa_mk_value((unsigned long)run->from << NVMEVF_RUN_SHIFT | run->end);
 }
 
@@ -240,9 +243,10 @@ static bool nvmevf_bitmap_mark_chunk(struct nvmevf_dirty_bitmap *map, unsigned l
 
 static bool nvmevf_bitmap_mark(struct nvmevf_dirty_bitmap *map, u64 from, u64 to, bool dirty)
 {
-	unsigned long i = from / NVMEVF_CHUNK_PAGES, last = to / NVMEVF_CHUNK_PAGES;
+	u64 i = from / NVMEVF_CHUNK_PAGES, last = to / NVMEVF_CHUNK_PAGES;
 
-	if (last - i >= NVMEVF_CHUNKS_MAX)
+	/* a long may be too short for the index of a chunk */
+	if (last - i >= NVMEVF_CHUNKS_MAX || last > ULONG_MAX)
 		return false;
 
 	for (from %= NVMEVF_CHUNK_PAGES; i < last; i++, from = 0)
@@ -278,6 +282,10 @@ static bool nvmevf_bitmap_look(struct nvmevf_dirty_bitmap *map, u64 p, u64 *to)
 	unsigned long *bits;
 	void *entry;
 	bool dirty;
+
+	/* no such chunk has an entry */
+	if (p / NVMEVF_CHUNK_PAGES > ULONG_MAX)
+		return map->all;
 
 	entry = xa_load(&map->chunks, i);
 	if (!entry) {

@@ -14,6 +14,9 @@
 #define CHUNK		(128ULL << 20)
 #define CHUNK_PAGES	32768
 
+/* The end of the memory whose chunks can have an entry: 2^64 (0 here), or on 32 bits 2^59 */
+#define END		(BITS_PER_LONG == 64 ? 0 : 1ULL << 59)
+
 /* Maximum number of bitmaps in these tests */
 #define BITMAPS		64
 
@@ -82,11 +85,32 @@ static void test_log_once(struct kunit *test)
 static void test_log_ends(struct kunit *test)
 {
 	add(test, 0, 1);
-	add(test, -PAGE, PAGE);
-	expect_nothing(test, PAGE, -PAGE - 1);
+	add(test, END - PAGE, PAGE);
+	expect_nothing(test, PAGE, END - PAGE - 1);
 	expect_taken(test, 0, U64_MAX, 0, PAGE);
-	expect_taken(test, 0, U64_MAX, -PAGE, PAGE);
+	expect_taken(test, 0, U64_MAX, END - PAGE, PAGE);
 	expect_nothing(test, 0, U64_MAX);
+}
+
+/* With an index of 32 bits, memory whose chunk can have no entry makes all memory dirty */
+static void test_log_beyond(struct kunit *test)
+{
+	const u64 at = (1ULL << 60) + 5 * PAGE;
+
+	expect_nothing(test, at, U64_MAX);
+	add(test, at, PAGE);
+	expect_taken(test, at, at + PAGE - 1, at, PAGE);
+	if (BITS_PER_LONG == 64)
+		expect_nothing(test, 0, U64_MAX);
+	else
+		expect_taken(test, 5 * PAGE, 6 * PAGE - 1, 5 * PAGE, PAGE);
+}
+
+/* The number of chunks is not taken modulo that of the indices */
+static void test_log_across(struct kunit *test)
+{
+	add(test, 0, (1ULL << 59) + 5 * PAGE);
+	expect_taken(test, CHUNK, 2 * CHUNK - 1, CHUNK, CHUNK);
 }
 
 /* A page that is asked for only partly is found each time */
@@ -352,6 +376,8 @@ static struct kunit_case dirty_bitmap_cases[] = {
 	KUNIT_CASE(test_log_empty),
 	KUNIT_CASE(test_log_once),
 	KUNIT_CASE(test_log_ends),
+	KUNIT_CASE(test_log_beyond),
+	KUNIT_CASE(test_log_across),
 	KUNIT_CASE(test_log_part),
 	KUNIT_CASE(test_log_run),
 	KUNIT_CASE(test_log_chunks),

@@ -268,7 +268,7 @@ static bool nvmevf_find_slow(struct nvmevf_ctrl *ctrl, struct nvmevf_slow *slow)
 	if (next) {
 		slow->vf = pci_dev_get(next->mmc->vf);
 		slow->id = next->id;
-		slow->seconds = ktime_ms_delta(ktime_get(), next->sent) / MSEC_PER_SEC;
+		slow->seconds = ktime_divns(ktime_sub(ktime_get(), next->sent), NSEC_PER_SEC);
 		slow->opcode = next->cmd.cmd.common.opcode;
 		slow->orphan = next->ticket.orphan;
 	}

@@ -40,8 +40,7 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 {
 	lockdep_assert_held(&vf->state_mutex);
 
-	/* the reason of one that has failed is in the log */
-	if (nvmevf_session_goes_on_locked(vf))
+	if (vf->session && !nvmevf_session_refused_locked(vf))
 		dev_info_ratelimited(&vf->core.pdev->dev, "migration ended by a reset in %s\n",
 				     nvmevf_state_name(vf->mig_state));
 	trace_nvmevf_reset(vf->core.pdev, vf->mig_state);

@@ -182,17 +182,19 @@ void nvmevf_session_end_locked(struct nvmevf_device *vf)
 }
 
 /**
- * nvmevf_session_goes_on_locked - whether there is a session that has not failed
+ * nvmevf_session_refused_locked - whether there is a load whose stream was refused
  * @vf: the device
  *
  * Context: State mutex held.
- * Return: true if a save or a load is under way.
+ * Return: true if it was, and the reason is in the log.
  */
-bool nvmevf_session_goes_on_locked(struct nvmevf_device *vf)
+bool nvmevf_session_refused_locked(struct nvmevf_device *vf)
 {
+	const struct nvmevf_session *s = vf->session;
+
 	lockdep_assert_held(&vf->state_mutex);
 
-	return vf->session && !READ_ONCE(vf->session->error);
+	return s && READ_ONCE(s->error) && s->stream.refusal.why[0];
 }
 
 /* Make the spare buffer the one of the stream */

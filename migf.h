@@ -15,6 +15,6 @@ struct file *nvmevf_save_open_locked(struct nvmevf_device *vf);
 struct file *nvmevf_load_open_locked(struct nvmevf_device *vf, bool enabled);
 int nvmevf_load_finish_locked(struct nvmevf_device *vf);
 void nvmevf_session_end_locked(struct nvmevf_device *vf);
-bool nvmevf_session_goes_on_locked(struct nvmevf_device *vf);
+bool nvmevf_session_refused_locked(struct nvmevf_device *vf);
 
 #endif /* NVMEVF_MIGF_H */

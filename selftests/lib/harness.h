@@ -9,6 +9,8 @@
  * VFIO_SELFTESTS_IOMMU_MODE	libvfio's name of how DMA is mapped
  * VFIO_SELFTESTS_PF_RESTORE	command that brings the functions back where the physical one was
  *				reset, unbound or removed
+ * VFIO_SELFTESTS_DISTURB	command, with a number that is put behind it: the device fails in a
+ *				way that the number stands for; 0: it does so no more
  */
 #ifndef SELFTESTS_VFIO_MIGRATION_HARNESS_H
 #define SELFTESTS_VFIO_MIGRATION_HARNESS_H
@@ -23,11 +25,18 @@
 #define MIG_SIBLING	"VFIO_SELFTESTS_BDF_SIBLING"
 #define MIG_OTHER	"VFIO_SELFTESTS_BDF_OTHER"
 #define MIG_PF_RESTORE	"VFIO_SELFTESTS_PF_RESTORE"
+#define MIG_DISTURB	"VFIO_SELFTESTS_DISTURB"
 
 /* Only against hanging for ever: devices may be emulated, and the kernel may check a lot. */
 #define MIG_TIMEOUT	600
 
 #define MIG_TEST(fixture, name)	TEST_F_TIMEOUT(fixture, name, MIG_TIMEOUT)
+
+/* How often something was tried, and with what result, for those who read a log. */
+#define MIG_TRIED(fmt, ...) do {							\
+	printf("# tried: " fmt "\n", ##__VA_ARGS__);					\
+	fflush(stdout);									\
+} while (0)
 
 #define MIG_ARENA_SIZE	(8 << 20)
 

@@ -1024,6 +1024,7 @@ MIG_TEST(race, s16_s45_killed_in_a_storm)
 		mig_end_user(_metadata, m);
 		vdev_close(&m->dev);
 	}
+	MIG_TRIED("%d processes killed in the middle of everything: the device is like new", i);
 }
 
 /* ---- the physical function ---- */

@@ -304,7 +304,7 @@ MIG_TEST(resume, s62_truncated_anywhere)
 	const struct stream *s = &self->s;
 	struct vdev *d = &self->m.dev;
 	size_t at, last = 0;
-	u32 seed = SEED;
+	u32 seed = SEED, cuts = 0;
 	int fd = -1;
 
 	TH_LOG("%zu bytes, seed %u", s->size, seed);
@@ -313,8 +313,10 @@ MIG_TEST(resume, s62_truncated_anywhere)
 		EXPECT_GT(0, vdev_mig_set_state(d, ST_STOP, NULL))
 			TH_LOG("after %zu bytes", at);
 		last = at;
+		cuts++;
 	}
 	close(fd);
+	MIG_TRIED("%u lengths of a stream of %zu bytes that is cut off: refused", cuts, s->size);
 	expect_not_loaded(_metadata, &self->m);
 	expect_fresh_after_reset(_metadata, &self->m);
 }
@@ -397,6 +399,8 @@ MIG_TEST(resume, s63_single_bits)
 		check_flip(_metadata, &self->m, s, from + mig_rnd(&seed) % (to - from),
 			   mig_rnd(&seed) % 8);
 	}
+	MIG_TRIED("%u single bits of a stream that are wrong: refused, or the device can be used",
+		  32 + parts);
 	/* it was none of the others */
 	EXPECT_EQ(0, offer(_metadata, &self->m.dev, s));
 	expect_fresh_after_reset(_metadata, &self->m);

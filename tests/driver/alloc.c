@@ -450,6 +450,7 @@ static void test_each(void)
 		tap_note("%s: %u", steps[i].name, nth - 1);
 		total += nth - 1;
 	}
+	tap_note("tried: %u allocations that fail: ENOMEM, and the next user can migrate", total);
 	/* a save needs a session, its file, a buffer and a command at least */
 	EXPECT(total > 20, "only %u allocations failed", total);
 	if (!tap_failed())

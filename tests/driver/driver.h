@@ -261,6 +261,9 @@ struct lm_fault scene_fault(const struct scene *sc, int pf, u8 act, u32 times);
 bool fault_arm(int pf, unsigned int slot, struct lm_fault f);
 bool fault_clear(int pf);
 
+/* Print how many were armed, by command and by what they do. */
+void fault_note(void);
+
 /* SLOT_ABORT ends each Abort with a status, which for 0 claims that it has aborted something. */
 #define SLOT_ABORT	15
 #define ABORT_LIMIT	0x103

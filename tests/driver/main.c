@@ -84,11 +84,14 @@ int main(int argc, char **argv)
 	int taken = options_parse(argc, argv);
 	const struct test_group *group = find_group();
 	size_t i;
+	int rc;
 
 	for (i = 0; i < group->nr; i++)
 		add_on(&group->tests[i]);
 	if (!vf_init())
 		return 2;
 	klog_init();
-	return tap_main(all, nr_all, argc - taken, argv + taken, before, after);
+	rc = tap_main(all, nr_all, argc - taken, argv + taken, before, after);
+	fault_note();
+	return rc;
 }

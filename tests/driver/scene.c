@@ -224,8 +224,40 @@ bool fault_release(int pf)
 	return EXPECT(lm_fault_release(p, 0) >= 0, "release") && lm_fault_wait_held(p, 0);
 }
 
+/* How many fault points of each command did what */
+static unsigned int armed[256][LM_ACTS];
+
+static void note_command(u8 opcode)
+{
+	static const char *const acts[LM_ACTS] = {
+		"counted", "status", "held", "late", "other data", "less data", "other result",
+	};
+	unsigned int sum = 0, act;
+	char text[200] = "";
+	size_t at = 0;
+
+	for (act = LM_ACT_STATUS; act < LM_ACTS; act++) {
+		if (armed[opcode][act])
+			at += snprintf(text + at, sizeof(text) - at, "%s %u %s", sum ? "," : "",
+				       armed[opcode][act], acts[act]);
+		sum += armed[opcode][act];
+	}
+	if (sum)
+		tap_note("tried: %u fault points of command %02xh (%s): as expected", sum, opcode,
+			 text + 1);
+}
+
+void fault_note(void)
+{
+	unsigned int opcode;
+
+	for (opcode = 0; opcode < ARRAY_SIZE(armed); opcode++)
+		note_command(opcode);
+}
+
 bool fault_arm(int pf, unsigned int slot, struct lm_fault f)
 {
+	armed[f.opcode][f.act]++;
 	return EXPECT_EQ(lm_fault_arm(pf_get(pf), slot, &f), 0, "slot %u", slot);
 }
 

@@ -2,6 +2,7 @@
 """What the tests of tools/nvme-lm-dump share: how it is built and run, TAP and the totals."""
 
 import argparse
+import glob
 import io
 import json
 import os
@@ -16,8 +17,10 @@ from tap import Tap
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "tools")
 
 # PROGRAM-OR-FILE PACKAGE
+# clang only recommends what it needs for sanitizers and libFuzzer
+CLANG = {"clang": "clang", "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a": "libclang-rt-dev"}
 NEEDED = {"gcc": "gcc", "make": "make", "pkg-config": "pkgconf", "/usr/include/json-c/json.h": "libjson-c-dev",
-          "/usr/include/isa-l/crc.h": "libisal-dev", "mandoc": "mandoc", "man": "man-db", "clang": "clang"}
+          "/usr/include/isa-l/crc.h": "libisal-dev", "mandoc": "mandoc", "man": "man-db", **CLANG}
 SANITIZE = "-O1 -g -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 FINE, DAMAGED, ERROR = 0, 1, 2
 TESTS_LIST = []
@@ -84,8 +87,8 @@ class Tool:
         return result
 
 
-def set_up():
-    missing = sorted({package for what, package in NEEDED.items() if not (os.path.exists(what) or shutil.which(what))})
+def set_up(needed=None):
+    missing = sorted({package for what, package in (needed or NEEDED).items() if not (glob.glob(what) or shutil.which(what))})
     if not missing:
         return
     print(f"# installing what this machine lacks: {' '.join(missing)}", flush=True)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Nonsense from a hostile or broken host: every command gets an answer, nothing breaks, and a
- * state that is refused changes nothing. LM_SEED chooses another sequence, LM_FUZZ its length.
+ * state that is refused changes nothing. Meanwhile the guest of another VF of the PF works on, and
+ * checks all its data. LM_SEED chooses another sequence, LM_FUZZ its length.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,43 @@ static bool answered(struct lm_pf *pf, struct lm_cmd *cmd)
 		      cmd->opcode, cmd->cdw10, cmd->cdw11, cmd->cdw12, cmd->cdw13, cmd->cdw15);
 }
 
+/* ---- the guest of the VF beside it: vf_c ---- */
+
+/* Away from the blocks that the tests write */
+#define LIVE_LBA	4096
+
+static bool live_start(int pf, unsigned int vfn)
+{
+	if (!vf_start(&vf_c, pf, vfn, 2))
+		return false;
+	load = (struct unvme_load){
+		.u = &vf_c.u, .first_lba = LIVE_LBA, .units = 64, .unit_blocks = 8, .qd = 4,
+		.seed = 5, .admin = true,
+	};
+	return EXPECT_EQ(load_init(&load), 0, "load");
+}
+
+/* In flight while the other VF gets nonsense: reaped and verified, and begun anew */
+static void live_step(unsigned int round)
+{
+	load_step(&load);
+	EXPECT(!load.errors && !load.miscompares && !vf_c.u.faults,
+	       "round %u: the VF beside it: %lu errors, %lu miscompares, %lu faults", round,
+	       (unsigned long)load.errors, (unsigned long)load.miscompares,
+	       (unsigned long)vf_c.u.faults);
+}
+
+static void live_end(void)
+{
+	/* whatever was in flight has to be answered */
+	EXPECT_EQ(load_drain(&load), 0, "the VF beside it: last commands");
+	EXPECT_EQ(load_verify(&load), 0, "the VF beside it: verify");
+	EXPECT(load.reads && load.writes && load.admin_done, "the VF beside it has done nothing");
+	tap_note("the VF beside it: %lu reads, %lu writes, %lu admin commands",
+		 (unsigned long)load.reads, (unsigned long)load.writes,
+		 (unsigned long)load.admin_done);
+}
+
 /* ---- commands ---- */
 
 #define FUZZ_BUF	65536
@@ -45,6 +83,14 @@ static bool answered(struct lm_pf *pf, struct lm_cmd *cmd)
 static bool dishonest(struct lm_pf *pf, u64 bytes)
 {
 	return bytes > FUZZ_BUF && bytes <= 4096ull << pf->id[77];
+}
+
+/* What is meant for the VF beside it would be obeyed */
+static bool is_for_live(const struct lm_pf *pf, const struct lm_cmd *cmd)
+{
+	if (pf->vendor)
+		return (cmd->cdw10 & 0xffff) == vf_c.vfn;
+	return (cmd->cdw11 & 0xffff) == vf_c.cntlid;
 }
 
 static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
@@ -80,7 +126,8 @@ static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
 		cmd.data = buf;
 		cmd.len = FUZZ_BUF;
 	}
-	answered(pf, &cmd);
+	if (!is_for_live(pf, &cmd))
+		answered(pf, &cmd);
 }
 
 static void test_commands(void)
@@ -90,12 +137,15 @@ static void test_commands(void)
 	unsigned int i, n = rounds(4000, 20220806);
 	struct vf *d = &vf_a;
 
-	if (!vf_start(d, tap_arg(), 1, 1))
+	if (!vf_start(d, tap_arg(), 1, 1) || !live_start(tap_arg(), 2))
 		return;
 	for (i = 0; i < sizeof(buf); i++)
 		buf[i] = rnd() % 8 ? 0 : rnd();
-	for (i = 0; i < n && !tap_failed(); i++)
+	for (i = 0; i < n && !tap_failed(); i++) {
 		fuzz_command(d->pf, d->cntlid, buf);
+		live_step(i);
+	}
+	live_end();
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	d->u.faults = 0;
 	unvme_fini(&d->u);
@@ -198,9 +248,9 @@ static void test_states(void)
 	struct unvme_opts o = { .queues = 3 };
 	struct lm_state good, empty = { 0 };
 	struct lm_view v;
-	bool vendor = tap_arg() == PF_VS;
+	int to = tap_arg() == PF_VS ? PF_VS2 : PF_TP2;
 
-	if (!vf_start(&vf_a, tap_arg(), 1, 3) || !vf_open(&vf_b, vendor ? PF_VS2 : PF_TP2, 2))
+	if (!vf_start(&vf_a, tap_arg(), 1, 3) || !vf_open(&vf_b, to, 2) || !live_start(to, 1))
 		return;
 	for (i = 0; i < 40; i++)
 		EXPECT_EQ(unvme_rw(&vf_a.u, 1 + i % 3, true, i * 8, 8), 0, "write");
@@ -210,8 +260,11 @@ static void test_states(void)
 	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &good, &v))
 		return;
 	renew(&vf_b, &empty);
-	for (i = 0; i < n && !tap_failed(); i++)
+	for (i = 0; i < n && !tap_failed(); i++) {
 		fuzz_state_once(&vf_b, &good, &empty, i, &taken);
+		live_step(i);
+	}
+	live_end();
 	tap_note("%u spoilt states, %u of them were taken", i, taken);
 	EXPECT(taken < n, "every spoilt state was taken");
 	EXPECT_EQ(vdev_reset(&vf_b.dev), 0, "reset");
@@ -261,10 +314,13 @@ static void test_requests(void)
 	unsigned int i, n = rounds(1000, 20220806), taken = 0;
 	struct vf *d = &vf_a;
 
-	if (!vf_start(d, PF_TP, 1, 1))
+	if (!vf_start(d, PF_TP, 1, 1) || !live_start(PF_TP, 2))
 		return;
-	for (i = 0; i < n && !tap_failed(); i++)
+	for (i = 0; i < n && !tap_failed(); i++) {
 		taken += fuzz_track(d);
+		live_step(i);
+	}
+	live_end();
 	tap_note("%u requests to track memory, %u of them were taken", i, taken);
 	EXPECT(taken && taken < n, "%u of %u requests were taken", taken, n);
 }

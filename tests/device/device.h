@@ -73,6 +73,7 @@ struct test_group {
 	const char *name;
 	const struct tap_test *tests;
 	size_t nr;
+	void (*report)(void);	/* after all of them, what was done; may be NULL */
 };
 
 extern const struct test_group cli_group, dirty_group, dirty_draining_group, dirty_tracking_group,

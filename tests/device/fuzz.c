@@ -2,13 +2,36 @@
 /*
  * Nonsense from a hostile or broken host: every command gets an answer, nothing breaks, and a
  * state that is refused changes nothing. Meanwhile the guest of another VF of the PF works on, and
- * checks all its data. LM_SEED chooses another sequence, LM_FUZZ its length.
+ * checks all its data. LM_SEED chooses another sequence, LM_FUZZ how many states, commands and
+ * requests there are in all.
  */
+#include <linux/stringify.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
 #include "track.h"
+
+/* Of so many in all, unless LM_FUZZ says otherwise */
+#define STANDARD	10000
+#define COMMANDS	2500
+#define STATES		2000
+#define REQUESTS	1000
+#define SEED		20220806
+
+/* What all the tests have done */
+static struct {
+	unsigned long commands, states, states_taken, requests, requests_taken;
+	unsigned long reads, writes, admin;
+	bool disturbed;		/* the VF beside them */
+} done;
+
+/* How many of LM_FUZZ, for a test that has @part of STANDARD */
+static unsigned int share(unsigned int part)
+{
+	return (u64)rounds(STANDARD, SEED) * part / STANDARD;
+}
 
 /* Small numbers, single bits, all ones and anything. */
 static u32 word(void)
@@ -42,6 +65,8 @@ static bool answered(struct lm_pf *pf, struct lm_cmd *cmd)
 
 /* Away from the blocks that the tests write */
 #define LIVE_LBA	4096
+/* A step's cost is that of many commands */
+#define LIVE_ROUNDS	4
 
 static bool live_start(int pf, unsigned int vfn)
 {
@@ -54,25 +79,35 @@ static bool live_start(int pf, unsigned int vfn)
 	return EXPECT_EQ(load_init(&load), 0, "load");
 }
 
+static bool live_fine(unsigned int round)
+{
+	return EXPECT(!load.errors && !load.miscompares && !vf_c.u.faults,
+		      "round %u: the VF beside it: %lu errors, %lu miscompares, %lu faults", round,
+		      (unsigned long)load.errors, (unsigned long)load.miscompares,
+		      (unsigned long)vf_c.u.faults);
+}
+
 /* In flight while the other VF gets nonsense: reaped and verified, and begun anew */
 static void live_step(unsigned int round)
 {
+	if (round % LIVE_ROUNDS)
+		return;
 	load_step(&load);
-	EXPECT(!load.errors && !load.miscompares && !vf_c.u.faults,
-	       "round %u: the VF beside it: %lu errors, %lu miscompares, %lu faults", round,
-	       (unsigned long)load.errors, (unsigned long)load.miscompares,
-	       (unsigned long)vf_c.u.faults);
+	done.disturbed |= !live_fine(round);
 }
 
-static void live_end(void)
+static void live_end(unsigned int round)
 {
 	/* whatever was in flight has to be answered */
-	EXPECT_EQ(load_drain(&load), 0, "the VF beside it: last commands");
-	EXPECT_EQ(load_verify(&load), 0, "the VF beside it: verify");
+	bool fine = EXPECT_EQ(load_drain(&load), 0, "the VF beside it: last commands") &&
+		    EXPECT_EQ(load_verify(&load), 0, "the VF beside it: verify") &&
+		    live_fine(round);
+
+	done.disturbed |= !fine;
 	EXPECT(load.reads && load.writes && load.admin_done, "the VF beside it has done nothing");
-	tap_note("the VF beside it: %lu reads, %lu writes, %lu admin commands",
-		 (unsigned long)load.reads, (unsigned long)load.writes,
-		 (unsigned long)load.admin_done);
+	done.reads += load.reads;
+	done.writes += load.writes;
+	done.admin += load.admin_done;
 }
 
 /* ---- commands ---- */
@@ -93,7 +128,7 @@ static bool is_for_live(const struct lm_pf *pf, const struct lm_cmd *cmd)
 	return (cmd->cdw11 & 0xffff) == vf_c.cntlid;
 }
 
-static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
+static struct lm_cmd random_command(struct lm_pf *pf, u16 cntlid)
 {
 	static const u8 ops[] = {
 		LM_OP_SEND, LM_OP_SEND, LM_OP_RECV, LM_OP_RECV, LM_OP_TRACK_SEND,
@@ -116,6 +151,16 @@ static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
 	cmd.cdw13 = rnd() % 4 ? 0 : word();
 	cmd.cdw14 = word();
 	cmd.cdw15 = rnd() % 4 ? rnd() % 64 : word();
+	return cmd;
+}
+
+static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
+{
+	struct lm_cmd cmd;
+
+	do {
+		cmd = random_command(pf, cntlid);
+	} while (is_for_live(pf, &cmd));
 	if (cmd.opcode == LM_OP_TRACK_RECV && dishonest(pf, 4ull * (cmd.cdw12 + 1ull)))
 		cmd.cdw12 %= FUZZ_BUF / 4;
 	if (dishonest(pf, 4ull * (cmd.cdw15 + 1ull)))
@@ -126,15 +171,14 @@ static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
 		cmd.data = buf;
 		cmd.len = FUZZ_BUF;
 	}
-	if (!is_for_live(pf, &cmd))
-		answered(pf, &cmd);
+	answered(pf, &cmd);
 }
 
 static void test_commands(void)
 {
 	static u8 buf[FUZZ_BUF] __aligned(4096);
 	static const struct unvme_opts o = { .queues = 1 };
-	unsigned int i, n = rounds(4000, 20220806);
+	unsigned int i, n = share(COMMANDS);
 	struct vf *d = &vf_a;
 
 	if (!vf_start(d, tap_arg(), 1, 1) || !live_start(tap_arg(), 2))
@@ -145,7 +189,8 @@ static void test_commands(void)
 		fuzz_command(d->pf, d->cntlid, buf);
 		live_step(i);
 	}
-	live_end();
+	done.commands += i;
+	live_end(i);
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
 	d->u.faults = 0;
 	unvme_fini(&d->u);
@@ -195,26 +240,46 @@ static void copy_state(struct lm_state *to, const struct lm_state *from)
 }
 
 /* A refused state leaves the target as it was, which its own state shows. */
-static void check_unchanged(struct vf *d, const struct lm_state *before, unsigned int round)
+static void check_same(struct vf *d, const struct lm_state *before, unsigned int round,
+		       const char *what)
 {
 	struct lm_state now;
 
-	if (!EXPECT_EQ(lmt_save(&d->t, &now), 0, "round %u: state after a refusal", round))
+	if (!EXPECT_EQ(lmt_save(&d->t, &now), 0, "round %u: state after %s", round, what))
 		return;
-	EXPECT(same_state(&now, before), "round %u: a refused state has changed something", round);
+	EXPECT(same_state(&now, before), "round %u: %s: the state is another one", round, what);
 	lm_state_free(&now);
 }
 
-/* Suspended and nothing more. The state has the time of the suspend in it. */
-static void renew(struct vf *d, struct lm_state *empty)
+/* With nowhere to go: transfers fail, nothing else may. */
+static void run_spoilt(struct vf *d)
 {
-	lm_state_free(empty);
-	if (vf_suspend(d))
-		EXPECT_EQ(lmt_save(&d->t, empty), 0, "state of an idle VF");
+	unsigned int qid;
+
+	vdev_bus_master(&d->dev, false);
+	lmt_resume(&d->t);
+	for (qid = 0; qid <= 3; qid++)
+		vdev_write32(&d->dev, NVME_REG_DBS + 8 * qid, 1 + rnd() % 4);
 }
 
-static void fuzz_state_once(struct vf *d, const struct lm_state *good, struct lm_state *empty,
-			    unsigned int round, unsigned int *taken)
+/* After a state that was taken: a reset, and a good state. */
+static void recover(struct vf *d, const struct lm_state *empty, unsigned int round)
+{
+	if (done.states_taken % 8 == 0)
+		run_spoilt(d);
+	/* that of the function takes 0.1 s */
+	if (done.states_taken % 256)
+		vdev_write32(&d->dev, NVME_REG_CC, 0);
+	else
+		EXPECT_EQ(vdev_reset(&d->dev), 0, "round %u: reset", round);
+	vdev_bus_master(&d->dev, true);
+	vf_suspend(d);
+	EXPECT_EQ(lmt_load(&d->t, empty), 0, "round %u: a good state after a spoilt one", round);
+	check_same(d, empty, round, "after a spoilt state");
+}
+
+static void fuzz_state_once(struct vf *d, const struct lm_state *good,
+			    const struct lm_state *empty, unsigned int round)
 {
 	struct lm_state s;
 	int st;
@@ -222,31 +287,25 @@ static void fuzz_state_once(struct vf *d, const struct lm_state *good, struct lm
 	copy_state(&s, good);
 	spoil(&s);
 	if (rnd() % 16 == 0)
-		s.size = s.size > 64 ? rnd() % s.size & ~3u : s.size;
-	st = s.size ? lmt_load(&d->t, &s) : LM_SC_INVALID_FIELD;
+		s.size = 4 + (rnd() % (s.size - 4) & ~3u);
+	st = lmt_load(&d->t, &s);
 	lm_state_free(&s);
 	if (!EXPECT(st >= 0, "round %u: no answer: %s", round, strerror(-st)))
 		return;
 	if (st) {
-		check_unchanged(d, empty, round);
+		check_same(d, empty, round, "a refused state");
 		return;
 	}
-	(*taken)++;
-	/* run it with nowhere to go now and then: transfers fail, nothing else may */
-	if (*taken % 8 == 0) {
-		vdev_bus_master(&d->dev, false);
-		lmt_resume(&d->t);
-	}
-	EXPECT_EQ(vdev_reset(&d->dev), 0, "round %u: reset", round);
-	vdev_bus_master(&d->dev, true);
-	renew(d, empty);
+	done.states_taken++;
+	recover(d, empty, round);
 }
 
 static void test_states(void)
 {
-	unsigned int i, n = rounds(1000, 20220806), taken = 0;
+	unsigned int i, n = share(STATES);
+	unsigned long taken = done.states_taken;
 	struct unvme_opts o = { .queues = 3 };
-	struct lm_state good, empty = { 0 };
+	struct lm_state good, empty;
 	struct lm_view v;
 	int to = tap_arg() == PF_VS ? PF_VS2 : PF_TP2;
 
@@ -257,16 +316,17 @@ static void test_states(void)
 	unvme_aer(&vf_a.u, NULL, NULL);
 	unvme_aer(&vf_a.u, NULL, NULL);
 	EXPECT_EQ(unvme_get_features(&vf_a.u, 7, 0, NULL), 0, "barrier");
-	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &good, &v))
+	if (!vf_suspend(&vf_a) || !vf_get(&vf_a, &good, &v) || !vf_suspend(&vf_b) ||
+	    !EXPECT_EQ(lmt_save(&vf_b.t, &empty), 0, "state of an idle VF"))
 		return;
-	renew(&vf_b, &empty);
 	for (i = 0; i < n && !tap_failed(); i++) {
-		fuzz_state_once(&vf_b, &good, &empty, i, &taken);
+		fuzz_state_once(&vf_b, &good, &empty, i);
 		live_step(i);
 	}
-	live_end();
-	tap_note("%u spoilt states, %u of them were taken", i, taken);
-	EXPECT(taken < n, "every spoilt state was taken");
+	done.states += i;
+	live_end(i);
+	taken = done.states_taken - taken;
+	EXPECT(taken && taken < n, "%lu of %u spoilt states were taken", taken, n);
 	EXPECT_EQ(vdev_reset(&vf_b.dev), 0, "reset");
 	if (vf_up(&vf_b, &o))
 		EXPECT_EQ(unvme_rw(&vf_b.u, 1, true, 0, 8), 0, "write afterwards");
@@ -311,7 +371,7 @@ static bool fuzz_track(struct vf *d)
 
 static void test_requests(void)
 {
-	unsigned int i, n = rounds(1000, 20220806), taken = 0;
+	unsigned int i, n = share(REQUESTS), taken = 0;
 	struct vf *d = &vf_a;
 
 	if (!vf_start(d, PF_TP, 1, 1) || !live_start(PF_TP, 2))
@@ -320,8 +380,9 @@ static void test_requests(void)
 		taken += fuzz_track(d);
 		live_step(i);
 	}
-	live_end();
-	tap_note("%u requests to track memory, %u of them were taken", i, taken);
+	live_end(i);
+	done.requests += i;
+	done.requests_taken += taken;
 	EXPECT(taken && taken < n, "%u of %u requests were taken", taken, n);
 }
 
@@ -333,4 +394,22 @@ static const struct tap_test fuzz_tests[] = {
 	{ "states, vendor set", test_states, PF_VS },
 };
 
-const struct test_group fuzz_group = { "fuzz", fuzz_tests, ARRAY_SIZE(fuzz_tests) };
+static void report(void)
+{
+	const char *fine = done.disturbed ? "disturbed" : "all data verified";
+	char states[80], requests[80], beside[120];
+
+	snprintf(states, sizeof(states), "%lu states (%lu taken), %lu random commands",
+		 done.states, done.states_taken, done.commands);
+	snprintf(requests, sizeof(requests), "%lu requests to track memory (%lu taken)",
+		 done.requests, done.requests_taken);
+	snprintf(beside, sizeof(beside), "%lu reads, %lu writes, %lu admin commands, %s",
+		 done.reads, done.writes, done.admin, fine);
+	tap_note("%lu spoilt states and commands, seed %s: %s, %s; the VF beside them: %s",
+		 done.states + done.commands + done.requests,
+		 getenv("LM_SEED") ?: __stringify(SEED), states, requests, beside);
+}
+
+const struct test_group fuzz_group = {
+	"fuzz", fuzz_tests, ARRAY_SIZE(fuzz_tests), .report = report,
+};

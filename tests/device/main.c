@@ -34,12 +34,15 @@ static void after(void)
 static struct tap_test all[64];
 static size_t nr_all;
 
+static void (*report)(void);
+
 static void add(const struct test_group *g)
 {
 	if (nr_all + g->nr > ARRAY_SIZE(all))
 		exit(2);
 	memcpy(all + nr_all, g->tests, g->nr * sizeof(*all));
 	nr_all += g->nr;
+	report = g->report ?: report;
 }
 
 static void add_group(void)
@@ -63,10 +66,13 @@ static void add_group(void)
 
 int main(int argc, char **argv)
 {
-	int taken = options_parse(argc, argv);
+	int rc, taken = options_parse(argc, argv);
 
 	add_group();
 	if (!vf_init())
 		return 2;
-	return tap_main(all, nr_all, argc - taken, argv + taken, before, after);
+	rc = tap_main(all, nr_all, argc - taken, argv + taken, before, after);
+	if (report)
+		report();
+	return rc;
 }

@@ -63,13 +63,16 @@ NVME_SRC ?=
 
 NVME_HEADER := $(CURDIR)/.nvme
 
-.PHONY: help modules private-header tools clean demo bench check check-debug check-all vm appliance setup static htmldocs series check-series
+.PHONY: help modules private-header tools clean demo bench check check-debug check-all fuzz fuzz-device vm appliance setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
 	@echo 'make check         the whole test suite, on the stock kernels'
 	@echo 'make check-debug   tests of the driver on a debug kernel, with coverage'
 	@echo 'make check-all     all of that, static checks, the Debian package and the series: what CI runs'
+	@echo 'make fuzz          libFuzzer on files of the driver, T=SECONDS for each (default: 60)'
+	@echo 'make fuzz-device   spoilt states and random commands for the emulated device in a QEMU with'
+	@echo '                   sanitizers, N=NUMBER of them (default: 1000000, about an hour)'
 	@echo 'make bench         what the driver costs, beside what the device and the specification allow'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make appliance     the virtual host in a directory, DIR=PATH, that runs on other machines;'
@@ -121,6 +124,12 @@ check-debug: setup
 
 check-all: setup
 	@tests/run --all
+
+fuzz:
+	@tests/static/fuzz --seconds $(or $(T),60)
+
+fuzz-device: setup
+	@tests/device/sanitized $(or $(N),1000000)
 
 bench: setup
 	@tests/bench/bench

@@ -405,7 +405,7 @@ static void report(void)
 		 done.requests, done.requests_taken);
 	snprintf(beside, sizeof(beside), "%lu reads, %lu writes, %lu admin commands, %s",
 		 done.reads, done.writes, done.admin, fine);
-	tap_note("%lu spoilt states and commands, seed %s: %s, %s; the VF beside them: %s",
+	tap_note("tried: %lu spoilt states and commands, seed %s: %s, %s; the VF beside them: %s",
 		 done.states + done.commands + done.requests,
 		 getenv("LM_SEED") ?: __stringify(SEED), states, requests, beside);
 }

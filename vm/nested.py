@@ -30,6 +30,7 @@ SWIFTLY = {"max-bandwidth": 1 << 40, "downtime-limit": MIGRATION_TIMEOUT * 1000}
 ENDS = ("completed", "failed", "cancelled")     # of a migration
 QMP, GUEST = "qmp", "guest"
 SAMPLE = re.compile(r"~(\d+) (\d+) (\d+) (\d+)~")
+ACKED = re.compile(r"~ack (\d+) (\d+) (\d+) (\d+)~")
 ERRORS = {"io_errors": "I/O errors", "verify_errors": "verify errors", "resets": "controller resets",
           "timeouts": "command timeouts", "admin_errors": "failed or wrong admin commands",
           "other": "kernel warnings", "log_lost": "kernel log overruns", "ended": "ended processes of the load",
@@ -51,6 +52,7 @@ class Setting:
     append: str = ""                # more of the guest's command line
     args: tuple = ()                # more arguments
     reboot: bool = False            # a guest that resets itself goes on
+    oob: bool = False               # the monitor takes commands out of band
     capabilities: tuple = ()        # of the migration
     limits: dict = dataclasses.field(default_factory=lambda: SWIFTLY)   # of bandwidth and downtime; none: QEMU's defaults
     parameters: dict = dataclasses.field(default_factory=dict)          # more of the migration's parameters
@@ -76,6 +78,7 @@ class Nested:
         self.events = []
         self.messages = []      # what QEMU wrote on its standard error
         self.samples = []       # (seconds, reads, ms, writes, ms) of the guest's disk, where it was started with samples=1
+        self.acked = (0, 0, 0, 0)   # the last writes that the guest knows are done, where it was started with ledger=1
         self.ready = False
         self.partial = ""
         self.log = open(os.path.join(h.logs, f"{self.name}.log"), "w", encoding="utf-8")
@@ -89,7 +92,7 @@ class Nested:
         self.job = self.host.popen(shlex.join(argv), self.on_output)
         self.wait(lambda: any("QMP" in e for e in self.events), 60, "QEMU's monitor")
         setting = self.setting
-        self.qmp("qmp_capabilities",
+        self.qmp(("qmp_capabilities", {"enable": ["oob"]} if setting.oob else {}),
                  ("migrate-set-capabilities", {"capabilities": [{"capability": name, "state": True}
                                                                 for name in ("events", *setting.capabilities)]}),
                  ("migrate-set-parameters", {**setting.limits, **setting.parameters}),
@@ -131,6 +134,8 @@ class Nested:
         if "~" in line:
             if sample := SAMPLE.fullmatch(line.strip()):
                 self.samples.append((time.monotonic(), *map(int, sample.groups())))
+            elif acked := ACKED.fullmatch(line.strip()):
+                self.acked = tuple(map(int, acked.groups()))
             return
         number, _, text = line.strip().partition(" ")
         if number == "ready":
@@ -171,6 +176,17 @@ class Nested:
                 raise Failure(f"{self.host.name}: {command['execute']}: {answer['error']['desc']}")
         return answer["return"]
 
+    def post(self, command, how="execute", **more):
+        """Send a command to QEMU's monitor; the number that answers[QMP] will have the answer by, an error perhaps."""
+        number = next(self.numbers)
+        self.send(QMP, [json.dumps({how: command, **more, "id": number})])
+        return number
+
+    def yank(self):
+        """Have QEMU cut the connection of its migration, even while its monitor is busy with that; Setting.oob is needed."""
+        # it may have none any more
+        self.answer(QMP, self.post("yank", "exec-oob", arguments={"instances": [{"type": "migration"}]}), 180, "yank")
+
     def ask(self, request):
         """Begin to ask the guest; the number that answers[GUEST] will have it by."""
         number = next(self.numbers)
@@ -201,6 +217,12 @@ class Nested:
         if status != "completed":
             reason = self.qmp("query-migrate").get("error-desc", "QEMU gives no reason")
             raise Failure(f"{what} {status}: {reason}")
+
+    def kill(self):
+        """Kill QEMU; returns when all that it said has arrived."""
+        self.host.run(f"echo kill > {self.fifo}")
+        self.job.wait(180)
+        self.log.close()
 
     def quit(self):
         """End QEMU; it has to end well."""
@@ -258,13 +280,16 @@ class Pair:
 
     # -- the hosts
 
-    def boot(self, directory, kernel, files=None, **fields):
-        """Boot both; files as in fill()."""
+    def boot(self, directory, kernel, files=None, size=64 << 20, **fields):
+        """Boot both; files as in fill(), size of the disks."""
         shares = [os.path.join(self.logs, name) for name in "AB"]
         for share in shares:
             fill(share, files)
-        specs = host.host_specs(directory, shares, kernel, size=64 << 20, logs=self.logs, **fields)
+        specs = host.host_specs(directory, shares, kernel, size=size, logs=self.logs, **fields)
         self.hosts = [host.Host(name, spec) for name, spec in zip("AB", specs)]
+        # who waits for one of them hears of the other, too
+        for h in self.hosts:
+            h.changed = self.hosts[0].changed
         self.both(lambda h: h.start())
         self.both(lambda h: h.run_ok("lm-driver"))
 
@@ -318,7 +343,8 @@ class Pair:
     def begin(self, source, target):
         """Begin to move the guest; returns how many events the source had before."""
         since = len(source.events)      # it may have arrived by a migration itself
-        source.qmp(("migrate", {"uri": f"tcp:{target.host.env['LM_IP']}:{PORT}"}))
+        port = target.setting.incoming.rpartition(":")[2]
+        source.qmp(("migrate", {"uri": f"tcp:{target.host.env['LM_IP']}:{port}"}))
         return since
 
     def in_precopy(self, source, target):

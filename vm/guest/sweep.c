@@ -2,12 +2,12 @@
 /*
  * Memory that only the disk's controller changes.
  *
- * usage: sweep DISK FILE
+ * usage: sweep DISK FILE BASE
  *
- * Fills the first part of the disk with data that follows from its place, then reads pieces of
- * it into memory by direct I/O, round after round, each piece to another place than the round
- * before. Before a place is overwritten it has to hold what was read to it last: memory that a
- * migration left behind, because nobody knew that the controller had written it, is found there.
+ * Fills a part of the disk, from BASE MiB on, with data that follows from its place, then reads
+ * pieces of it into memory by direct I/O, round after round, each piece to another place than the
+ * round before. Before a place is overwritten it has to hold what was read to it last: memory that
+ * a migration left behind, because nobody knew that the controller had written it, is found there.
  * After each piece FILE has the numbers of pieces read, of those that were wrong, and of failed
  * reads.
  */
@@ -29,6 +29,7 @@ enum {
 };
 
 static uint64_t (*memory)[WORDS];
+static off_t base;
 
 static uint64_t word(unsigned int piece, unsigned int n)
 {
@@ -62,7 +63,7 @@ static void fill(int disk)
 	for (piece = 0; piece < PIECES; piece++) {
 		for (n = 0; n < WORDS; n++)
 			memory[0][n] = word(piece, n);
-		if (pwrite(disk, memory[0], PIECE, (off_t)piece * PIECE) != PIECE)
+		if (pwrite(disk, memory[0], PIECE, base + (off_t)piece * PIECE) != PIECE)
 			die("sweep: write");
 	}
 	if (fsync(disk))
@@ -71,7 +72,7 @@ static void fill(int disk)
 
 static bool read_piece(int disk, unsigned int place, unsigned int piece)
 {
-	if (pread(disk, memory[place], PIECE, (off_t)piece * PIECE) == PIECE)
+	if (pread(disk, memory[place], PIECE, base + (off_t)piece * PIECE) == PIECE)
 		return true;
 	perror("sweep: read");
 	return false;
@@ -85,8 +86,9 @@ int main(int argc, char **argv)
 	int disk, file, n;
 	char line[64];
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
+	base = atol(argv[3]) << 20;
 	disk = open(argv[1], O_RDWR | O_DIRECT);
 	file = open(argv[2], O_WRONLY | O_CREAT, 0644);
 	memory = mmap(NULL, (size_t)PIECES * PIECE, PROT_READ | PROT_WRITE,

@@ -223,6 +223,10 @@ void got_event(struct unvme *u, struct unvme_cmd *c);
  */
 bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done);
 
+/* The same with a VF that is enabled and has no I/O queues; then once more, when all is drained. */
+bool fill_cq(struct vf *v, unsigned int *done);
+bool queue_flushes(struct vf *v, unsigned int *done);
+
 /*
  * A state of several transfers on the PFs that move 8 KiB at a time, by completions that full
  * queues hold back: open and enable @v, which has to be vf_a, or only enable it; ring the commands;

@@ -21,9 +21,11 @@ bool wait_entries(struct unvme *u, u16 cqid, unsigned int nr)
 {
 	struct unvme_cq *cq = &u->cqs[cqid];
 	u64 end = now_ms() + UNVME_TIMEOUT_MS;
-	u16 *status = &cq->ring[(cq->head + nr - 1) % cq->depth].status;
+	unsigned int last = cq->head + nr - 1;
+	u16 *status = &cq->ring[last % cq->depth].status;
+	u8 phase = cq->phase ^ (last >= cq->depth);
 
-	while ((__atomic_load_n(status, __ATOMIC_ACQUIRE) & 1) != cq->phase)
+	while ((__atomic_load_n(status, __ATOMIC_ACQUIRE) & 1) != phase)
 		if (now_ms() > end)
 			return EXPECT(0, "CQ %u does not fill", cqid);
 	return true;
@@ -72,21 +74,28 @@ void read_features(struct unvme *u, u32 *f)
 
 /* ---- a guest that stalls ---- */
 
-bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done)
+bool queue_flushes(struct vf *v, unsigned int *done)
 {
-	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
 	unsigned int i;
 
-	if (!vf_open(v, tap_arg(), vfn) || !vf_up(v, &o))
-		return false;
-	EXPECT_EQ(unvme_create_cq(&v->u, 1, 4, 1), 0, "CQ");
-	EXPECT_EQ(unvme_create_sq(&v->u, 1, 16, 1), 0, "SQ");
-	if (tap_failed())
-		return false;
 	for (i = 0; i < 10; i++)
 		unvme_queue_cmd(&v->u, 1, &flush_cmd, count_done, done);
 	unvme_ring(&v->u, 1);
 	return wait_entries(&v->u, 1, 3);
+}
+
+bool fill_cq(struct vf *v, unsigned int *done)
+{
+	EXPECT_EQ(unvme_create_cq(&v->u, 1, 4, 1), 0, "CQ");
+	EXPECT_EQ(unvme_create_sq(&v->u, 1, 16, 1), 0, "SQ");
+	return !tap_failed() && queue_flushes(v, done);
+}
+
+bool start_endless(struct vf *v, unsigned int vfn, unsigned int *done)
+{
+	static const struct unvme_opts o = { .irq = true, .vectors = 2 };
+
+	return vf_open(v, tap_arg(), vfn) && vf_up(v, &o) && fill_cq(v, done);
 }
 
 /* ---- a state of several transfers, on PFs that move 8 KiB at a time ---- */

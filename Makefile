@@ -63,7 +63,7 @@ NVME_SRC ?=
 
 NVME_HEADER := $(CURDIR)/.nvme
 
-.PHONY: help modules private-header tools clean demo bench check check-debug check-all fuzz fuzz-device vm appliance setup static htmldocs series check-series
+.PHONY: help modules private-header tools clean demo bench check check-debug check-all fuzz fuzz-device soak vm appliance setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
@@ -73,6 +73,8 @@ help:
 	@echo 'make fuzz          libFuzzer on files of the driver, T=SECONDS for each (default: 60)'
 	@echo 'make fuzz-device   spoilt states and random commands for the emulated device in a QEMU with'
 	@echo '                   sanitizers, N=NUMBER of them (default: 1000000, about an hour)'
+	@echo 'make soak          N=NUMBER [SEED=SEED]: so many migrations of a VM between two virtual hosts,'
+	@echo '                   and as many with a disturbance: what is lost, and what leaks (200: over an hour)'
 	@echo 'make bench         what the driver costs, beside what the device and the specification allow'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make appliance     the virtual host in a directory, DIR=PATH, that runs on other machines;'
@@ -133,6 +135,9 @@ fuzz-device: setup
 
 bench: setup
 	@tests/bench/bench
+
+soak:
+	@tests/soak/run '$(N)' '$(SEED)'
 
 static: setup
 	@tests/static/checks

@@ -75,6 +75,7 @@ help:
 	@echo '                   sanitizers, N=NUMBER of them (default: 1000000, about an hour)'
 	@echo 'make soak          N=NUMBER [SEED=SEED]: so many migrations of a VM between two virtual hosts,'
 	@echo '                   and as many with a disturbance: what is lost, and what leaks (200: over an hour)'
+	@echo '                   TIME=SECONDS [SEED=SEED]: random programs, checked against a model of the uAPI'
 	@echo 'make bench         what the driver costs, beside what the device and the specification allow'
 	@echo 'make vm            a shell in a virtual host with the emulated device'
 	@echo 'make appliance     the virtual host in a directory, DIR=PATH, that runs on other machines;'
@@ -137,7 +138,7 @@ bench: setup
 	@tests/bench/bench
 
 soak:
-	@tests/soak/run '$(N)' '$(SEED)'
+	@tests/soak/run '$(N)' '$(TIME)' '$(SEED)'
 
 static: setup
 	@tests/static/checks

@@ -106,6 +106,7 @@ struct nvmevf_ctrl {
  * @stalled: the last Suspend had to be aborted
  * @aborting: no command may be sent or waited for
  * @resetting: the VF is being reset: a command answered now may have run after it
+ * @late_suspends: Suspends that were given up, and whose effect is not undone yet
  * @flr_gen: counts the VF's resets
  * @undo: command that resumes the VF if a Suspend succeeds after it was given up
  * @late_lock: protects @late and @priv, held during the call
@@ -121,6 +122,7 @@ struct nvmevf_mmc {
 	bool stalled;
 	bool aborting;
 	bool resetting;
+	unsigned int late_suspends;
 	unsigned long flr_gen;
 	struct nvme_command undo;
 	struct mutex late_lock;	/* protects late and priv */
@@ -889,6 +891,7 @@ static bool nvmevf_take_answer(struct nvmevf_req *req)
 	done = req->done;
 	if (!done) {
 		req->given_up = true;
+		req->mmc->late_suspends += !!(req->flags & NVMEVF_EXEC_SUSPEND);
 		atomic_inc(&nvmevf_nr_unattended);
 		nvmevf_admission_orphan(&ctrl->admission, &req->ticket);
 		queue_delayed_work(nvmevf_wq, &ctrl->watch, NVMEVF_WATCH_FIRST_S * HZ);
@@ -1008,6 +1011,7 @@ static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 static void nvmevf_req_late(struct work_struct *work)
 {
 	struct nvmevf_req *req = container_of(work, struct nvmevf_req, work);
+	bool suspend = req->flags & NVMEVF_EXEC_SUSPEND;
 	struct nvmevf_mmc *mmc = req->mmc;
 
 	/* an answer that came during a reset is handled after the reset */
@@ -1016,6 +1020,9 @@ static void nvmevf_req_late(struct work_struct *work)
 	kref_get(&mmc->ref);
 	if (nvmevf_req_tell_late(req))
 		nvmevf_req_free(req);
+	spin_lock_irq(&mmc->ctrl->lock);
+	mmc->late_suspends -= suspend;
+	spin_unlock_irq(&mmc->ctrl->lock);
 	nvmevf_put_unattended(mmc);
 }
 
@@ -1364,6 +1371,25 @@ void nvmevf_mmc_abort_begin(struct nvmevf_mmc *mmc)
 	wake_up_all(&mmc->wait);
 	spin_unlock_irq(&mmc->ctrl->lock);
 }
+
+/**
+ * nvmevf_mmc_suspends_late - check whether a Suspend of this VF may take effect late
+ * @mmc: the handle
+ *
+ * Context: Process.
+ * Return: whether a Suspend was given up, and the device has not answered it yet, or
+ * the late function has not undone it yet.
+ */
+bool nvmevf_mmc_suspends_late(const struct nvmevf_mmc *mmc)
+{
+	bool late;
+
+	spin_lock_irq(&mmc->ctrl->lock);
+	late = mmc->late_suspends;
+	spin_unlock_irq(&mmc->ctrl->lock);
+	return late;
+}
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_suspends_late);
 
 static bool nvmevf_mmc_settled(struct nvmevf_mmc *mmc, unsigned int flags)
 {

@@ -84,6 +84,7 @@ u16 nvmevf_mmc_cntlid(const struct nvmevf_mmc *mmc);
 bool nvmevf_mmc_live(const struct nvmevf_mmc *mmc, long *resets);
 void nvmevf_mmc_show(const struct nvmevf_mmc *mmc, struct seq_file *seq);
 bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orphan);
+bool nvmevf_mmc_suspends_late(const struct nvmevf_mmc *mmc);
 void nvmevf_mmc_abort_begin(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_reset_begin(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_abort_end(struct nvmevf_mmc *mmc, bool was_reset);

@@ -105,6 +105,21 @@ int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 	return nvmevf_ask_lost_locked(vf, resets);
 }
 
+/* A Suspend that was given up before the reset may have been executed after it: resume the VF */
+static int nvmevf_still_suspended(struct nvmevf_lm *lm)
+{
+	int ret;
+
+	ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
+	if (ret <= 0 || !nvmevf_mmc_suspends_late(lm->mmc))
+		return ret;
+
+	ret = lm->ops->resume(lm, NVMEVF_EXEC_KILLABLE);
+	if (ret && ret != -EREMOTEIO)
+		return ret;
+	return lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
+}
+
 /**
  * nvmevf_verify_reset_locked - check that a reset of a suspended VF worked
  * @vf: the device
@@ -125,7 +140,7 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 		return 0;
 
 	if (lm->ops->is_suspended)
-		ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
+		ret = nvmevf_still_suspended(lm);
 	if (ret < 0) {
 		nvmevf_err(&lm->stats, "cannot check whether the reset worked: %pe", ERR_PTR(ret));
 		return ret;

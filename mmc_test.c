@@ -41,6 +41,7 @@ struct pf_test {
 	u16 abort_status;		/* what the aborted command returns */
 	unsigned int late;
 	unsigned int late_flags;
+	bool suspends_late;		/* in the middle of the late function */
 };
 
 static struct pf_test *ctx(void)
@@ -118,6 +119,7 @@ static void note_late(void *priv, unsigned int flags, bool reset_since)
 
 	t->late++;
 	t->late_flags = flags;
+	t->suspends_late = nvmevf_mmc_suspends_late(t->mmc);
 }
 
 static int pf_test_init(struct kunit *test)
@@ -212,6 +214,7 @@ static void test_orphan(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, send(t, 1), -ETIMEDOUT);
 	KUNIT_EXPECT_TRUE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
 	KUNIT_EXPECT_EQ(test, orphan.opcode, SUSPEND);
+	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_suspends_late(t->mmc));
 	KUNIT_EXPECT_EQ(test, send(t, 1), -EBUSY);
 	KUNIT_EXPECT_EQ(test, t->submits, 1);
 	t->sent->done(t->sent);
@@ -250,6 +253,7 @@ static void test_aborted_suspend(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->aborts, 1);
 	KUNIT_EXPECT_EQ(test, t->submits, 2);
 	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
+	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_suspends_late(t->mmc));
 	KUNIT_EXPECT_EQ(test, t->late, 0);
 }
 
@@ -276,10 +280,13 @@ static void test_abort_refused(struct kunit *test)
 	t->not_aborted = 1;
 	KUNIT_EXPECT_EQ(test, send_as(t, 1, NVMEVF_EXEC_SUSPEND), -ETIMEDOUT);
 	KUNIT_EXPECT_TRUE(test, nvmevf_mmc_orphan(t->mmc, &orphan));
+	KUNIT_EXPECT_TRUE(test, nvmevf_mmc_suspends_late(t->mmc));
 	KUNIT_EXPECT_EQ(test, t->submits, 1);
 	t->sent->done(t->sent);
 	flush_workqueue(nvmevf_wq);
 	KUNIT_EXPECT_EQ(test, t->late, 1);
+	KUNIT_EXPECT_TRUE(test, t->suspends_late);
+	KUNIT_EXPECT_FALSE(test, nvmevf_mmc_suspends_late(t->mmc));
 }
 
 /* As long as an Abort is in flight no other command may get the CID that it names */

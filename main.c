@@ -48,6 +48,7 @@ static void nvmevf_reset_locked(struct nvmevf_device *vf)
 	nvmevf_session_end_locked(vf);
 	nvmevf_drop_saved_locked(vf);
 	vf->unverified |= vf->lost || !nvmevf_is_running(vf);
+	vf->was_suspended |= vf->lost || vf->lm->suspended;
 	WRITE_ONCE(vf->lost, false);
 	vf->lm->suspended = false;
 	WRITE_ONCE(vf->mig_state, VFIO_DEVICE_STATE_RUNNING);

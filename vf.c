@@ -105,13 +105,17 @@ int nvmevf_check_lost_locked(struct nvmevf_device *vf)
 	return nvmevf_ask_lost_locked(vf, resets);
 }
 
-/* A Suspend that was given up before the reset may have been executed after it: resume the VF */
-static int nvmevf_still_suspended(struct nvmevf_lm *lm)
+/*
+ * A Suspend that was given up before the reset may have been executed after it: resume the
+ * VF, but not one whose state may have been moved, if it was suspended before.
+ */
+static int nvmevf_still_suspended(struct nvmevf_device *vf)
 {
+	struct nvmevf_lm *lm = vf->lm;
 	int ret;
 
 	ret = lm->ops->is_suspended(lm, NVMEVF_EXEC_KILLABLE);
-	if (ret <= 0 || !nvmevf_mmc_suspends_late(lm->mmc))
+	if (ret <= 0 || vf->was_suspended || !nvmevf_mmc_suspends_late(lm->mmc))
 		return ret;
 
 	ret = lm->ops->resume(lm, NVMEVF_EXEC_KILLABLE);
@@ -140,15 +144,17 @@ int nvmevf_verify_reset_locked(struct nvmevf_device *vf)
 		return 0;
 
 	if (lm->ops->is_suspended)
-		ret = nvmevf_still_suspended(lm);
+		ret = nvmevf_still_suspended(vf);
 	if (ret < 0) {
 		nvmevf_err(&lm->stats, "cannot check whether the reset worked: %pe", ERR_PTR(ret));
 		return ret;
 	}
 
 	vf->unverified = ret;
-	if (!ret)
+	if (!ret) {
+		vf->was_suspended = false;
 		return 0;
+	}
 
 	nvmevf_err(&lm->stats, "VF is still suspended after its reset: reset it again");
 	nvmevf_lose_locked(vf);

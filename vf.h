@@ -64,6 +64,7 @@ struct nvmevf_dirty {
  * @lost: the PF or the VF was reset behind our back, or unknown state may be in
  *	  the VF: only a reset of the VF helps
  * @unverified: the VF was reset while it was suspended, and has not been checked since
+ * @was_suspended: it is known that the VF was suspended or lost when it was reset
  * @state_len: last known length of the controller state, in bytes
  * @data_size: size of its stream in bytes, never 0
  * @dirty: DMA logging
@@ -84,6 +85,7 @@ struct nvmevf_device {
 	long mmc_resets;
 	bool lost;
 	bool unverified;
+	bool was_suspended;
 	u64 state_len;
 	u64 data_size;
 	struct nvmevf_dirty dirty;

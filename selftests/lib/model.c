@@ -367,7 +367,7 @@ static void read_alive(struct step *s)
 		read_fails(s);
 }
 
-/* It never waits, and nobody is told to wait */
+/* A dead file gives no data: the error must not be one that asks the reader to wait */
 static bool is_end(const struct step *s)
 {
 	return s->c->ret <= 0 && !failed_with(s, ENOMSG) && !failed_with(s, EAGAIN) &&

@@ -14,7 +14,9 @@ DRIVER = "drivers/vfio/pci/nvme"
 HOST = "drivers/nvme/host"
 SELFTESTS = "tools/testing/selftests/vfio/migration"
 DOCUMENTS_ROOT = "Documentation"
-DOCUMENTS = "Documentation/driver-api/nvme-vfio-pci"
+DRIVER_API = "Documentation/driver-api"
+DOCUMENTS = f"{DRIVER_API}/nvme-vfio-pci"
+CONTRACT = f"{DRIVER_API}/vfio-migration-contract.rst"
 
 # What compat.h stands for on the kernel that this is for. Every rule has to match.
 IN_TREE = {
@@ -176,8 +178,36 @@ class Makefile:
         return text
 
 
-class Posting(Series):
-    """All steps. Each leaves a kernel that can be built."""
+def list_document(series, name):
+    """In the kernel's book for authors of drivers."""
+    last = "   vfio-pci-device-specific-driver-acceptance\n"
+    series.edit(f"{DRIVER_API}/index.rst", (last, f"{last}   {name}\n"))
+
+
+class Selftests(Series):
+    """The contract of migration and its tests, which are for any device."""
+
+    NAME = "selftests"
+
+    def __init__(self, source):
+        super().__init__(source, "series/kernel")
+        self.step("selftests")
+        for path in sorted(glob.glob(os.path.join(TOP, "selftests", "**"), recursive=True)) + [os.path.join(TOP, "selftests/.gitignore")]:
+            if os.path.isfile(path):
+                name = os.path.relpath(path, os.path.join(TOP, "selftests"))
+                self.add(f"{SELFTESTS}/{name}", project(f"selftests/{name}"))
+        self.edit("tools/testing/selftests/Makefile", ("TARGETS += vfio\n", "TARGETS += vfio\nTARGETS += vfio/migration\n"))
+        self.add(CONTRACT, document("contract"))
+        list_document(self, "vfio-migration-contract")
+        self.edit(f"{SELFTESTS}/README.rst", ("``contract.rst``", f"``{CONTRACT}``"))
+        selftests = re.compile(r"(\nVFIO SELFTESTS\n(?:[^\n]+\n)*?)(F:\ttools/testing/selftests/vfio/\n)")
+        self.edit("MAINTAINERS", (selftests, rf"\1F:\t{CONTRACT}\n\2"))
+
+
+class Driver(Series):
+    """The driver and what it needs of nvme. Each step leaves a kernel that can be built."""
+
+    NAME = "driver"
 
     def __init__(self, source):
         super().__init__(source, "series/kernel")
@@ -185,7 +215,6 @@ class Posting(Series):
         self.helper()
         self.codecs()
         self.driver()
-        self.selftests()
         self.documents()
         self.check_complete()
 
@@ -283,26 +312,19 @@ F:	{DRIVER}/
             if name not in left_out and f"{DRIVER}/{name}" not in self.now:
                 raise Mismatch(f"no step adds {name}")
 
-    def selftests(self):
-        self.step("selftests")
-        for path in sorted(glob.glob(os.path.join(TOP, "selftests", "**"), recursive=True)) + [os.path.join(TOP, "selftests/.gitignore")]:
-            if os.path.isfile(path):
-                name = os.path.relpath(path, os.path.join(TOP, "selftests"))
-                self.add(f"{SELFTESTS}/{name}", project(f"selftests/{name}"))
-        self.edit("tools/testing/selftests/Makefile", ("TARGETS += vfio\n", "TARGETS += vfio\nTARGETS += vfio/migration\n"))
-
     def documents(self):
         self.step("documents")
-        names = sorted(DOCUMENT_RULES)
+        names = sorted(DOCUMENT_RULES.keys() - {"contract"})
         for name in names:
             self.add(f"{DOCUMENTS}/{name}.rst", document(name))
         title = "NVMe variant driver of VFIO"
         self.add(f"{DOCUMENTS}/index.rst", ".. SPDX-License-Identifier: GPL-2.0-only\n\n"
                  f"{'=' * len(title)}\n{title}\n{'=' * len(title)}\n\n.. toctree::\n   :maxdepth: 1\n\n"
                  + "".join(f"   {name}\n" for name in names))
-        self.edit("Documentation/driver-api/index.rst",
-                  ("   vfio-pci-device-specific-driver-acceptance\n", "   vfio-pci-device-specific-driver-acceptance\n   nvme-vfio-pci/index\n"))
-        self.edit(f"{SELFTESTS}/README.rst", ("``contract.rst``", f"{DOCUMENTS}/contract.rst"))
+        list_document(self, "nvme-vfio-pci/index")
+
+
+SERIES = [Selftests, Driver]
 
 
 def version(source):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A series of patches made of steps: what both postings share."""
+"""A series of patches made of steps: what all postings share."""
 
 import concurrent.futures
 import fnmatch
@@ -70,32 +70,48 @@ class Step:
 
 
 class Series:
-    """Steps on top of a source tree, which is read and never written to."""
+    """Steps on top of a source tree, which is read and never written to, or of another series on it.
+
+    What a series is: the name of it and of the directory below series/TREE with its messages, and the series that it needs.
+    """
+
+    NAME = ""
+    ON = None
 
     def __init__(self, source, messages):
         self.source = source
-        self.messages = os.path.join(TOP, messages)
+        self.messages = os.path.join(TOP, messages, self.NAME)
+        self.on = self.ON(source) if self.ON else None
         self.steps = []
         self.now = {}       # contents after the last step
-        self.base = {}      # contents in the source of what a step changes
+        self.base = {}      # contents before the first one of what a step changes
 
     def step(self, message):
         self.steps.append(Step(read(self.messages, message)))
 
+    def before(self, path):
+        """A file that this series finds, or None."""
+        if self.on:
+            return self.on.now[path] if path in self.on.now else self.on.before(path)
+        return read(self.source, path) if os.path.exists(os.path.join(self.source, path)) else None
+
     def get(self, path):
         """A file as the steps so far leave it."""
-        return self.now[path] if path in self.now else read(self.source, path)
+        text = self.now[path] if path in self.now else self.before(path)
+        if text is None:
+            raise Mismatch(f"the source has no {path}")
+        return text
 
     def index(self, path):
-        """Whether the file is in the source, and lists what is not in the series."""
+        """Whether the file was there before, and lists what is not in the series."""
         return path in self.base and path.endswith("index.rst")
 
     def exists(self, path):
-        return path in self.now or os.path.exists(os.path.join(self.source, path))
+        return path in self.now or self.before(path) is not None
 
     def put(self, path, text):
-        if path not in self.now and os.path.exists(os.path.join(self.source, path)):
-            self.base[path] = read(self.source, path)
+        if path not in self.now and (before := self.before(path)) is not None:
+            self.base[path] = before
         self.now[path] = self.steps[-1].files[path] = text
 
     def add(self, path, text):
@@ -259,15 +275,15 @@ def verdict(what, complaints):
     return not complaints
 
 
-def make(module, output):
-    """Write one series and check it; returns whether all is well, the source and the patches without the cover letter."""
+def make(module, cls, below, output):
+    """Write one series, for a source with the patches BELOW, and check it; returns whether all is well, and its patches."""
     source = module.source()
-    series = module.Posting(source)
+    series = cls(source)
     written = export(series, read(series.messages, "cover"), module.PREFIX, output)
     patches = written[1:]
-    name = module.version(source)
-    applied = Applied(source, patches)
-    ok = verdict(f"{len(patches)} patches apply to {name}", [line for patch in patches for line in applied.apply(patch)])
+    name = f"{module.version(source)}, {cls.NAME}"
+    applied = Applied(source, below + patches)
+    ok = verdict(f"{name}: {len(patches)} patches apply", [line for patch in below + patches for line in applied.apply(patch)])
     ok &= verdict(f"{name}: every new file has a maintainer", unmaintained(series))
     ok &= verdict(f"{name}: checkpatch", checkpatch(module.checkpatch_command, source, patches))
     if shutil.which("sphinx-build"):
@@ -276,4 +292,25 @@ def make(module, output):
         print(f"ok - {name}: documents # SKIP no sphinx-build; \"make htmldocs\" installs it")
     for patch in written:
         print(f"    {patch}")
-    return ok, source, patches
+    return ok, patches
+
+
+def chain(cls):
+    """A series and all that it needs, in the order in which they are applied."""
+    return [*(chain(cls.ON) if cls.ON else []), cls]
+
+
+def longest(series):
+    """Chains that no other one begins with: what has to be built to build all of these series."""
+    needed = {cls.ON for cls in series}
+    return [chain(cls) for cls in series if cls not in needed]
+
+
+def make_all(module, output):
+    """Write all series for one tree; returns whether all is well, and the patches of each series."""
+    ok, patches = True, {}
+    for cls in module.SERIES:
+        below = [patch for other in chain(cls)[:-1] for patch in patches[other]]
+        fine, patches[cls] = make(module, cls, below, os.path.join(output, cls.NAME))
+        ok &= fine
+    return ok, patches

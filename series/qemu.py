@@ -40,8 +40,10 @@ def in_tree(text):
     return text
 
 
-class Posting(Series):
-    """All steps. Each leaves a QEMU that can be built."""
+class Device(Series):
+    """All of the device. Each step leaves a QEMU that can be built."""
+
+    NAME = "device"
 
     def __init__(self, source):
         super().__init__(source, "series/qemu")
@@ -105,6 +107,9 @@ class Posting(Series):
         changed = {m for patch in HOOKS for m in re.findall(r"(?m)^--- a/(\S+)", project(f"qemu/patches/{patch}"))}
         if left := changed - self.now.keys():
             raise Mismatch(f"no step changes {', '.join(left)}")
+
+
+SERIES = [Device]
 
 
 def version(tree):

@@ -7,10 +7,11 @@ obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 nvme-vfio-pci-y := \
 	admission.o	\
 	buf.o		\
-	cmds.o		\
+	cmdsets.o	\
 	debugfs.o	\
 	dirty.o		\
 	dirty_bitmap.o	\
+	exec.o		\
 	fence.o		\
 	ident.o		\
 	layout.o	\
@@ -19,12 +20,17 @@ nvme-vfio-pci-y := \
 	migf.o		\
 	mmc.o		\
 	nvme_pf.o	\
+	nvme_pf_cmds.o	\
+	nvme_pf_vs.o	\
+	probe.o		\
 	refusal.o	\
 	states.o	\
 	stats.o		\
 	stream.o	\
+	tp4159.o	\
 	trace.o		\
 	track.o		\
+	vendor.o	\
 	vf.o		\
 	wire.o
 
@@ -38,6 +44,9 @@ nvme-vfio-pci-test-y := \
 	stream_test.o	\
 	track_test.o	\
 	wire_test.o
+
+# Older kernels get the names of newer ones
+ccflags-y += -include $(src)/compat.h
 
 # define_trace.h includes trace.h from here
 CFLAGS_trace.o := -I$(src)

@@ -7,8 +7,10 @@
 #ifndef NVMEVF_COMPAT_H
 #define NVMEVF_COMPAT_H
 
+#include <kunit/visibility.h>
 #include <linux/blk-mq.h>
 #include <linux/crc32.h>
+#include <linux/export.h>
 #include <linux/module.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
@@ -31,14 +33,13 @@
 #define NVMEVF_MATCH_DATA		void *
 
 /* Resets are counted since 7.x: before that, only the suspended bit shows one */
-#define nvmevf_ctrl_resets(ctrl)	0L
-#define NVMEVF_COUNTS_RESETS		false
+#define nvmevf_ctrl_resets(ctrl)	-1L
 
 /* A name instead of a string before 6.13 */
 #undef MODULE_IMPORT_NS
 #define MODULE_IMPORT_NS(ns)		MODULE_INFO(import_ns, ns)
 
-#define NVMEVF_VFIO_OPS_7X
+#define NVMEVF_OPS_7X
 #define nvmevf_set_pci_ops(core)	do { } while (0)
 
 static inline void __iomem *
@@ -56,9 +57,8 @@ vfio_pci_core_get_iomap(struct vfio_pci_core_device *core, unsigned int bar)
 #define NVMEVF_MATCH_DATA		const void *
 
 #define nvmevf_ctrl_resets(ctrl)	atomic_long_read(&(ctrl)->nr_reset)
-#define NVMEVF_COUNTS_RESETS		true
 
-#define NVMEVF_VFIO_OPS_7X						\
+#define NVMEVF_OPS_7X							\
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,		\
 	.match_token_uuid = vfio_pci_core_match_token_uuid,		\
 	.pasid_attach_ioas = vfio_iommufd_physical_pasid_attach_ioas,	\
@@ -75,12 +75,13 @@ static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
 
 #endif
 
+/* In a kernel tree these are in nvme */
+#undef EXPORT_SYMBOL_FOR_MODULES
+#define EXPORT_SYMBOL_FOR_MODULES(sym, mods)	EXPORT_SYMBOL_IF_KUNIT(sym)
+
 /* nvme's private structures: out of tree they may differ from those compiled here */
 bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev);
 int nvmevf_same_nvme(struct pci_dev *vf);
-
-/* Selected in tree; without it every report fails in the core */
-#define NVMEVF_HAS_IOVA_BITMAP		IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
 
 #ifdef VFIO_PRECOPY_INFO_REINIT
 

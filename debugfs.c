@@ -14,7 +14,6 @@
 #include <linux/timekeeping.h>
 #include <linux/vfio.h>
 
-#include "compat.h"
 #include "debugfs.h"
 #include "lm.h"
 #include "mmc.h"

@@ -22,7 +22,6 @@
 #include <linux/vfio.h>
 
 #include "buf.h"
-#include "compat.h"
 #include "dirty.h"
 #include "dirty_bitmap.h"
 #include "lm.h"

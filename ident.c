@@ -143,8 +143,11 @@ static int nvmevf_function_command(const struct nvmevf_function *f, unsigned int
 	u16 code;
 	int ret;
 
-	*f->sq = nvmevf_encode_identify(NVME_ID_CNS_CTRL, 0);
-	f->sq->common.dptr.prp1 = cpu_to_le64(f->dma + 2 * f->page);
+	*f->sq = (struct nvme_command) {
+		.identify.opcode = nvme_admin_identify,
+		.identify.cns = NVME_ID_CNS_CTRL,
+		.identify.dptr.prp1 = cpu_to_le64(f->dma + 2 * f->page),
+	};
 	/* writel() orders the queue entry before the doorbell */
 	writel(1, f->bar + NVME_REG_DBS);
 

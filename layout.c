@@ -14,8 +14,6 @@
 
 #include "host/nvme.h"
 
-#include "compat.h"
-
 /* The only symbol used whose CRC depends on struct nvme_ctrl, so it guards the layout */
 static void *const nvmevf_layout_crc __used = nvme_reset_ctrl;
 

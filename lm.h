@@ -10,6 +10,7 @@
 
 #include "nvme_lm.h"
 #include "nvme_lm_stream.h"
+#include "nvme_pf.h"
 #include "stats.h"
 #include "track.h"
 
@@ -23,7 +24,8 @@ struct pci_dev;
  * struct nvmevf_lm_ops - one command set
  * @cmdset: its id in the stream
  * @name: its name in the log
- * @probe: find out whether PF and VF support it, and which state formats
+ * @announced: whether the Identify data @id of the PF announce it for the VF
+ * @probe: find out which state formats PF and VF support
  * @notify: announce a coming Suspend, or NULL
  * @suspend: stop the VF; returns when it no longer starts any transaction
  * @resume: make the suspended VF run again
@@ -46,15 +48,16 @@ struct pci_dev;
  * @track_read: fill the buffer with a struct nvme_lm_changes
  * @read_queues: fill the buffer with the state of the queues, in its container
  *
- * All functions except @probe are called with the state mutex held, sleep, and return
- * 0 or a negative errno. If the VF was suspended, nvmevf_judge_locked() decides the
- * meaning of -ENOTCONN (the PF was reset, or the VF is no longer suspended) and -ENXIO
- * (the device knows no such controller). @flags is NVMEVF_EXEC_KILLABLE or 0. @suspend
- * returns -EAGAIN if it was aborted, and the VF runs.
+ * All functions except @announced and @probe are called with the state mutex held,
+ * sleep, and return 0 or a negative errno. If the VF was suspended,
+ * nvmevf_judge_locked() decides the meaning of -ENOTCONN (the PF was reset, or the VF is
+ * no longer suspended) and -ENXIO (the device knows no such controller). @flags is
+ * NVMEVF_EXEC_KILLABLE or 0. @suspend returns -EAGAIN if it was aborted, and the VF runs.
  */
 struct nvmevf_lm_ops {
 	enum nvme_lm_cmdset cmdset;
 	const char *name;
+	bool (*announced)(struct pci_dev *vf, const struct nvme_id_ctrl *id);
 	int (*probe)(struct nvmevf_lm *lm);
 	int (*notify)(struct nvmevf_lm *lm, unsigned int flags);
 	int (*suspend)(struct nvmevf_lm *lm, unsigned int flags);
@@ -84,9 +87,8 @@ struct nvmevf_lm_ops {
  * struct nvmevf_ahead - a transfer that is under way while the user does something else
  * @req: the command; NULL once it is answered
  * @buf: its data, referenced; NULL: there is no such transfer
- * @offset: in the state, in bytes
  * @len: bytes
- * @cmd: the command
+ * @op: its verb and arguments
  * @start: when it was sent
  * @ret: result of nvmevf_mmc_finish() if @req is NULL
  * @dw0: dword 0 of the completion
@@ -94,9 +96,8 @@ struct nvmevf_lm_ops {
 struct nvmevf_ahead {
 	struct nvmevf_req *req;
 	struct nvmevf_buf *buf;
-	u64 offset;
 	size_t len;
-	struct nvme_command cmd;
+	struct nvme_pf_op op;
 	ktime_t start;
 	int ret;
 	u32 dw0;
@@ -115,7 +116,8 @@ struct nvmevf_ahead {
  * @suspended: the device confirmed that it suspended the VF; this may be false for a
  *	       disabled VF in a migration state that requires it
  * @loaded: a state was loaded since the VF left RUNNING
- * @sent_resets: reset count of nvmevf_mmc_live() when the last command was sent
+ * @sent_resets: reset count of nvmevf_mmc_live() when the last command was sent; -1 if
+ *		 nvme does not count resets
  * @csup: this device has reported CSUP before, so its absence means something
  * @csvi: index of the NVMe Controller State version, 0: none
  * @csuuidi: index of the UUID to save with, 0: none

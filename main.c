@@ -11,14 +11,15 @@
 #include <linux/pci.h>
 #include <linux/vfio.h>
 
-#include "cmds.h"
-#include "compat.h"
 #include "debugfs.h"
 #include "dirty.h"
+#include "exec.h"
 #include "fence.h"
 #include "lm.h"
 #include "migf.h"
 #include "mmc.h"
+#include "ops.h"
+#include "probe.h"
 #include "states.h"
 #include "stats.h"
 #include "trace.h"
@@ -248,27 +249,12 @@ static void nvmevf_release_dev(struct vfio_device *vdev)
 	vfio_pci_core_release_dev(vdev);
 }
 
-#define NVMEVF_COMMON_OPS						\
-	.name		= "nvme-vfio-pci",				\
-	.init		= nvmevf_init_dev,				\
-	.release	= nvmevf_release_dev,				\
-	.ioctl		= vfio_pci_core_ioctl,				\
-	.device_feature	= vfio_pci_core_ioctl_feature,			\
-	.mmap		= vfio_pci_core_mmap,				\
-	.request	= vfio_pci_core_request,			\
-	.match		= vfio_pci_core_match,				\
-	.bind_iommufd	= vfio_iommufd_physical_bind,			\
-	.unbind_iommufd	= vfio_iommufd_physical_unbind,			\
-	.attach_ioas	= vfio_iommufd_physical_attach_ioas,		\
-	.detach_ioas	= vfio_iommufd_physical_detach_ioas,		\
-	NVMEVF_VFIO_OPS_7X
-
 static const struct vfio_device_ops nvmevf_ops = {
 	.open_device	= nvmevf_open_device,
 	.close_device	= nvmevf_close_device,
 	.read		= nvmevf_fence_read,
 	.write		= nvmevf_fence_write,
-	NVMEVF_COMMON_OPS
+	NVMEVF_COMMON_OPS,
 };
 
 static const struct vfio_device_ops nvmevf_plain_ops = {
@@ -276,7 +262,7 @@ static const struct vfio_device_ops nvmevf_plain_ops = {
 	.close_device	= vfio_pci_core_close_device,
 	.read		= vfio_pci_core_read,
 	.write		= vfio_pci_core_write,
-	NVMEVF_COMMON_OPS
+	NVMEVF_COMMON_OPS,
 };
 
 static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char **why_not)
@@ -306,7 +292,7 @@ static const char *nvmevf_enable_logging(struct nvmevf_device *vf)
 {
 	if (!vf->lm->track.ranges)
 		return "";
-	if (!NVMEVF_HAS_IOVA_BITMAP)
+	if (!IS_ENABLED(CONFIG_IOMMUFD_DRIVER))
 		return "; no DMA logging: kernel without CONFIG_IOMMUFD_DRIVER";
 
 	vf->core.vdev.log_ops = &nvmevf_dirty_log_ops;

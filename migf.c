@@ -26,12 +26,13 @@
 #include <linux/wait_bit.h>
 
 #include "buf.h"
-#include "cmds.h"
-#include "compat.h"
+#include "exec.h"
 #include "lm.h"
 #include "match.h"
 #include "migf.h"
 #include "mmc.h"
+#include "ops.h"
+#include "probe.h"
 #include "stats.h"
 #include "stream.h"
 #include "trace.h"
@@ -271,14 +272,14 @@ static int nvmevf_save_piece(struct nvmevf_session *s)
 
 /*
  * If the device reports CSUP, each piece has shown that the VF was still suspended. A
- * reset of the PF since then shows only if the kernel counts resets.
+ * reset of the PF since then shows only if nvme counts resets.
  */
 static int nvmevf_save_end(struct nvmevf_session *s)
 {
 	struct nvmevf_lm *lm = s->vf->lm;
 	int ret;
 
-	if (lm->ops->check_suspended && (!lm->csup || !NVMEVF_COUNTS_RESETS)) {
+	if (lm->ops->check_suspended && (!lm->csup || lm->sent_resets < 0)) {
 		ret = lm->ops->check_suspended(lm, NVMEVF_EXEC_KILLABLE);
 		if (ret)
 			return nvmevf_judge_locked(s->vf, ret);
@@ -748,7 +749,7 @@ static int nvmevf_load_prepare_locked(struct nvmevf_session *s)
 	if (!ret && !s->stream.sent)
 		ret = nvmevf_load_check(s);
 	if (!ret && lm->ops->write_end)
-		ret = nvmevf_load_refused(s, lm->ahead.offset, lm->ops->write_end(lm));
+		ret = nvmevf_load_refused(s, lm->ahead.op.offset, lm->ops->write_end(lm));
 	return ret;
 }
 

@@ -3,12 +3,12 @@
  * Commands of a VF to its MMC, the controller that takes migration commands: the
  * controller of the PF.
  *
- * The PF stays bound to the nvme driver, which sends the commands: nvme_pf.h.
+ * The PF stays bound to the nvme driver, which sends the commands.
  * This file decides who may send a command and how long to wait for it, and handles
  * late answers.
  *
- * A timeout of the block layer on the admin queue would reset the PF under every VM
- * on it. So the waits here have their own, shorter timeouts. A command that takes too
+ * A timeout of nvme on the admin queue would reset the PF under every VM on it. So the
+ * waits here have their own, shorter timeouts. A command that takes too
  * long is aborted. If the device does not answer it even then, it is an orphan: it keeps
  * its tag and its buffer until the device answers, and its VF gets no other command
  * until then.
@@ -41,10 +41,6 @@
 
 /* The same after the Abort was answered */
 #define NVMEVF_STRAY_MS		100
-
-/* After this time the block layer resets the PF, as the last resort */
-#define NVMEVF_HARD_TIMEOUT	(30 * 60 * HZ)
-#define NVMEVF_NO_TIMEOUT	((unsigned int)INT_MAX)
 
 /* How long a reset waits for the answers to commands that it cut off */
 #define NVMEVF_SETTLE_MS	1000
@@ -101,6 +97,7 @@ struct nvmevf_ctrl {
  * @ctrl: the PF's controller
  * @vf: the VF, referenced
  * @vf_id: number of the VF, counted from 0
+ * @target: the VF as nvme knows it
  * @wait: woken when a command of this handle is admitted or answered, or is to be
  *	  ended, and at each change of @aborting
  * @stalled: the last Suspend had to be aborted
@@ -108,7 +105,7 @@ struct nvmevf_ctrl {
  * @resetting: the VF is being reset: a command answered now may have run after it
  * @late_suspends: Suspends that were given up, and whose effect is not undone yet
  * @flr_gen: counts the VF's resets
- * @undo: command that resumes the VF if a Suspend succeeds after it was given up
+ * @undo: what resumes the VF if a Suspend succeeds after it was given up
  * @late_lock: protects @late and @priv, held during the call
  * @late: called when a given-up command succeeds; NULL: the VF has another owner
  * @priv: its argument
@@ -118,13 +115,14 @@ struct nvmevf_mmc {
 	struct nvmevf_ctrl *ctrl;
 	struct pci_dev *vf;
 	int vf_id;
+	struct nvme_pf_vf target;
 	wait_queue_head_t wait;
 	bool stalled;
 	bool aborting;
 	bool resetting;
 	unsigned int late_suspends;
 	unsigned long flr_gen;
-	struct nvme_command undo;
+	struct nvme_pf_op undo;
 	struct mutex late_lock;	/* protects late and priv */
 	nvmevf_late_fn late;
 	void *priv;
@@ -271,7 +269,7 @@ static bool nvmevf_find_slow(struct nvmevf_ctrl *ctrl, struct nvmevf_slow *slow)
 		slow->vf = pci_dev_get(next->mmc->vf);
 		slow->id = next->id;
 		slow->seconds = ktime_divns(ktime_sub(ktime_get(), next->sent), NSEC_PER_SEC);
-		slow->opcode = next->cmd.cmd.common.opcode;
+		slow->opcode = next->cmd.op.verb->opcode;
 		slow->orphan = next->ticket.orphan;
 	}
 	spin_unlock_irq(&ctrl->lock);
@@ -363,9 +361,7 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
  * may go away, and commands then fail.
  *
  * Context: Process, probe of @vf; sleeps.
- * Return: the handle, or an ERR_PTR: -ENODEV if the PF is not bound to nvme,
- * -EAGAIN if its controller is not live, -ENOEXEC if the module was built for
- * another kernel, -ENOMEM.
+ * Return: the handle, or an ERR_PTR: -ENOMEM, or what nvmevf_mmc_why_not() explains.
  */
 struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 {
@@ -388,6 +384,7 @@ struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 	mmc->ctrl = ctrl;
 	mmc->vf = pci_dev_get(vf);
 	mmc->vf_id = pci_iov_vf_id(vf);
+	nvme_pf_vf_init(&mmc->target, vf);
 	return mmc;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_get);
@@ -400,8 +397,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_get);
  * handle stays valid until nvmevf_mmc_put().
  *
  * Context: Process, probe of the VF; sleeps.
- * Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was
- * built against another nvme module.
+ * Return: 0; -EPROBE_DEFER if the PF is being unbound; another negative errno.
  */
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 {
@@ -409,18 +405,68 @@ int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 }
 
 /**
- * nvmevf_mmc_set_undo - set the command that resumes a suspended VF
+ * nvmevf_mmc_why_not - say what an error of nvmevf_mmc_get() means
+ * @err: the error
+ *
+ * Return: a text for the log.
+ */
+const char *nvmevf_mmc_why_not(long err)
+{
+	return nvme_pf_why_not(err);
+}
+
+/**
+ * nvmevf_mmc_find_secondary - find the VF in a Secondary Controller List: Fig 331
  * @mmc: the handle
- * @undo: the command, without data
+ * @list: one page of the list
+ *
+ * Return: the entry, or NULL.
+ */
+const struct nvme_lm_secondary_entry *
+nvmevf_mmc_find_secondary(const struct nvmevf_mmc *mmc, const struct nvme_lm_secondary_list *list)
+{
+	return nvme_pf_find_secondary(&mmc->target, nvmevf_mmc_cntlid(mmc), list);
+}
+
+/**
+ * nvmevf_mmc_set_secondary - have commands name the controller of a list's entry
+ * @mmc: the handle
+ * @entry: the entry, from nvmevf_mmc_find_secondary()
+ *
+ * Context: Process, probe of the VF.
+ */
+void nvmevf_mmc_set_secondary(struct nvmevf_mmc *mmc, const struct nvme_lm_secondary_entry *entry)
+{
+	nvme_pf_set_secondary(&mmc->target, entry);
+}
+
+/**
+ * nvmevf_mmc_set_identity - have commands name the controller that the VF says it is
+ * @mmc: the handle
+ * @id: the VF's own Identify Controller data
+ *
+ * For a PF without a list of secondary controllers.
+ *
+ * Context: Process, probe of the VF.
+ */
+void nvmevf_mmc_set_identity(struct nvmevf_mmc *mmc, const struct nvme_id_ctrl *id)
+{
+	nvme_pf_set_identity(&mmc->target, id);
+}
+
+/**
+ * nvmevf_mmc_set_undo - say what resumes a suspended VF
+ * @mmc: the handle
+ * @verb: its verb, which takes no arguments
  *
  * It is sent if a Suspend that was given up succeeds after the VF was reset and
  * unbound from its driver: the new owner of the VF does not know about it.
  *
  * Context: Process, probe of the VF.
  */
-void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo)
+void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_pf_verb *verb)
 {
-	mmc->undo = *undo;
+	mmc->undo = (struct nvme_pf_op) { .verb = verb };
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_set_undo);
 
@@ -721,7 +767,6 @@ static struct nvmevf_abort *nvmevf_abort_new(struct nvmevf_mmc *mmc)
 
 	INIT_WORK(&abort->work, nvmevf_abort_free);
 	abort->cmd.done = nvmevf_abort_done;
-	abort->cmd.timeout = NVMEVF_HARD_TIMEOUT;
 	abort->mmc = mmc;
 	kref_get(&mmc->ref);
 	atomic_inc(&nvmevf_nr_unattended);
@@ -902,7 +947,7 @@ static bool nvmevf_take_answer(struct nvmevf_req *req)
 
 static void nvmevf_trace_wait(const struct nvmevf_req *req)
 {
-	trace_nvmevf_wait(req->mmc->vf, req->cmd.cmd.common.opcode,
+	trace_nvmevf_wait(req->mmc->vf, &req->cmd.op,
 			  ktime_us_delta(req->admitted, req->queued),
 			  ktime_us_delta(req->sent, req->admitted),
 			  ktime_us_delta(req->done ? req->answered : ktime_get(), req->sent));
@@ -917,8 +962,7 @@ static void nvmevf_trace_wait(const struct nvmevf_req *req)
 static bool nvmevf_req_undo(struct nvmevf_req *req, unsigned int timeout_ms)
 {
 	spin_lock_irq(&req->mmc->ctrl->lock);
-	req->cmd.cmd = req->mmc->undo;
-	req->cmd.timeout = NVMEVF_HARD_TIMEOUT;
+	req->cmd.op = req->mmc->undo;
 	req->timeout = msecs_to_jiffies(timeout_ms);
 	req->flags = 0;
 	req->done = false;
@@ -1037,7 +1081,7 @@ static enum nvmevf_class nvmevf_class_of(const struct nvmevf_mmc *mmc, unsigned 
 	return mmc->stalled ? NVMEVF_CLASS_STALLED : NVMEVF_CLASS_GUEST;
 }
 
-static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 					 struct nvmevf_buf *buf, size_t len, unsigned int flags)
 {
 	struct nvmevf_req *req = kzalloc_obj(*req);
@@ -1046,11 +1090,9 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nv
 		return NULL;
 
 	INIT_WORK(&req->work, nvmevf_req_late);
-	req->cmd.cmd = *cmd;
+	req->cmd.vf = &mmc->target;
+	req->cmd.op = *op;
 	req->cmd.len = len;
-	/* only the guest can end a Suspend that it keeps waiting */
-	req->cmd.timeout = (flags & (NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_GUEST)) ?
-			   NVMEVF_NO_TIMEOUT : NVMEVF_HARD_TIMEOUT;
 	req->cmd.done = nvmevf_req_done;
 	req->ticket.class = nvmevf_class_of(mmc, flags);
 	req->ticket.vf = mmc->vf_id;
@@ -1066,14 +1108,14 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nv
 }
 
 /* @deadline: until when to wait for admission and a tag, in jiffies */
-static struct nvmevf_req *nvmevf_send(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+static struct nvmevf_req *nvmevf_send(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 				      struct nvmevf_buf *buf, size_t len, unsigned long deadline,
 				      unsigned long timeout, unsigned int flags)
 {
 	struct nvmevf_req *req;
 	int ret;
 
-	req = nvmevf_req_new(mmc, cmd, buf, len, flags);
+	req = nvmevf_req_new(mmc, op, buf, len, flags);
 	if (!req)
 		return ERR_PTR(-ENOMEM);
 
@@ -1129,7 +1171,7 @@ static int nvmevf_finish(struct nvmevf_req *req, union nvme_result *result, bool
 	return ret;
 }
 
-static int nvmevf_exec_once(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+static int nvmevf_exec_once(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 			    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 			    unsigned int timeout_ms, unsigned int flags)
 {
@@ -1137,12 +1179,12 @@ static int nvmevf_exec_once(struct nvmevf_mmc *mmc, const struct nvme_command *c
 	struct nvmevf_req *req;
 	bool preempted;
 
-	req = nvmevf_send(mmc, cmd, buf, len, jiffies + timeout, timeout, flags);
+	req = nvmevf_send(mmc, op, buf, len, jiffies + timeout, timeout, flags);
 	return IS_ERR(req) ? PTR_ERR(req) : nvmevf_finish(req, result, &preempted);
 }
 
 /* A Suspend that was aborted in favour of others gets another chance, behind them */
-static int nvmevf_exec_suspend(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+static int nvmevf_exec_suspend(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 			       unsigned int timeout_ms, unsigned int flags)
 {
 	unsigned long timeout = msecs_to_jiffies(timeout_ms);
@@ -1152,7 +1194,7 @@ static int nvmevf_exec_suspend(struct nvmevf_mmc *mmc, const struct nvme_command
 	int ret;
 
 	do {
-		req = nvmevf_send(mmc, cmd, NULL, 0, deadline, timeout, flags);
+		req = nvmevf_send(mmc, op, NULL, 0, deadline, timeout, flags);
 		if (IS_ERR(req))
 			return PTR_ERR(req);
 
@@ -1166,7 +1208,7 @@ static int nvmevf_exec_suspend(struct nvmevf_mmc *mmc, const struct nvme_command
 /**
  * nvmevf_mmc_send - send a command on the MMC's admin queue, and do not wait for it
  * @mmc: the handle
- * @cmd: the command, as for nvmevf_mmc_exec(); no Suspend
+ * @op: the verb and its arguments, as for nvmevf_mmc_exec(); no Suspend
  * @buf: its data, which must not be touched before nvmevf_mmc_finish()
  * @len: bytes of @buf to transfer
  * @wait_ms: how long to wait until the command is sent, in milliseconds
@@ -1178,14 +1220,14 @@ static int nvmevf_exec_suspend(struct nvmevf_mmc *mmc, const struct nvme_command
  * Return: the command, for nvmevf_mmc_finish(), or an ERR_PTR with what
  * nvmevf_mmc_exec() returns for a command that was not sent.
  */
-struct nvmevf_req *nvmevf_mmc_send(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+struct nvmevf_req *nvmevf_mmc_send(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 				   struct nvmevf_buf *buf, size_t len, unsigned int wait_ms,
 				   unsigned int timeout_ms, unsigned int flags)
 {
 	if (WARN_ON_ONCE(len > buf->len || (flags & NVMEVF_EXEC_SUSPEND)))
 		return ERR_PTR(-EINVAL);
 
-	return nvmevf_send(mmc, cmd, buf, len, jiffies + msecs_to_jiffies(wait_ms),
+	return nvmevf_send(mmc, op, buf, len, jiffies + msecs_to_jiffies(wait_ms),
 			   msecs_to_jiffies(timeout_ms), flags);
 }
 
@@ -1223,7 +1265,7 @@ int nvmevf_mmc_finish(struct nvmevf_req *req, union nvme_result *result)
 /**
  * nvmevf_mmc_exec - send a command on the MMC's admin queue and wait for it
  * @mmc: the handle
- * @cmd: the command; opcode and dwords as they go out, no data pointer
+ * @op: the verb and its arguments
  * @buf: its data or NULL; an orphan keeps a reference
  * @len: bytes of @buf to transfer, a multiple of 4, at most nvmevf_mmc_max_xfer()
  * @result: completion dwords 0 and 1, or NULL; set only if the device answered
@@ -1244,7 +1286,7 @@ int nvmevf_mmc_finish(struct nvmevf_req *req, union nvme_result *result)
  * Aborted or an orphan: -ETIMEDOUT, -EINTR (fatal signal). Cut off by
  * nvmevf_mmc_abort_begin(): -ECANCELED. The latter two also before it was sent.
  */
-int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 		    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 		    unsigned int timeout_ms, unsigned int flags)
 {
@@ -1255,8 +1297,8 @@ int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
 		timeout_ms = min(timeout_ms, NVMEVF_BRIEF_MS);
 
 	if (flags & NVMEVF_EXEC_SUSPEND)
-		return nvmevf_exec_suspend(mmc, cmd, timeout_ms, flags);
-	return nvmevf_exec_once(mmc, cmd, buf, len, result, timeout_ms, flags);
+		return nvmevf_exec_suspend(mmc, op, timeout_ms, flags);
+	return nvmevf_exec_once(mmc, op, buf, len, result, timeout_ms, flags);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_exec);
 
@@ -1316,7 +1358,7 @@ bool nvmevf_mmc_orphan(const struct nvmevf_mmc *mmc, struct nvmevf_orphan *orpha
 	if (found) {
 		const struct nvmevf_req *req = container_of(ticket, struct nvmevf_req, ticket);
 
-		orphan->opcode = req->cmd.cmd.common.opcode;
+		orphan->opcode = req->cmd.op.verb->opcode;
 		orphan->sent = req->sent;
 	}
 	spin_unlock_irq(&ctrl->lock);
@@ -1327,7 +1369,7 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_orphan);
 static void nvmevf_show_req(struct seq_file *seq, const struct nvmevf_req *req)
 {
 	seq_printf(seq, "command of %s: opcode %#x, for %lld ms%s%s\n", pci_name(req->mmc->vf),
-		   req->cmd.cmd.common.opcode, ktime_ms_delta(ktime_get(), req->admitted),
+		   req->cmd.op.verb->opcode, ktime_ms_delta(ktime_get(), req->admitted),
 		   req->ticket.orphan ? ", given up" : "",
 		   req->abort_failed ? ", Abort had no effect" : "");
 }
@@ -1482,7 +1524,7 @@ static void nvmevf_warn_orphans(struct nvmevf_ctrl *ctrl)
 
 		if (ticket->orphan)
 			pci_warn(req->mmc->vf, "command with opcode %#x is unanswered: module removal waits for it\n",
-				 req->cmd.cmd.common.opcode);
+				 req->cmd.op.verb->opcode);
 	}
 	spin_unlock_irq(&ctrl->lock);
 }

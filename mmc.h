@@ -9,7 +9,11 @@
 
 #include "buf.h"
 
-struct nvme_command;
+struct nvme_id_ctrl;
+struct nvme_lm_secondary_entry;
+struct nvme_lm_secondary_list;
+struct nvme_pf_op;
+struct nvme_pf_verb;
 struct nvmevf_mmc;
 struct nvmevf_req;
 struct pci_dev;
@@ -67,16 +71,21 @@ extern struct workqueue_struct *nvmevf_wq;
 int nvmevf_mmc_init(void);
 void nvmevf_mmc_exit(void);
 struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf);
+const char *nvmevf_mmc_why_not(long err);
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv);
-void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_command *undo);
+const struct nvme_lm_secondary_entry *
+nvmevf_mmc_find_secondary(const struct nvmevf_mmc *mmc, const struct nvme_lm_secondary_list *list);
+void nvmevf_mmc_set_secondary(struct nvmevf_mmc *mmc, const struct nvme_lm_secondary_entry *entry);
+void nvmevf_mmc_set_identity(struct nvmevf_mmc *mmc, const struct nvme_id_ctrl *id);
+void nvmevf_mmc_set_undo(struct nvmevf_mmc *mmc, const struct nvme_pf_verb *verb);
 void nvmevf_mmc_put(struct nvmevf_mmc *mmc);
-struct nvmevf_req *nvmevf_mmc_send(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+struct nvmevf_req *nvmevf_mmc_send(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 				   struct nvmevf_buf *buf, size_t len, unsigned int wait_ms,
 				   unsigned int timeout_ms, unsigned int flags);
 void nvmevf_mmc_hurry(struct nvmevf_req *req);
 int nvmevf_mmc_finish(struct nvmevf_req *req, union nvme_result *result);
-int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_command *cmd,
+int nvmevf_mmc_exec(struct nvmevf_mmc *mmc, const struct nvme_pf_op *op,
 		    struct nvmevf_buf *buf, size_t len, union nvme_result *result,
 		    unsigned int timeout_ms, unsigned int flags);
 size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc);

@@ -20,7 +20,6 @@
 #define XFER		4096
 #define CID		0x1234
 #define SUSPEND		0x41
-#define UNDO		0x42
 
 /* Long enough for a work item to complete on another CPU */
 #define DELAY_MS	50
@@ -124,7 +123,6 @@ static void note_late(void *priv, unsigned int flags, bool reset_since)
 
 static int pf_test_init(struct kunit *test)
 {
-	const struct nvme_command undo = { .common.opcode = UNDO };
 	struct pf_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, t);
@@ -146,7 +144,7 @@ static int pf_test_init(struct kunit *test)
 	t->mmc = nvmevf_mmc_get(t->vf);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(t->keep) || IS_ERR(t->mmc));
 	nvmevf_mmc_set_late(t->mmc, note_late, t);
-	nvmevf_mmc_set_undo(t->mmc, &undo);
+	nvmevf_mmc_set_undo(t->mmc, &nvme_pf_verb_resume);
 	return 0;
 }
 
@@ -163,9 +161,9 @@ static void pf_test_exit(struct kunit *test)
 
 static int send_as(struct pf_test *t, unsigned int timeout_ms, unsigned int flags)
 {
-	const struct nvme_command cmd = { .common.opcode = SUSPEND };
+	const struct nvme_pf_op op = { .verb = &nvme_pf_verb_suspend };
 
-	return nvmevf_mmc_exec(t->mmc, &cmd, NULL, 0, NULL, timeout_ms, flags);
+	return nvmevf_mmc_exec(t->mmc, &op, NULL, 0, NULL, timeout_ms, flags);
 }
 
 static int send(struct pf_test *t, unsigned int timeout_ms)

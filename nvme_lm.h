@@ -15,14 +15,18 @@
 #include <linux/types.h>
 
 /* Opcodes of the Admin command set, Fig 28 and 141 */
-#define NVME_LM_ADMIN_TRACK_SEND	0x3d
-#define NVME_LM_ADMIN_TRACK_RECEIVE	0x3e
-#define NVME_LM_ADMIN_MIGRATION_SEND	0x41
-#define NVME_LM_ADMIN_MIGRATION_RECEIVE	0x42
+enum {
+	nvme_admin_track_send		= 0x3d,
+	nvme_admin_track_recv		= 0x3e,
+	nvme_admin_migration_send	= 0x41,
+	nvme_admin_migration_recv	= 0x42,
+};
 
 /* Identify Controller OACS, Fig 312; bit 12 is new in Base Specification 2.4 */
-#define NVME_LM_OACS_HMLMS		BIT(11)
-#define NVME_LM_OACS_EXPORTS		BIT(12)
+enum {
+	NVME_CTRL_OACS_HMLMS	= 1 << 11,
+	NVME_CTRL_OACS_EXPORTS	= 1 << 12,
+};
 
 /* Identify Controller ENSA, also from 2.4: exported NVM subsystems */
 #define NVME_LM_ID_ENSA			404
@@ -30,50 +34,65 @@
 #define NVME_LM_ENSA_ENSMS		BIT(1)
 
 /* Identify CNS of the Supported Controller State Formats, Fig 310 */
-#define NVME_LM_CNS_STATE_FORMATS	0x20
+enum {
+	NVME_ID_CNS_STATE_FORMATS	= 0x20,
+};
 
 /* Migration Send CDW10, Fig 350 and 357 */
-#define NVME_LM_SEND_SUSPEND		0x0
-#define NVME_LM_SEND_RESUME		0x1
-#define NVME_LM_SEND_SET_STATE		0x2
-#define NVME_LM_SEND_SEQIND_SHIFT	16
+enum {
+	NVME_LM_SEND_SUSPEND		= 0x0,
+	NVME_LM_SEND_RESUME		= 0x1,
+	NVME_LM_SEND_SET_STATE		= 0x2,
+	NVME_LM_SEND_SEQIND_SHIFT	= 16,
+};
 
 /* Sequence Indicator of Set Controller State, Fig 354 */
-#define NVME_LM_SEQIND_MIDDLE		0x0
-#define NVME_LM_SEQIND_FIRST		0x1
-#define NVME_LM_SEQIND_LAST		0x2
-#define NVME_LM_SEQIND_ONLY		0x3
+enum {
+	NVME_LM_SEQIND_MIDDLE	= 0x0,
+	NVME_LM_SEQIND_FIRST	= 0x1,
+	NVME_LM_SEQIND_LAST	= 0x2,
+	NVME_LM_SEQIND_ONLY	= 0x3,
+};
 
 /* Migration Send CDW11: Suspend, Fig 352; Set Controller State, Fig 356 */
-#define NVME_LM_SUSPEND_STYPE_SHIFT	16
-#define NVME_LM_STYPE_NOTIFICATION	0x0
-#define NVME_LM_STYPE_SUSPEND		0x1
-#define NVME_LM_SET_CSVI_SHIFT		16
-#define NVME_LM_SET_CSUUIDI_SHIFT	24
+enum {
+	NVME_LM_SUSPEND_STYPE_SHIFT	= 16,
+	NVME_LM_STYPE_NOTIFICATION	= 0x0,
+	NVME_LM_STYPE_SUSPEND		= 0x1,
+	NVME_LM_SET_CSVI_SHIFT		= 16,
+	NVME_LM_SET_CSUUIDI_SHIFT	= 24,
+};
 
 /* Migration Receive CDW10 and CDW11, Fig 341 and 342 */
-#define NVME_LM_RECEIVE_GET_STATE	0x0
-#define NVME_LM_GET_CSVI_SHIFT		16
-#define NVME_LM_GET_CSUUIDI_SHIFT	16
+enum {
+	NVME_LM_RECEIVE_GET_STATE	= 0x0,
+	NVME_LM_GET_CSVI_SHIFT		= 16,
+	NVME_LM_GET_CSUUIDI_SHIFT	= 16,
+};
 
 /* Get Controller State completion DW0, Fig 347 */
-#define NVME_LM_GET_CSUP		BIT(0)
+enum {
+	NVME_LM_GET_CSUP	= 1 << 0,
+};
 
 /* Track Send CDW10, Fig 464 and 467; Track Receive CDW10, Fig 458 */
-#define NVME_LM_TRACK_SEND_MEMORY	0x1
-#define NVME_LM_TRACK_TACT_SHIFT	16
-#define NVME_LM_TRACK_TACT_STOP		0x0
-#define NVME_LM_TRACK_TACT_START	0x1
-#define NVME_LM_TRACK_RECEIVE_MEMORY	0x0
+enum {
+	NVME_LM_TRACK_SEND_MEMORY	= 0x1,
+	NVME_LM_TRACK_TACT_SHIFT	= 16,
+	NVME_LM_TRACK_TACT_STOP		= 0x0,
+	NVME_LM_TRACK_TACT_START	= 0x1,
+	NVME_LM_TRACK_RECEIVE_MEMORY	= 0x0,
+};
 
 /* Command specific status values (SCT 1h), Fig 103 */
-#define NVME_LM_SC_INVALID_CNTLID	0x11f
-#define NVME_LM_SC_NOT_ENOUGH_RESOURCES	0x138
-#define NVME_LM_SC_SUSPENDED		0x139
-#define NVME_LM_SC_NOT_SUSPENDED	0x13a
-#define NVME_LM_SC_CONTROLLER_ACTIVE	0x142
-#define NVME_LM_SC_INVALID_ASSOCIATION	0x143
-#define NVME_LM_SC_INVALID_CONFIG_STATE	0x144
+enum {
+	NVME_SC_NOT_ENOUGH_RESOURCES	= 0x138,
+	NVME_SC_CTRL_SUSPENDED		= 0x139,
+	NVME_SC_CTRL_NOT_SUSPENDED	= 0x13a,
+	NVME_SC_CTRL_ACTIVE		= 0x142,
+	NVME_SC_EXPORT_ASSOC_INVALID	= 0x143,
+	NVME_SC_EXPORT_STATE_INVALID	= 0x144,
+};
 
 /**
  * struct nvme_lm_state_formats - Identify CNS 20h, Fig 329
@@ -146,7 +165,9 @@ struct nvme_lm_state_header {
 	__le64 vss[2];
 };
 
-#define NVME_LM_CSATTR_SUSPENDED	BIT(0)
+enum {
+	NVME_LM_CSATTR_SUSPENDED	= 1 << 0,
+};
 
 /**
  * struct nvme_lm_state - head of the NVMe Controller State, Fig 359
@@ -187,10 +208,12 @@ struct nvme_lm_state_sq {
 	__u8 rsvd20[4];
 };
 
-#define NVME_LM_SQ_CONTIGUOUS		BIT(0)
-#define NVME_LM_SQ_QPRIO_SHIFT		1
-#define NVME_LM_SQ_QPRIO_MASK		0x3
-#define NVME_LM_SQ_ATTR_MASK		0x7
+enum {
+	NVME_LM_SQ_CONTIGUOUS	= 1 << 0,
+	NVME_LM_SQ_QPRIO_SHIFT	= 1,
+	NVME_LM_SQ_QPRIO_MASK	= 0x3,
+	NVME_LM_SQ_ATTR_MASK	= 0x7,
+};
 
 /**
  * struct nvme_lm_state_cq - an I/O Completion Queue, Fig 361
@@ -212,11 +235,13 @@ struct nvme_lm_state_cq {
 	__u8 rsvd20[4];
 };
 
-#define NVME_LM_CQ_CONTIGUOUS		BIT(0)
-#define NVME_LM_CQ_INTERRUPTS		BIT(1)
-#define NVME_LM_CQ_SLOT0_PHASE		BIT(2)
-#define NVME_LM_CQ_ATTR_MASK		0x7
-#define NVME_LM_CQ_VECTOR_SHIFT		16
+enum {
+	NVME_LM_CQ_CONTIGUOUS	= 1 << 0,
+	NVME_LM_CQ_INTERRUPTS	= 1 << 1,
+	NVME_LM_CQ_SLOT0_PHASE	= 1 << 2,
+	NVME_LM_CQ_ATTR_MASK	= 0x7,
+	NVME_LM_CQ_VECTOR_SHIFT	= 16,
+};
 
 /* Offset of struct nvme_lm_track_limits in the Identify Controller data */
 #define NVME_LM_ID_TRACK_LIMITS		570
@@ -237,8 +262,10 @@ struct nvme_lm_track_limits {
 	__u8 trattr;
 } __packed;
 
-#define NVME_LM_TRATTR_THMCS		BIT(0)
-#define NVME_LM_TRATTR_MRTLL		BIT(2)
+enum {
+	NVME_LM_TRATTR_THMCS	= 1 << 0,
+	NVME_LM_TRATTR_MRTLL	= 1 << 2,
+};
 
 /* The unit of granularities */
 #define NVME_LM_TRACK_SHIFT		12
@@ -302,8 +329,10 @@ struct nvme_lm_changes {
 	struct nvme_lm_change change[];
 };
 
-#define NVME_LM_CHANGES_MTR		BIT(0)
-#define NVME_LM_CHANGES_SUSP		BIT(1)
+enum {
+	NVME_LM_CHANGES_MTR	= 1 << 0,
+	NVME_LM_CHANGES_SUSP	= 1 << 1,
+};
 
 static_assert(sizeof(struct nvme_lm_state_formats) == 4096);
 static_assert(sizeof(struct nvme_lm_secondary_entry) == 32);

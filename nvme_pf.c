@@ -2,9 +2,9 @@
 /*
  * Admin commands to a PF for the driver of one of its VFs.
  *
- * Everything that needs nvme's private structures, and would be part of nvme in tree.
- * The PF stays bound to nvme; its controller is found as the child of class
- * "nvme", and commands go out as passthrough requests on its admin queue.
+ * Everything that needs nvme's private structures. A kernel tree has this in nvme. The
+ * PF stays bound to nvme; its controller is found as the child of class "nvme", and
+ * commands go out as passthrough requests on its admin queue.
  */
 
 #include <kunit/static_stub.h>
@@ -22,8 +22,11 @@
 
 #include "host/nvme.h"
 
-#include "compat.h"
 #include "nvme_pf.h"
+
+/* After this time nvme resets the PF, as the last resort */
+#define NVME_PF_TIMEOUT		(30 * 60 * HZ)
+#define NVME_PF_NO_TIMEOUT	((unsigned int)INT_MAX)
 
 static int nvme_pf_match(struct device *dev, NVMEVF_MATCH_DATA data)
 {
@@ -84,6 +87,26 @@ err_put:
 	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_get);
+
+/**
+ * nvme_pf_why_not - say what an error of nvme_pf_get() means
+ * @err: the error
+ *
+ * Return: a text for the log.
+ */
+const char *nvme_pf_why_not(long err)
+{
+	switch (err) {
+	case -ENODEV:
+		return "PF is not bound to nvme";
+	case -EAGAIN:
+		return "PF's controller is not live";
+	case -ENOEXEC:
+		return "module was built for another kernel";
+	default:
+		return "out of memory";
+	}
+}
 
 /**
  * nvme_pf_put - release a controller from nvme_pf_get()
@@ -157,12 +180,52 @@ static int nvme_pf_ready(struct nvme_ctrl *ctrl)
 	}
 }
 
+static int nvme_pf_map(struct request *rq, const struct nvme_pf_cmd *cmd)
+{
+	return cmd->len ? blk_rq_map_kern(rq, cmd->buf, cmd->len, GFP_KERNEL) : 0;
+}
+
+/* Returns as nvme_pf_submit() does */
+static int nvme_pf_send(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd, struct nvme_command *c,
+			unsigned int timeout)
+{
+	struct request *rq;
+	int ret;
+
+	ret = nvme_pf_ready(ctrl);
+	if (ret)
+		return ret;
+
+	rq = blk_mq_alloc_request(ctrl->admin_q, nvme_req_op(c), BLK_MQ_REQ_NOWAIT);
+	if (IS_ERR(rq))
+		return PTR_ERR(rq) == -EAGAIN ? -EAGAIN : -ENOTCONN;
+
+	cmd->rq = rq;
+	c->common.command_id = NVME_PF_NO_CID;
+	nvme_init_request(rq, c);
+	/* fail instead of running in the middle of a reset of the PF */
+	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
+	rq->timeout = timeout;
+	ret = nvme_pf_map(rq, cmd);
+	if (ret) {
+		blk_mq_free_request(rq);
+		return ret;
+	}
+
+	rq->end_io = nvme_pf_end_io;
+	rq->end_io_data = cmd;
+	blk_execute_rq_nowait(rq, false);
+	return 0;
+}
+
 /**
  * nvme_pf_submit - send a command on the admin queue of a PF
  * @ctrl: the controller
  * @cmd: the command, which belongs to nvme until done() is called
  *
- * If the PF is reset meanwhile, the command fails; it is never sent again.
+ * If the PF is reset meanwhile, the command fails; it is never sent again. A command
+ * that the device does not answer makes nvme reset the PF after half an hour, unless
+ * a guest decides how long it takes.
  *
  * Context: Process; sleeps, but waits neither for a tag nor for the controller.
  * Return: 0, and done() will be called or has already been called; -EAGAIN if no tag
@@ -171,37 +234,13 @@ static int nvme_pf_ready(struct nvme_ctrl *ctrl)
  */
 int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd)
 {
-	struct request *rq;
-	int ret;
+	struct nvme_command c;
 
 	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_submit, ctrl, cmd);
 
-	ret = nvme_pf_ready(ctrl);
-	if (ret)
-		return ret;
-
-	rq = blk_mq_alloc_request(ctrl->admin_q, nvme_req_op(&cmd->cmd), BLK_MQ_REQ_NOWAIT);
-	if (IS_ERR(rq))
-		return PTR_ERR(rq) == -EAGAIN ? -EAGAIN : -ENOTCONN;
-
-	cmd->rq = rq;
-	cmd->cmd.common.command_id = NVME_PF_NO_CID;
-	nvme_init_request(rq, &cmd->cmd);
-	/* fail instead of running in the middle of a reset of the PF */
-	nvme_req(rq)->flags |= NVME_REQ_USERCMD;
-	rq->timeout = cmd->timeout;
-	if (cmd->len) {
-		ret = blk_rq_map_kern(rq, cmd->buf, cmd->len, GFP_KERNEL);
-		if (ret) {
-			blk_mq_free_request(rq);
-			return ret;
-		}
-	}
-
-	rq->end_io = nvme_pf_end_io;
-	rq->end_io_data = cmd;
-	blk_execute_rq_nowait(rq, false);
-	return 0;
+	nvme_pf_encode(&c, cmd->vf, &cmd->op, cmd->len);
+	return nvme_pf_send(ctrl, cmd, &c, cmd->op.verb->guest_paced ? NVME_PF_NO_TIMEOUT :
+								       NVME_PF_TIMEOUT);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvme_pf_submit);
 
@@ -245,7 +284,7 @@ static bool nvme_pf_get_abort(struct nvme_ctrl *ctrl, bool leave_one)
  * nvme_pf_abort - send an Abort for a command on the admin queue of a PF
  * @ctrl: the controller
  * @cid: the CID of the command, from nvme_pf_cid()
- * @cmd: the Abort; only @done and @timeout are set
+ * @cmd: the Abort; only @done is set
  * @leave_one: leave one to nvme, which otherwise cannot end what has timed out
  *
  * nvme limits the number of Aborts in flight to what the device takes.
@@ -256,6 +295,10 @@ static bool nvme_pf_get_abort(struct nvme_ctrl *ctrl, bool leave_one)
  */
 int nvme_pf_abort(struct nvme_ctrl *ctrl, u16 cid, struct nvme_pf_cmd *cmd, bool leave_one)
 {
+	struct nvme_command c = {
+		.abort.opcode = nvme_admin_abort_cmd,
+		.abort.cid = cid,
+	};
 	int ret;
 
 	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_abort, ctrl, cid, cmd, leave_one);
@@ -266,9 +309,7 @@ int nvme_pf_abort(struct nvme_ctrl *ctrl, u16 cid, struct nvme_pf_cmd *cmd, bool
 		return -EAGAIN;
 
 	cmd->limit = &ctrl->abort_limit;
-	cmd->cmd.abort.opcode = nvme_admin_abort_cmd;
-	cmd->cmd.abort.cid = cid;
-	ret = nvme_pf_submit(ctrl, cmd);
+	ret = nvme_pf_send(ctrl, cmd, &c, NVME_PF_TIMEOUT);
 	if (ret)
 		atomic_inc(&ctrl->abort_limit);
 	return ret;
@@ -325,8 +366,7 @@ u16 nvme_pf_cntlid(const struct nvme_ctrl *ctrl)
 /**
  * nvme_pf_live - check whether the PF's controller works, and how often it was reset
  * @ctrl: the controller
- * @resets: set to a number that changes with each reset, if the kernel
- *	    counts them (not before 7.0)
+ * @resets: set to the number of its resets; -1 if nvme does not count them
  *
  * Context: Any; the caller holds the link of nvme_pf_link().
  * Return: whether the controller is live.
@@ -335,4 +375,14 @@ bool nvme_pf_live(struct nvme_ctrl *ctrl, long *resets)
 {
 	*resets = nvmevf_ctrl_resets(ctrl);
 	return nvme_ctrl_state(ctrl) == NVME_CTRL_LIVE;
+}
+
+/**
+ * nvme_pf_vf_init - begin to describe a VF
+ * @vf: the description; its controller id is still to be found out
+ * @pdev: the VF
+ */
+void nvme_pf_vf_init(struct nvme_pf_vf *vf, struct pci_dev *pdev)
+{
+	*vf = (struct nvme_pf_vf) { .vfn = pci_iov_vf_id(pdev) + 1 };
 }

@@ -8,12 +8,12 @@
 #include <linux/vfio.h>
 
 #include "buf.h"
-#include "cmds.h"
 #include "dirty.h"
 #include "fence.h"
 #include "lm.h"
 #include "migf.h"
 #include "mmc.h"
+#include "probe.h"
 #include "states.h"
 #include "stats.h"
 #include "trace.h"

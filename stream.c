@@ -15,7 +15,6 @@
 #include <linux/minmax.h>
 #include <linux/string.h>
 
-#include "compat.h"
 #include "stream.h"
 
 #define NVMEVF_CRC_SEED		(~0U)

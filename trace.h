@@ -10,14 +10,12 @@
 #if !defined(NVMEVF_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define NVMEVF_TRACE_H
 
-#include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/tracepoint.h>
 #include <linux/vfio.h>
 
-#include "nvme_lm.h"
 #include "nvme_lm_stream.h"
-#include "nvme_lm_vs.h"
+#include "nvme_pf.h"
 
 #define nvmevf_show_state(state)						\
 	__print_symbolic(state,							\
@@ -29,19 +27,6 @@
 			 { VFIO_DEVICE_STATE_RUNNING_P2P,	"RUNNING_P2P" },\
 			 { VFIO_DEVICE_STATE_PRE_COPY,		"PRE_COPY" },	\
 			 { VFIO_DEVICE_STATE_PRE_COPY_P2P,	"PRE_COPY_P2P" })
-
-#define nvmevf_show_opcode(opcode)						\
-	__print_symbolic(opcode,						\
-			 { nvme_admin_identify,			"Identify" },	\
-			 { NVME_LM_ADMIN_MIGRATION_SEND,	"Migration Send" },	\
-			 { NVME_LM_ADMIN_MIGRATION_RECEIVE,	"Migration Receive" },	\
-			 { NVME_LM_ADMIN_TRACK_SEND,		"Track Send" },	\
-			 { NVME_LM_ADMIN_TRACK_RECEIVE,		"Track Receive" },	\
-			 { NVME_LM_VS_QUERY_DATA_SIZE,		"QUERY_DATA_SIZE" },	\
-			 { NVME_LM_VS_SUSPEND,			"SUSPEND" },	\
-			 { NVME_LM_VS_RESUME,			"RESUME" },	\
-			 { NVME_LM_VS_SAVE_DATA,		"SAVE_DATA" },	\
-			 { NVME_LM_VS_LOAD_DATA,		"LOAD_DATA" })
 
 #define nvmevf_show_record(tag)							\
 	__print_symbolic(tag,							\
@@ -103,13 +88,14 @@ TRACE_EVENT(nvmevf_reset,
  */
 TRACE_EVENT(nvmevf_command,
 
-	TP_PROTO(const struct pci_dev *pdev, const struct nvme_command *cmd, u16 cntlid,
+	TP_PROTO(const struct pci_dev *pdev, const struct nvme_pf_op *op, u16 cntlid,
 		 size_t len, int status, s64 us),
 
-	TP_ARGS(pdev, cmd, cntlid, len, status, us),
+	TP_ARGS(pdev, op, cntlid, len, status, us),
 
 	TP_STRUCT__entry(
 		__string(device, pci_name(pdev))
+		__string(command, op->verb->name)
 		__field(u8, opcode)
 		__field(u8, select)
 		__field(u16, cntlid)
@@ -121,18 +107,18 @@ TRACE_EVENT(nvmevf_command,
 
 	TP_fast_assign(
 		__assign_str(device);
-		__entry->opcode = cmd->common.opcode;
-		__entry->select = le32_to_cpu(cmd->common.cdw10);
+		__assign_str(command);
+		__entry->opcode = op->verb->opcode;
+		__entry->select = op->verb->select;
 		__entry->cntlid = cntlid;
-		__entry->offset = (u64)le32_to_cpu(cmd->common.cdw13) << 32 |
-				  le32_to_cpu(cmd->common.cdw12);
+		__entry->offset = op->offset;
 		__entry->len = len;
 		__entry->status = status;
 		__entry->us = us;
 	),
 
 	TP_printk("device=%s opcode=%#x (%s) select=%#x cntlid=%u offset=%llu length=%zu status=%#x errno=%d us=%lld",
-		  __get_str(device), __entry->opcode, nvmevf_show_opcode(__entry->opcode),
+		  __get_str(device), __entry->opcode, __get_str(command),
 		  __entry->select, __entry->cntlid, __entry->offset, __entry->len,
 		  max(__entry->status, 0), min(__entry->status, 0), __entry->us)
 );
@@ -143,13 +129,14 @@ TRACE_EVENT(nvmevf_command,
  */
 TRACE_EVENT(nvmevf_wait,
 
-	TP_PROTO(const struct pci_dev *pdev, u8 opcode, s64 admission_us, s64 tag_us,
-		 s64 device_us),
+	TP_PROTO(const struct pci_dev *pdev, const struct nvme_pf_op *op, s64 admission_us,
+		 s64 tag_us, s64 device_us),
 
-	TP_ARGS(pdev, opcode, admission_us, tag_us, device_us),
+	TP_ARGS(pdev, op, admission_us, tag_us, device_us),
 
 	TP_STRUCT__entry(
 		__string(device, pci_name(pdev))
+		__string(command, op->verb->name)
 		__field(u8, opcode)
 		__field(s64, admission_us)
 		__field(s64, tag_us)
@@ -158,14 +145,15 @@ TRACE_EVENT(nvmevf_wait,
 
 	TP_fast_assign(
 		__assign_str(device);
-		__entry->opcode = opcode;
+		__assign_str(command);
+		__entry->opcode = op->verb->opcode;
 		__entry->admission_us = admission_us;
 		__entry->tag_us = tag_us;
 		__entry->device_us = device_us;
 	),
 
 	TP_printk("device=%s opcode=%#x (%s) admission_us=%lld tag_us=%lld device_us=%lld",
-		  __get_str(device), __entry->opcode, nvmevf_show_opcode(__entry->opcode),
+		  __get_str(device), __entry->opcode, __get_str(command),
 		  __entry->admission_us, __entry->tag_us, __entry->device_us)
 );
 

@@ -7,7 +7,6 @@
 #include <linux/pci.h>
 #include <linux/vfio_pci_core.h>
 
-#include "compat.h"
 #include "lm.h"
 #include "mmc.h"
 #include "stats.h"

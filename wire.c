@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The wire format of both command sets: the encoding of commands, and the decoding of
- * the data that a device returned. Nothing here accesses a device.
+ * What a device returned: status codes, lists, controller states. Nothing here accesses a
+ * device.
  */
 
 #include <kunit/visibility.h>
@@ -16,7 +16,6 @@
 
 #include "lm.h"
 #include "nvme.h"
-#include "nvme_lm_vs.h"
 #include "refusal.h"
 #include "wire.h"
 
@@ -29,10 +28,10 @@ static const struct nvmevf_status_errno nvmevf_errnos[] = {
 	{ NVME_SC_INVALID_OPCODE,		-EOPNOTSUPP },
 	{ NVME_SC_INVALID_FIELD,		-EINVAL },
 	{ NVME_SC_CMD_SEQ_ERROR,		-EPROTO },
-	{ NVME_LM_SC_INVALID_CNTLID,		-ENXIO },
-	{ NVME_LM_SC_NOT_ENOUGH_RESOURCES,	-ENOSPC },
-	{ NVME_LM_SC_SUSPENDED,			-EBUSY },
-	{ NVME_LM_SC_NOT_SUSPENDED,		-EREMOTEIO },
+	{ NVME_SC_CTRL_ID_INVALID,		-ENXIO },
+	{ NVME_SC_NOT_ENOUGH_RESOURCES,	-ENOSPC },
+	{ NVME_SC_CTRL_SUSPENDED,			-EBUSY },
+	{ NVME_SC_CTRL_NOT_SUSPENDED,		-EREMOTEIO },
 };
 
 /**
@@ -72,166 +71,6 @@ int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err)
 	return status ?: blk_status_to_errno(err);
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_answer_error);
-
-/**
- * nvmevf_encode_identify - Identify
- * @cns: which data structure
- * @cntid: lowest controller id of a list
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid)
-{
-	return (struct nvme_command) {
-		.identify.opcode = nvme_admin_identify,
-		.identify.cns = cns,
-		.identify.ctrlid = cpu_to_le16(cntid),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_identify);
-
-/**
- * nvmevf_encode_suspend - Migration Send, Suspend: Fig 351 and 352
- * @cntlid: the controller
- * @stype: NVME_LM_STYPE_SUSPEND or NVME_LM_STYPE_NOTIFICATION
- *
- * A User Data Migration Queue (UDMQ) would be kept.
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype)
-{
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SUSPEND),
-		.common.cdw11 = cpu_to_le32(cntlid | stype << NVME_LM_SUSPEND_STYPE_SHIFT),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_suspend);
-
-/**
- * nvmevf_encode_resume - Migration Send, Resume: Fig 353
- * @cntlid: the controller
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_resume(u16 cntlid)
-{
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_RESUME),
-		.common.cdw11 = cpu_to_le32(cntlid),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_resume);
-
-/**
- * nvmevf_encode_get - Migration Receive, Get Controller State: Fig 341 to 347
- * @lm: the VF, with the formats to save in
- * @offset: offset in the state to begin at
- * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len)
-{
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_RECEIVE,
-		.common.cdw10 = cpu_to_le32(NVME_LM_RECEIVE_GET_STATE |
-					    lm->csvi << NVME_LM_GET_CSVI_SHIFT),
-		.common.cdw11 = cpu_to_le32(lm->cntlid |
-					    lm->csuuidi << NVME_LM_GET_CSUUIDI_SHIFT),
-		.common.cdw12 = cpu_to_le32(lower_32_bits(offset)),
-		.common.cdw13 = cpu_to_le32(upper_32_bits(offset)),
-		.common.cdw15 = cpu_to_le32(len / sizeof(__le32) - 1),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_get);
-
-/**
- * nvmevf_encode_set - Migration Send, Set Controller State: Fig 354 to 357
- * @lm: the VF, with the formats of the stream being loaded
- * @offset: offset of the data in the state; 0 begins a sequence
- * @len: bytes of data, a multiple of 4: NUMD is a plain count
- * @last: the device commits
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
-				      bool last)
-{
-	u32 seqind = (offset ? 0 : NVME_LM_SEQIND_FIRST) | (last ? NVME_LM_SEQIND_LAST : 0);
-
-	static_assert((NVME_LM_SEQIND_FIRST | NVME_LM_SEQIND_LAST) == NVME_LM_SEQIND_ONLY);
-
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_MIGRATION_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_SEND_SET_STATE |
-					    seqind << NVME_LM_SEND_SEQIND_SHIFT),
-		.common.cdw11 = cpu_to_le32(lm->cntlid | lm->csvi << NVME_LM_SET_CSVI_SHIFT |
-					    (u32)lm->load_csuuidi << NVME_LM_SET_CSUUIDI_SHIFT),
-		.common.cdw12 = cpu_to_le32(lower_32_bits(offset)),
-		.common.cdw13 = cpu_to_le32(upper_32_bits(offset)),
-		.common.cdw15 = cpu_to_le32(len / sizeof(__le32)),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_set);
-
-/**
- * nvmevf_encode_track - Track Send, Track Memory Changes: Fig 464 to 467
- * @cntlid: the controller
- * @tact: NVME_LM_TRACK_TACT_*
- *
- * The command has no length: it is in the data.
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact)
-{
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_TRACK_SEND,
-		.common.cdw10 = cpu_to_le32(NVME_LM_TRACK_SEND_MEMORY |
-					    tact << NVME_LM_TRACK_TACT_SHIFT),
-		.common.cdw11 = cpu_to_le32(cntlid),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_track);
-
-/**
- * nvmevf_encode_changes - Track Receive, Tracked Memory Changes: Fig 457 to 459
- * @cntlid: the controller
- * @len: bytes to return, a multiple of 4 and not 0: NUMDL is 0's based
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len)
-{
-	return (struct nvme_command) {
-		.common.opcode = NVME_LM_ADMIN_TRACK_RECEIVE,
-		.common.cdw10 = cpu_to_le32(NVME_LM_TRACK_RECEIVE_MEMORY),
-		.common.cdw11 = cpu_to_le32(cntlid),
-		.common.cdw12 = cpu_to_le32(len / sizeof(__le32) - 1),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_changes);
-
-/**
- * nvmevf_encode_vs - a command of the vendor specific set
- * @opcode: NVME_LM_VS_*
- * @vfn: number of the VF, counted from 1
- * @cdw11: bytes of state with NVME_LM_VS_LOAD_DATA, else 0
- *
- * Return: the command.
- */
-struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11)
-{
-	return (struct nvme_command) {
-		.common.opcode = opcode,
-		.common.cdw10 = cpu_to_le32(vfn),
-		.common.cdw11 = cpu_to_le32(cdw11),
-	};
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_encode_vs);
 
 /**
  * nvmevf_container_len - compute the length of a controller state: Fig 358
@@ -474,22 +313,16 @@ bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 c
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_is_identity);
 
 /**
- * nvmevf_find_cmdset - find the command set that a PF claims to support
+ * nvmevf_has_hmlms - whether a controller can migrate others: Fig 312
  * @id: its Identify Controller data
  *
- * Byte 3072 has this meaning only on certain devices.
- *
- * Return: enum nvme_lm_cmdset, or 0.
+ * Return: true if it supports host managed live migration.
  */
-u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id)
+bool nvmevf_has_hmlms(const struct nvme_id_ctrl *id)
 {
-	if (le16_to_cpu(id->oacs) & NVME_LM_OACS_HMLMS)
-		return NVME_LM_CMDSET_TP4159;
-	if (id->vs[0] == NVME_LM_VS_SUPPORTED)
-		return NVME_LM_CMDSET_VENDOR;
-	return 0;
+	return le16_to_cpu(id->oacs) & NVME_CTRL_OACS_HMLMS;
 }
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_cmdset);
+EXPORT_SYMBOL_IF_KUNIT(nvmevf_has_hmlms);
 
 static u8 nvmevf_find_version(const struct nvme_lm_state_formats *f, u16 version)
 {
@@ -555,31 +388,6 @@ bool nvmevf_io_queues_only(const struct nvmevf_lm *lm)
 {
 	return lm->ops->cmdset == NVME_LM_CMDSET_TP4159 && !lm->csuuidi;
 }
-
-/**
- * nvmevf_find_secondary - find a VF in a Secondary Controller List: Fig 331
- * @list: one page of the list
- * @vfn: number of the VF, counted from 1
- * @pcid: controller id of its PF
- *
- * Return: the entry, or NULL. The PF itself is never the VF.
- */
-const struct nvme_lm_secondary_entry *
-nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pcid)
-{
-	unsigned int i, n = min_t(unsigned int, list->nument, NVME_LM_SECONDARY_MAX);
-	const struct nvme_lm_secondary_entry *entry;
-
-	for (i = 0; i < n; i++) {
-		entry = &list->entry[i];
-		if (le16_to_cpu(entry->vfn) == vfn && le16_to_cpu(entry->pcid) == pcid &&
-		    le16_to_cpu(entry->scid) != pcid)
-			return entry;
-	}
-
-	return NULL;
-}
-EXPORT_SYMBOL_IF_KUNIT(nvmevf_find_secondary);
 
 /**
  * nvmevf_next_secondary - find the start of the next page of a Secondary Controller List

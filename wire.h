@@ -8,7 +8,6 @@
 
 #include "nvme_lm.h"
 
-struct nvme_command;
 struct nvme_id_ctrl;
 struct nvmevf_lm;
 struct nvmevf_range;
@@ -32,24 +31,13 @@ struct nvmevf_queues {
 
 int nvmevf_status_to_errno(u16 status);
 int nvmevf_answer_error(u16 status, bool cancelled, blk_status_t err);
-struct nvme_command nvmevf_encode_identify(u8 cns, u16 cntid);
-struct nvme_command nvmevf_encode_suspend(u16 cntlid, u8 stype);
-struct nvme_command nvmevf_encode_resume(u16 cntlid);
-struct nvme_command nvmevf_encode_get(const struct nvmevf_lm *lm, u64 offset, size_t len);
-struct nvme_command nvmevf_encode_set(const struct nvmevf_lm *lm, u64 offset, size_t len,
-				      bool last);
-struct nvme_command nvmevf_encode_track(u16 cntlid, u8 tact);
-struct nvme_command nvmevf_encode_changes(u16 cntlid, size_t len);
-struct nvme_command nvmevf_encode_vs(u8 opcode, u16 vfn, u32 cdw11);
 bool nvmevf_container_len(const struct nvme_lm_state_header *hdr, u64 *len);
 int nvmevf_state_queues(const void *state, size_t len, struct nvmevf_queues *q);
 int nvmevf_queues_parse(const void *state, size_t len, u32 cqe_size, struct nvmevf_range *cqs,
 			unsigned int max);
 bool nvmevf_is_identity(const struct nvme_id_ctrl *id, u16 vid, u16 ssvid, u16 cntlid);
-u8 nvmevf_find_cmdset(const struct nvme_id_ctrl *id);
+bool nvmevf_has_hmlms(const struct nvme_id_ctrl *id);
 int nvmevf_parse_formats(struct nvmevf_lm *lm, const struct nvme_lm_state_formats *f);
-const struct nvme_lm_secondary_entry *
-nvmevf_find_secondary(const struct nvme_lm_secondary_list *list, u16 vfn, u16 pcid);
 int nvmevf_next_secondary(const struct nvme_lm_secondary_list *list, u16 cntid);
 int nvmevf_state_check(struct nvmevf_refusal *refusal, const void *state, size_t len,
 		       const struct nvmevf_lm *lm);

@@ -12,6 +12,7 @@
 
 #include "fuzz.h"
 #include "lm.h"
+#include "nvme_pf.h"
 #include "refusal.h"
 #include "wire.h"
 
@@ -337,7 +338,7 @@ static void fuzz_secondary(struct input *in)
 				.scid = take(in, 1), .pcid = take(in, 1), .vfn = take(in, 1) };
 		list->entry[126].scid = take_edge(in);
 
-		entry = nvmevf_find_secondary(list, vfn, pcid);
+		entry = nvme_pf_find_secondary(&(struct nvme_pf_vf) { .vfn = vfn }, pcid, list);
 		if (entry)
 			require(entry >= list->entry &&
 				entry < list->entry + min(list->nument, 127) &&
@@ -371,23 +372,26 @@ static void check_answer(struct input *in)
 /* The specification has the parts of an offset and lengths in certain dwords */
 static void check_transfer(struct input *in)
 {
-	struct nvmevf_lm lm = {
-		.cntlid = take(in, 2), .csvi = take(in, 1), .csuuidi = take(in, 1)
+	const struct nvme_pf_vf vf = { .vfn = take(in, 2), .cntlid = take(in, 2) };
+	struct nvme_pf_op op = {
+		.verb = &nvme_pf_verb_get_state, .csvi = take(in, 1), .csuuidi = take(in, 1),
+		.offset = take_edge(in),
 	};
-	u64 offset = take_edge(in), len = 4 * (1 + take_below(in, 1 << 20));
-	struct nvme_command c = nvmevf_encode_get(&lm, offset, len);
-	bool last = take_below(in, 2);
+	u64 len = 4 * (1 + take_below(in, 1 << 20));
+	struct nvme_command c;
 	const u8 *p = (const u8 *)&c;
 
-	lm.load_csuuidi = take(in, 1);
-	require(p[0] == 0x42 && get(p + 48, 8) == offset && get(p + 60, 4) == len / 4 - 1);
-	require(get(p + 40, 4) == (u32)lm.csvi << 16);
-	require(get(p + 44, 4) == (lm.cntlid | (u32)lm.csuuidi << 16));
+	nvme_pf_encode(&c, &vf, &op, len);
+	require(p[0] == 0x42 && get(p + 48, 8) == op.offset && get(p + 60, 4) == len / 4 - 1);
+	require(get(p + 40, 4) == (u32)op.csvi << 16);
+	require(get(p + 44, 4) == (vf.cntlid | (u32)op.csuuidi << 16));
 
-	c = nvmevf_encode_set(&lm, offset, len, last);
-	require(p[0] == 0x41 && get(p + 48, 8) == offset && get(p + 60, 4) == len / 4);
-	require(get(p + 40, 4) == (2 | (u32)(!offset | last << 1) << 16));
-	require(get(p + 44, 4) == (lm.cntlid | (u32)lm.csvi << 16 | (u32)lm.load_csuuidi << 24));
+	op.verb = &nvme_pf_verb_set_state;
+	op.last = take_below(in, 2);
+	nvme_pf_encode(&c, &vf, &op, len);
+	require(p[0] == 0x41 && get(p + 48, 8) == op.offset && get(p + 60, 4) == len / 4);
+	require(get(p + 40, 4) == (2 | (u32)(!op.offset | op.last << 1) << 16));
+	require(get(p + 44, 4) == (vf.cntlid | (u32)op.csvi << 16 | (u32)op.csuuidi << 24));
 }
 
 int fuzz_one(const u8 *data, size_t len)

@@ -14,6 +14,7 @@
 #define DIV_ROUND_UP_ULL(n, d)		DIV_ROUND_UP((unsigned long long)(n), d)
 #define lower_32_bits(n)		((u32)(n))
 #define upper_32_bits(n)		((u32)((n) >> 32))
+#define EXPORT_SYMBOL_FOR_MODULES(sym, mods)	EXPORT_SYMBOL_IF_KUNIT(sym)
 #define sizeof_field(type, member)	sizeof(((type *)0)->member)
 #define struct_group(name, ...)	\
 	union { struct { __VA_ARGS__ }; struct { __VA_ARGS__ } name; }

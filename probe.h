@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-#ifndef NVMEVF_CMDS_H
-#define NVMEVF_CMDS_H
+#ifndef NVMEVF_PROBE_H
+#define NVMEVF_PROBE_H
 
 #include <linux/types.h>
 
@@ -10,7 +10,6 @@ struct pci_dev;
 
 struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not);
 void nvmevf_lm_free(struct nvmevf_lm *lm);
-void nvmevf_lm_drop_ahead(struct nvmevf_lm *lm);
 int nvmevf_lm_refresh(struct nvmevf_lm *lm, unsigned int flags);
 
-#endif /* NVMEVF_CMDS_H */
+#endif /* NVMEVF_PROBE_H */

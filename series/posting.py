@@ -46,6 +46,11 @@ def without_tools(text):
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
+def without_project(text):
+    """Drop what only holds in this project: blocks of ".. only:: project"."""
+    return re.sub(r"(?m)^\.\. only:: project\n(?:\n|[ ]+.*\n)+?(?=\S|\Z)", "", text)
+
+
 def without_references(text, targets):
     """Drop references in brackets to documents and labels that are not among the targets; others of that kind are a mismatch."""
     def absent(m):
@@ -124,6 +129,18 @@ class Series:
             self.put(path, replace(self.get(path), *rules))
         except Mismatch as e:
             raise Mismatch(f"{path}: {e}") from None
+
+    def tree_file(self, path):
+        """Add a file that a tree has in a form of its own."""
+        self.add(path, read(self.messages, "files", path))
+
+    def tree_patch(self, name):
+        """Apply a patch that a tree alone needs."""
+        self.patch(os.path.relpath(os.path.join(self.messages, "patches", name), TOP), fuzz=0)
+
+    def insert(self, path, text):
+        """Put text before the end of a header."""
+        self.edit(path, (re.compile(r"\n(#endif[^\n]*\n)\Z"), lambda m: "\n" + text.strip("\n") + "\n\n" + m[1]))
 
     def has(self, patch):
         """Whether one of the project's patches is in the files already."""
@@ -260,7 +277,8 @@ def sphinx(series, root):
     documents = [path for path in series.now if path.startswith(root) and path.endswith(".rst") and not series.index(path)]
     with tempfile.TemporaryDirectory(prefix="series-") as work:
         for path in documents:
-            write(work, os.path.relpath(path, root), series.now[path])
+            # kernel-doc needs the whole tree
+            write(work, os.path.relpath(path, root), re.sub(r"(?m)^\.\. kernel-doc::.*\n(?: +.*\n)*", "", series.now[path]))
         write(work, "contents.rst", ".. toctree::\n   :glob:\n\n   **\n")
         r = subprocess.run(["sphinx-build", "-q", "-W", "--keep-going", "-n", "-C", "-D", "root_doc=contents", "-b", "dummy", work,
                             os.path.join(work, "out")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

@@ -35,7 +35,7 @@ import uuid
 
 VM = os.path.dirname(os.path.abspath(__file__))
 BOOT_TIMEOUT = 900
-OWN_KERNELS = ("lts", "debug", "kcsan")      # built by vm/setup, the others are Debian's
+OWN_KERNELS = ("lts", "debug", "kcsan", "posted")      # built by vm/setup, the others are Debian's
 KERNELS = ("stable", "backports", *OWN_KERNELS)
 LOGGING_KERNELS = OWN_KERNELS       # Debian's cannot report what a device wrote
 PING = "nvmevm: ping"

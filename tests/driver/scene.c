@@ -243,7 +243,7 @@ static void note_command(u8 opcode)
 		sum += armed[opcode][act];
 	}
 	if (sum)
-		tap_note("tried: %u fault points of command %02xh (%s): as expected", sum, opcode,
+		tap_note("tried: fault points of command %02xh, %u in all (%s): as expected", opcode, sum,
 			 text + 1);
 }
 

@@ -4,6 +4,7 @@
 import glob
 import os
 import re
+import shutil
 
 import building
 from posting import Mismatch, Series, TOP, part, project, read, replace, without_project, without_references, without_tools
@@ -281,7 +282,7 @@ def checkpatch_command(tree, added):
 # Both ways to have the driver; .config of each is beside its objects
 BUILD = """
 cd /mnt/src
-k() { make -s O=/mnt/%(v)s W=1 "$@"; }
+k() { make -s O=/mnt/%(v)s W=1 C=1 CHECK=/mnt/sparse "$@"; }
 cp /mnt/%(v)s.config /mnt/%(v)s/.config
 scripts/config --file /mnt/%(v)s/.config --set-val NVME_VFIO_PCI %(v)s --set-val NVME_VFIO_PCI_KUNIT_TEST %(v)s
 k olddefconfig
@@ -292,8 +293,10 @@ k -j"$(nproc)" %(targets)s
 
 
 def build(tree, patches, last=False):
-    """After each patch the modules, whose symbols are looked up, and the objects to be built in; with their patch the selftests."""
+    """After each patch the modules, whose symbols are looked up, and the objects to be built in, with W=1 and sparse; with their
+    patch the selftests."""
     directory = part("series-kernel")
+    shutil.copy(part("sparse"), directory)
 
     def commands(changed, seen, _last):
         if any(path.startswith(("drivers/", "include/")) for path in changed):

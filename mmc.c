@@ -1072,11 +1072,13 @@ static void nvmevf_req_late(struct work_struct *work)
 
 /* ---- sending ---- */
 
-static enum nvmevf_class nvmevf_class_of(const struct nvmevf_mmc *mmc, unsigned int flags)
+/* What a guest can make last never uses all that a PF takes */
+static enum nvmevf_class nvmevf_class_of(const struct nvmevf_mmc *mmc,
+					 const struct nvme_pf_verb *verb, unsigned int flags)
 {
 	if (flags & NVMEVF_EXEC_RESUME)
 		return NVMEVF_CLASS_RESUME;
-	if (!(flags & NVMEVF_EXEC_GUEST))
+	if (!verb->guest_paced)
 		return NVMEVF_CLASS_ORDINARY;
 	return mmc->stalled ? NVMEVF_CLASS_STALLED : NVMEVF_CLASS_GUEST;
 }
@@ -1094,7 +1096,7 @@ static struct nvmevf_req *nvmevf_req_new(struct nvmevf_mmc *mmc, const struct nv
 	req->cmd.op = *op;
 	req->cmd.len = len;
 	req->cmd.done = nvmevf_req_done;
-	req->ticket.class = nvmevf_class_of(mmc, flags);
+	req->ticket.class = nvmevf_class_of(mmc, op->verb, flags);
 	req->ticket.vf = mmc->vf_id;
 	req->flags = flags;
 	kref_get(&mmc->ref);

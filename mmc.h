@@ -30,8 +30,6 @@ union nvme_result;
  * @NVMEVF_EXEC_BRIEF: nobody can end the wait, so it lasts at most a second
  * @NVMEVF_EXEC_AGAIN: can safely be sent twice, and is sent again if the PF was
  *		       reset meanwhile
- * @NVMEVF_EXEC_GUEST: the guest decides how long it takes: such commands never use all
- *		       that a PF takes
  * @NVMEVF_EXEC_RESUME: it goes before all others
  */
 enum nvmevf_exec_flags {
@@ -40,8 +38,7 @@ enum nvmevf_exec_flags {
 	NVMEVF_EXEC_LOAD	= BIT(2),
 	NVMEVF_EXEC_BRIEF	= BIT(3),
 	NVMEVF_EXEC_AGAIN	= BIT(4),
-	NVMEVF_EXEC_GUEST	= BIT(5),
-	NVMEVF_EXEC_RESUME	= BIT(6),
+	NVMEVF_EXEC_RESUME	= BIT(5),
 };
 
 /**

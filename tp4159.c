@@ -48,8 +48,7 @@ static int nvmevf_tp_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	const struct nvme_pf_op op = { .verb = &nvme_pf_verb_suspend };
 
 	return nvmevf_cmd(lm, &op, NULL, 0, NULL, NVMEVF_LIMIT_SUSPEND,
-			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_GUEST |
-			  NVMEVF_EXEC_AGAIN);
+			  flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 static int nvmevf_tp_resume(struct nvmevf_lm *lm, unsigned int flags)

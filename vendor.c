@@ -31,8 +31,7 @@ static int nvmevf_vs_suspend(struct nvmevf_lm *lm, unsigned int flags)
 	const struct nvme_pf_op op = { .verb = &nvme_pf_verb_vs_suspend };
 
 	return nvmevf_vs_cmd(lm, &op, NULL, 0, NULL, NVMEVF_LIMIT_SUSPEND,
-			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_GUEST |
-			     NVMEVF_EXEC_AGAIN);
+			     flags | NVMEVF_EXEC_SUSPEND | NVMEVF_EXEC_AGAIN);
 }
 
 /* This set has no status for a VF that is not suspended */
@@ -96,8 +95,7 @@ static struct nvmevf_buf *nvmevf_vs_save_begin(struct nvmevf_lm *lm, u64 *size, 
 		if (!buf)
 			return ERR_PTR(-ENOMEM);
 		ret = nvmevf_vs_cmd(lm, &op, buf, ALIGN(*size, sizeof(__le32)), NULL,
-				    NVMEVF_LIMIT_SUSPEND,
-				    flags | NVMEVF_EXEC_GUEST | NVMEVF_EXEC_LOAD);
+				    NVMEVF_LIMIT_SUSPEND, flags | NVMEVF_EXEC_LOAD);
 		if (ret) {
 			nvmevf_buf_put(buf);
 			return ERR_PTR(ret);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * DMA logging: what the device wrote is reported. The driver in user space knows what it asked the
- * device to write: data, and entries of completion queues.
+ * device to write: data, and what goes with it when a request ends.
  */
 #include <pthread.h>
 
@@ -20,11 +20,15 @@
 /* Memory that data is read into, in pages of the arena. */
 #define BUF_PAGES	1024
 
-static const struct unvme_opts opts = { .queues = 3, .irq = true };
+static const struct udrv_opts opts = { .channels = 3 };
+
+#define BATCH	16
 
 struct logged {
 	struct mig m;
 	u8 *buf;		/* BUF_PAGES */
+	u8 *page;		/* for channel 0 */
+	struct udrv_io ios[BATCH];
 	u64 blocks;		/* on the medium, each with data of its own */
 	u32 seed;
 	/* by page of the arena, in the order of events: 0 is never */
@@ -273,14 +277,14 @@ static void note_written(struct logged *l, const void *p, size_t len)
 /* Data to be read that is not in memory already. */
 static void write_pattern(struct __test_metadata *_metadata, struct logged *l)
 {
-	struct unvme *u = &l->m.u;
-	u32 i, step = min_t(u32, u->mdts, UNVME_SCRATCH) / u->lba_size;
+	struct udrv *u = l->m.u;
+	u32 step = min_t(u32, u->max_bytes, BUF_PAGES * PAGE) / u->block_size;
+	struct udrv_io io = { .channel = 1, .write = true, .blocks = step, .buf = l->buf };
 
 	for (l->blocks = 0; l->blocks < 16 * step; l->blocks += step) {
-		for (i = 0; i < step; i++)
-			pattern_fill(u->scratch + i * u->lba_size, u->lba_size, l->blocks + i,
-				     1, l->seed);
-		ASSERT_EQ(0, unvme_rw(u, 1, true, l->blocks, step));
+		io.block = l->blocks;
+		pattern_fill(l->buf, u->block_size, l->blocks, step, 1, l->seed);
+		ASSERT_EQ(0, udrv_exec(u, &io));
 	}
 }
 
@@ -290,8 +294,10 @@ static bool set_up(struct __test_metadata *_metadata, struct logged *l)
 
 	if (!mig_start(_metadata, m, &opts))
 		return false;
-	if (!l->buf)
+	if (!l->buf) {
 		l->buf = arena_alloc(&m->arena, BUF_PAGES * PAGE);
+		l->page = arena_alloc(&m->arena, PAGE);
+	}
 	write_pattern(_metadata, l);
 	return true;
 }
@@ -303,17 +309,18 @@ static void begin(struct logged *l)
 	memset(l->reported, 0, sizeof(l->reported));
 }
 
-/* Where the device writes completions to; not every device tells when it does */
-static bool is_cq(const struct logged *l, unsigned int page)
+/* Where the device writes besides the data; not every device tells when it does */
+static bool is_ring(const struct logged *l, unsigned int page)
 {
-	const u8 *p = l->m.arena.va + (size_t)page * PAGE;
-	const struct unvme *u = &l->m.u;
-	unsigned int q;
+	const u8 *p = l->m.arena.va + (size_t)page * PAGE, *ring;
+	unsigned int i;
+	size_t len;
 
-	for (q = 0; q <= u->opts.queues; q++)
-		if (p + PAGE > (u8 *)u->cqs[q].ring &&
-		    p < (u8 *)u->cqs[q].ring + u->cqs[q].depth * sizeof(struct nvme_cqe))
+	for (i = 0; i <= l->m.u->channels; i++) {
+		ring = l->m.ops->ring(l->m.u, i, &len);
+		if (p + PAGE > ring && p < ring + len)
 			return true;
+	}
 	return false;
 }
 
@@ -322,61 +329,46 @@ static unsigned int nr_reported(const struct logged *l)
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < PAGES; i++)
-		nr += l->reported[i] && !is_cq(l, i);
+		nr += l->reported[i] && !is_ring(l, i);
 	return nr;
 }
 
-static void read_done(struct unvme *u, struct unvme_cmd *c)
+/* It ends later, with a fault if it fails. */
+static void submit(struct __test_metadata *_metadata, struct logged *l, struct udrv_io *io,
+		   size_t len)
 {
-	if (unvme_status(c))
-		unvme_fault(u, "read ended with status %#x", unvme_status(c));
+	size_t ring_len;
+	const void *ring = l->m.ops->ring(l->m.u, io->channel, &ring_len);
+
+	note_written(l, io->buf, len);
+	note_written(l, ring, ring_len);
+	ASSERT_EQ(0, udrv_submit(l->m.u, io));
 }
 
-/* One read, from any block to any place in the buffer; it ends later. */
-static void submit_read(struct __test_metadata *_metadata, struct logged *l, u64 *list)
+/* One read, from any block to any place in the buffer. */
+static void submit_read(struct __test_metadata *_metadata, struct logged *l, struct udrv_io *io)
 {
-	struct unvme *u = &l->m.u;
-	u32 most = min(u->mdts, 32 * PAGE) / u->lba_size;
-	u16 q = 1 + mig_rnd(&l->seed) % u->opts.queues;
-	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = u->nsid };
+	struct udrv *u = l->m.u;
+	u32 most = min(u->max_bytes, 32 * PAGE) / u->block_size;
 	u32 blocks = 1 + mig_rnd(&l->seed) % most;
-	size_t len = (size_t)blocks * u->lba_size;
-	u8 *to = l->buf + mig_rnd(&l->seed) % (BUF_PAGES * PAGE - len) / 4 * 4;
+	size_t len = (size_t)blocks * u->block_size;
 
-	sqe.cdw10 = mig_rnd(&l->seed) % (l->blocks - blocks);
-	sqe.cdw12 = blocks - 1;
-	unvme_set_prp(u, &sqe, to, len, list);
-	note_written(l, to, len);
-	note_written(l, u->cqs[q].ring, u->cqs[q].depth * sizeof(struct nvme_cqe));
-	ASSERT_NE(NULL, unvme_submit(u, q, &sqe, read_done, NULL));
-}
-
-#define BATCH	16
-
-static void identify(struct __test_metadata *_metadata, struct logged *l)
-{
-	struct unvme *u = &l->m.u;
-
-	note_written(l, u->scratch, PAGE);
-	note_written(l, u->cqs[0].ring, u->cqs[0].depth * sizeof(struct nvme_cqe));
-	ASSERT_EQ(0, unvme_identify(u, 1, 0, 0));
+	*io = (struct udrv_io){ .channel = 1 + mig_rnd(&l->seed) % u->channels, .blocks = blocks };
+	io->buf = l->buf + mig_rnd(&l->seed) % (BUF_PAGES * PAGE - len) / u->align * u->align;
+	io->block = mig_rnd(&l->seed) % (l->blocks - blocks);
+	submit(_metadata, l, io, len);
 }
 
 /* Let the device write a lot, and wait until it has. */
 static void device_writes(struct __test_metadata *_metadata, struct logged *l)
 {
-	static u64 *lists[BATCH];
+	struct udrv_io control = { .buf = l->page };
 	unsigned int i;
-	u16 q;
 
-	for (i = 0; i < BATCH; i++) {
-		if (!lists[i])
-			lists[i] = arena_alloc(&l->m.arena, PAGE);
-		submit_read(_metadata, l, lists[i]);
-	}
-	identify(_metadata, l);
-	for (q = 1; q <= l->m.u.opts.queues; q++)
-		ASSERT_EQ(0, unvme_drain(&l->m.u, q, 0));
+	for (i = 0; i < BATCH; i++)
+		submit_read(_metadata, l, &l->ios[i]);
+	submit(_metadata, l, &control, PAGE);
+	ASSERT_EQ(0, udrv_drain(l->m.u));
 }
 
 static bool in_ranges(struct logged *l, unsigned int page, const struct range *r, u32 nr)

@@ -24,14 +24,7 @@ FIXTURE_TEARDOWN(arcs)
 	mig_teardown(_metadata, &self->m);
 }
 
-static const struct unvme_opts two_queues = { .queues = 2, .irq = true };
-
-static void check_io(struct __test_metadata *_metadata, struct unvme *u)
-{
-	EXPECT_EQ(0, unvme_rw(u, 1, true, 8, 8));
-	EXPECT_EQ(0, unvme_rw(u, u->opts.queues, false, 8, 8));
-	EXPECT_EQ(0, unvme_identify(u, 1, 0, 0));
-}
+static const struct udrv_opts two_channels = { .channels = 2 };
 
 /* ---- a fresh device ---- */
 
@@ -53,7 +46,7 @@ static void own_and_die(struct __test_metadata *_metadata, struct mig *m, u32 st
 	if (!pid) {
 		vdev_open(&m->dev, mig_bdf);
 		if (!vdev_map(&m->dev, &m->arena) &&
-		    (!m->nvme || !unvme_init(&m->u, &m->dev, &m->arena, &two_queues)) &&
+		    (!m->ops || !udrv_init(m->ops, &m->dev, &m->arena, &two_channels, &m->u)) &&
 		    !vdev_mig_set_state(&m->dev, state, &status) && write(fds[1], "x", 1) == 1)
 			pause();
 		_exit(1);
@@ -77,14 +70,13 @@ MIG_TEST(arcs, s16_running_after_an_owner_died)
 		vdev_open(d, mig_bdf);
 		EXPECT_STATE(d, ST_RUNNING)
 			TH_LOG("after a death in %s", mig_state_name(self->m.states[i]));
-		if (self->m.nvme)
-			EXPECT_EQ(0, vdev_read32(d, NVME_REG_CC));
+		mig_expect_off(_metadata, &self->m, d);
 		EXPECT_SET(d, ST_STOP_COPY);
 		EXPECT_SET(d, ST_RUNNING);
 	}
 	ASSERT_EQ(0, vdev_map(d, &self->m.arena));
-	if (self->m.nvme && mig_start(_metadata, &self->m, &two_queues))
-		check_io(_metadata, &self->m.u);
+	if (self->m.ops && mig_start(_metadata, &self->m, &two_channels))
+		EXPECT_EQ(0, udrv_work_all(self->m.u));
 }
 
 MIG_TEST(arcs, s17_running_to_running)
@@ -154,7 +146,7 @@ MIG_TEST(arcs, s21_combined_arcs)
 	check_requests(_metadata, &self->m, 2, ST_NR);
 }
 
-/* On a controller with queues, by each of the ways that end in RUNNING without a load. */
+/* On a device in use, by each of the ways that end in RUNNING without a load. */
 MIG_TEST(arcs, s18_s21_work_after_each_way_back)
 {
 	static const u32 ways[][3] = {
@@ -169,16 +161,16 @@ MIG_TEST(arcs, s18_s21_work_after_each_way_back)
 	struct vdev *d = &self->m.dev;
 	unsigned int i, j;
 
-	if (!mig_start(_metadata, &self->m, &two_queues))
+	if (!mig_start(_metadata, &self->m, &two_channels))
 		return;
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		for (j = 0; j < 3 && ways[i][j]; j++)
 			if (mig_has_state(self->m.flags, ways[i][j]))
 				ASSERT_SET(d, ways[i][j]);
 		ASSERT_SET(d, ST_RUNNING);
-		check_io(_metadata, &self->m.u);
+		EXPECT_EQ(0, udrv_work_all(self->m.u));
 	}
-	unvme_check_idle(&self->m.u, 0);
+	udrv_check_idle(self->m.u);
 }
 
 /* ---- what is refused ---- */
@@ -262,31 +254,31 @@ MIG_TEST(arcs, s25_s31_states_not_offered)
 
 /* ---- without a request nothing changes, and a bad one changes nothing ---- */
 
-static void start_load(struct __test_metadata *_metadata, struct mig *m, struct unvme_load *l)
+static void start_load(struct __test_metadata *_metadata, struct mig *m, struct load *l)
 {
-	*l = (struct unvme_load){
-		.u = &m->u, .units = 32, .unit_blocks = 8, .qd = 4, .seed = 9, .admin = true,
+	*l = (struct load){
+		.u = m->u, .units = 32, .unit_blocks = 8, .qd = 4, .seed = 9, .control = true,
 	};
 	ASSERT_EQ(0, load_init(l));
 	ASSERT_EQ(0, load_start(l));
 }
 
-static void end_load(struct __test_metadata *_metadata, struct mig *m, struct unvme_load *l)
+static void end_load(struct __test_metadata *_metadata, struct mig *m, struct load *l)
 {
 	EXPECT_EQ(0, load_wait_ops(l, 20));
 	EXPECT_EQ(0, load_end(l));
 	EXPECT_EQ(0, load_verify(l));
-	unvme_check_idle(&m->u, 0);
+	udrv_check_idle(m->u);
 	load_fini(l);
 }
 
 MIG_TEST(arcs, s17_s26_requests_without_effect_under_load)
 {
 	struct vdev *d = &self->m.dev;
-	struct unvme_load load;
+	struct load load;
 	int i, fd;
 
-	if (!mig_start(_metadata, &self->m, &two_queues))
+	if (!mig_start(_metadata, &self->m, &two_channels))
 		return;
 	start_load(_metadata, &self->m, &load);
 	for (i = 0; i < 20; i++) {
@@ -333,9 +325,9 @@ MIG_TEST(arcs, s27_state_stays_when_idle)
 
 MIG_TEST(arcs, s27_state_stays_under_load)
 {
-	struct unvme_load load;
+	struct load load;
 
-	if (!mig_start(_metadata, &self->m, &two_queues))
+	if (!mig_start(_metadata, &self->m, &two_channels))
 		return;
 	start_load(_metadata, &self->m, &load);
 	expect_constant(_metadata, &self->m.dev, ST_RUNNING);
@@ -374,7 +366,7 @@ MIG_TEST(arcs, s28_racing_requests)
 	unsigned int i;
 	int state;
 
-	if (self->m.nvme && !mig_start(_metadata, &self->m, &two_queues))
+	if (self->m.ops && !mig_start(_metadata, &self->m, &two_channels))
 		return;
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
 		r[i] = (struct racer){ .d = d, .state = targets[i] };
@@ -389,8 +381,8 @@ MIG_TEST(arcs, s28_racing_requests)
 	EXPECT_TRUE(state == ST_STOP || state == ST_RUNNING || state == ST_STOP_COPY)
 		TH_LOG("state %d", state);
 	ASSERT_SET(d, ST_RUNNING);
-	if (self->m.nvme)
-		check_io(_metadata, &self->m.u);
+	if (self->m.u)
+		EXPECT_EQ(0, udrv_work_all(self->m.u));
 }
 
 /* ---- failures inside an arc ---- */

@@ -78,20 +78,17 @@ MIG_TEST(plain, s01_s11_no_migration)
 /* Without migration it is still a device that works. */
 MIG_TEST(plain, s11_usable)
 {
-	static const struct unvme_opts opts = { .queues = 2, .irq = true };
-	struct unvme *u = &self->m.u;
+	static const struct udrv_opts opts = { .channels = 2 };
 	int i;
 
 	for (i = 0; i < 2; i++) {
 		if (!mig_start(_metadata, &self->m, &opts))
 			return;
-		EXPECT_EQ(0, unvme_rw(u, 1, true, 8, 8));
-		EXPECT_EQ(0, unvme_rw(u, u->opts.queues, false, 8, 8));
-		unvme_check_idle(u, 0);
-		EXPECT_EQ(0, u->faults);
-		unvme_fini(u);
+		EXPECT_EQ(0, udrv_work_all(self->m.u));
+		udrv_check_idle(self->m.u);
+		mig_end_user(_metadata, &self->m);
 		ASSERT_EQ(0, vdev_reset(&self->m.dev));
-		EXPECT_EQ(0, vdev_read32(&self->m.dev, NVME_REG_CC));
+		mig_expect_off(_metadata, &self->m, &self->m.dev);
 		vdev_bus_master(&self->m.dev, true);
 	}
 }
@@ -300,14 +297,14 @@ MIG_TEST(feature, s14_data_size_bounds_the_stream)
 /* Once more for a device that has something to tell. */
 MIG_TEST(feature, s14_data_size_of_a_busy_device)
 {
-	static const struct unvme_opts opts = { .queues = 4, .irq = true };
+	static const struct udrv_opts opts = { .channels = 4 };
 
 	if (!mig_start(_metadata, &self->m, &opts))
 		return;
-	EXPECT_EQ(0, unvme_rw(&self->m.u, 1, true, 0, 8));
+	EXPECT_EQ(0, udrv_work(self->m.u, 1));
 	check_size_bounds(_metadata, &self->m.dev);
 	ASSERT_SET(&self->m.dev, ST_RUNNING);
-	EXPECT_EQ(0, unvme_rw(&self->m.u, 1, false, 0, 8));
+	EXPECT_EQ(0, udrv_work(self->m.u, 1));
 	check_size_bounds(_metadata, &self->m.dev);
 }
 

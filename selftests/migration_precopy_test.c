@@ -10,7 +10,7 @@
 
 #include "lib/harness.h"
 
-static struct unvme_load load;
+static struct load load;
 
 FIXTURE(precopy) {
 	struct mig m;
@@ -224,14 +224,14 @@ MIG_TEST(precopy, s51_arguments)
 
 /* ---- initial data once more ---- */
 
-/* What a guest does when it loads another driver: other queues, other features. */
-static void reconfigure(struct __test_metadata *_metadata, struct mig *m, unsigned int queues)
+/* What a guest does when it loads another driver: other channels, other settings. */
+static void reconfigure(struct __test_metadata *_metadata, struct mig *m, unsigned int channels)
 {
-	const struct unvme_opts opts = { .queues = queues, .irq = true };
+	const struct udrv_opts opts = { .channels = channels };
 
 	mig_end_user(_metadata, m);
-	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &opts));
-	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
+	ASSERT_EQ(0, udrv_init(m->ops, &m->dev, &m->arena, &opts, &m->u));
+	EXPECT_EQ(0, udrv_work(m->u, 1));
 }
 
 MIG_TEST(precopy, s52_no_reinit_unasked)
@@ -241,8 +241,8 @@ MIG_TEST(precopy, s52_no_reinit_unasked)
 	struct stream s = { 0 };
 	int fd, i;
 
-	if (!m->nvme)
-		SKIP(return, "not an NVMe function, and no driver for another");
+	if (!mig_has_driver(_metadata, m))
+		return;
 	fd = ASSERT_OPEN(&m->dev, ST_PRE_COPY);
 	for (i = 1; i <= 4; i++) {
 		reconfigure(_metadata, m, i);
@@ -306,7 +306,7 @@ MIG_TEST(precopy, s52_reinit)
 	check_flags(_metadata, fd);
 	ASSERT_EQ(-ENOMSG, stream_append(fd, &s, 0));
 	check_flags(_metadata, fd);
-	for (i = 4; m->nvme && i; i--) {
+	for (i = 4; m->ops && i; i--) {
 		reconfigure(_metadata, m, i);
 		info = ASSERT_INFO(fd);
 		if (has_new_data(&info))
@@ -335,7 +335,7 @@ MIG_TEST(precopy, s15_s52_opt_in_ends_with_close)
 	vdev_open(&m->dev, mig_bdf);
 	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
 	fd = ASSERT_OPEN(&m->dev, ST_PRE_COPY);
-	for (i = 1; m->nvme && i <= 4; i++) {
+	for (i = 1; m->ops && i <= 4; i++) {
 		reconfigure(_metadata, m, i);
 		ASSERT_EQ(-ENOMSG, stream_append(fd, &s, 0));
 		info = ASSERT_INFO(fd);
@@ -374,8 +374,8 @@ static void save_by_precopy(struct __test_metadata *_metadata, struct mig *m,
 	}
 	if (c->how_far == ALL)
 		ASSERT_EQ(-ENOMSG, stream_append(fd, s, c->step));
-	if (m->u.dev)
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 32, 8));
+	if (m->u)
+		EXPECT_EQ(0, udrv_work(m->u, 1));
 	if (c->p2p) {
 		ASSERT_EQ(0, vdev_mig_set_state(d, ST_PRE_COPY_P2P, &other));
 		EXPECT_EQ(-1, other);
@@ -403,8 +403,8 @@ static void carry(struct __test_metadata *_metadata, struct mig *m, const struct
 		EXPECT_RESET(to);
 	ASSERT_EQ(0, mig_load(to, &s));
 	vdev_bus_master(to, true);
-	if (m->u.dev)
-		unvme_move(&m->u, to);
+	if (m->u)
+		udrv_move(m->u, to);
 	ASSERT_SET(to, ST_RUNNING);
 	mig_continue(_metadata, m);
 	mig_end_user(_metadata, m);
@@ -474,8 +474,8 @@ static bool start_load(struct __test_metadata *_metadata, struct mig *m)
 {
 	if (!mig_start(_metadata, m, &mig_busy_opts))
 		return false;
-	load = (struct unvme_load){
-		.u = &m->u, .units = 64, .unit_blocks = 32, .qd = 8, .seed = 47, .admin = true,
+	load = (struct load){
+		.u = m->u, .units = 64, .unit_blocks = 32, .qd = 8, .seed = 47, .control = true,
 	};
 	ASSERT_EQ(0, load_init(&load));
 	ASSERT_EQ(0, load_start(&load));
@@ -486,7 +486,7 @@ static void end_load(struct __test_metadata *_metadata, struct mig *m)
 {
 	EXPECT_EQ(0, load_end(&load));
 	EXPECT_EQ(0, load_verify(&load));
-	unvme_check_idle(&m->u, 0);
+	udrv_check_idle(m->u);
 }
 
 static void expect_end(struct __test_metadata *_metadata, int fd)

@@ -89,7 +89,7 @@ static bool task_join(struct task *t)
 	struct timespec end;
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += UNVME_TIMEOUT_MS / 1000;
+	end.tv_sec += UDRV_TIMEOUT_MS / 1000;
 	return !pthread_timedjoin_np(t->thread, NULL, &end);
 }
 
@@ -587,7 +587,7 @@ static void step_close_file(struct actor *a)
 /* A reset takes the mapping away; whoever comes then has to wait for it. */
 static void step_mmio(struct actor *a)
 {
-	vdev_read32(&a->m->dev, NVME_REG_CSTS);
+	vdev_read32(&a->m->dev, 0);
 	a->successes++;
 }
 
@@ -752,28 +752,33 @@ MIG_TEST(race, s77_resets_and_everything)
 	storm_of_resets(_metadata, &s, &self->m);
 }
 
+#define AT_WORK	32
+
 /* A device at work, reset in the middle of it. */
 MIG_TEST(race, s77_resets_at_work)
 {
-	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH };
+	struct udrv_io reads[AT_WORK];
 	struct mig *m = &self->m;
 	struct storm s;
 	int i, j, err;
 
-	if (!m->nvme)
-		SKIP(return, "not an NVMe function, and no driver for another");
+	if (!mig_has_driver(_metadata, m))
+		return;
 	for (i = 0; i < 10; i++) {
 		mig_start_user(_metadata, m);
-		flush.nsid = m->u.nsid;
 		s = (struct storm){ .states = all_states(m->flags) & ~(1 << ST_RESUMING) };
 		storm_add(&s, "set", step_set, false);
 		storm_add(&s, "ask", step_ask, false);
 		storm_add(&s, "mmio", step_mmio, false);
 		storm_begin(_metadata, &s, m);
-		for (j = 0; j < 32; j++)
-			unvme_queue_cmd(&m->u, 1 + j % 2, &flush, NULL, NULL);
-		unvme_ring(&m->u, 1);
-		unvme_ring(&m->u, 2);
+		for (j = 0; j < AT_WORK; j++) {
+			reads[j] = (struct udrv_io){
+				.channel = 1 + j % m->u->channels, .blocks = 1, .buf = m->u->work,
+			};
+			ASSERT_EQ(0, udrv_queue(m->u, &reads[j]));
+		}
+		for (j = 1; j <= (int)m->u->channels; j++)
+			udrv_kick(m->u, j);
 		while (!storm_turned(&s))
 			sched_yield();
 		err = vdev_reset(&m->dev);
@@ -837,16 +842,17 @@ static void race_to(struct __test_metadata *_metadata, struct mig *m, u32 states
 /* With work in flight, none of which is lost; what is to be loaded has to be idle. */
 MIG_TEST(race, s19_s28_all_states_at_work)
 {
-	struct unvme_load load = {
-		.units = 64, .unit_blocks = 8, .qd = 4, .seed = 28, .admin = true,
+	struct load load = {
+		.units = 64, .unit_blocks = 8, .qd = 4, .seed = 28, .control = true,
 	};
 	struct mig *m = &self->m;
 	u32 unwanted;
 	int i;
 
-	if (!mig_start_user(_metadata, m))
-		SKIP(return, "not an NVMe function, and no driver for another");
-	load.u = &m->u;
+	if (!mig_has_driver(_metadata, m))
+		return;
+	mig_start_user(_metadata, m);
+	load.u = m->u;
 	ASSERT_EQ(0, load_init(&load));
 	ASSERT_EQ(0, load_start(&load));
 	for (i = 0; i < 6; i++) {
@@ -860,15 +866,11 @@ MIG_TEST(race, s19_s28_all_states_at_work)
 	EXPECT_EQ(0, load_wait_ops(&load, 50));
 	EXPECT_EQ(0, load_end(&load));
 	EXPECT_EQ(0, load_verify(&load));
-	unvme_check_idle(&m->u, 0);
+	udrv_check_idle(m->u);
 	load_fini(&load);
 }
 
 /* ---- a BAR of the device as the user's buffer ---- */
-
-/* Behind the doorbells nobody minds. */
-#define BAR_DATA	0x1800
-#define BAR_DATA_SIZE	64
 
 static void check_bar(struct actor *a, const char *what, ssize_t n)
 {
@@ -879,13 +881,14 @@ static void check_bar(struct actor *a, const char *what, ssize_t n)
 
 static void step_read_to_bar(struct actor *a)
 {
+	const struct udrv_bar *bar = a->m->ops->bar;
 	int fd = vdev_mig_open(&a->m->dev, ST_STOP_COPY);
 	ssize_t n;
 
 	if (fd < 0)
 		return;
 	do {
-		n = read(fd, a->m->dev.bar + BAR_DATA, BAR_DATA_SIZE);
+		n = read(fd, a->m->dev.bar + bar->ignored, bar->ignored_size);
 		check_bar(a, "read", n);
 	} while (n > 0);
 	close(fd);
@@ -901,7 +904,7 @@ static void step_write_from_bar(struct actor *a)
 	if (fd < 0)
 		return;
 	for (n = 1; n > 0;) {
-		n = write(fd, a->m->dev.bar + BAR_DATA, 1);
+		n = write(fd, a->m->dev.bar + a->m->ops->bar->ignored, 1);
 		a->successes += n > 0;
 	}
 	if (errno == EINTR || errno == EBADF)
@@ -909,34 +912,33 @@ static void step_write_from_bar(struct actor *a)
 	close(fd);
 }
 
-/* The admin queue's registers of a controller that is off have room for the ioctl's argument. */
-#define BAR_FEATURE	NVME_REG_AQA
-
 static void step_feature_in_bar(struct actor *a)
 {
 	static const u32 features[] = { F_GET | F_STATE, F_GET | F_SIZE, F_SET | F_STATE };
+	u32 reg = a->m->ops->bar->kept;
 	struct vdev *d = &a->m->dev;
 
-	vdev_write32(d, BAR_FEATURE, sizeof(struct vfio_device_feature) + sizeof(u64));
-	vdev_write32(d, BAR_FEATURE + 4, features[any(a) % ARRAY_SIZE(features)]);
-	vdev_write32(d, BAR_FEATURE + 8, ST_STOP);
-	vdev_write32(d, BAR_FEATURE + 12, 0);
-	a->successes += !ioctl(d->fd, VFIO_DEVICE_FEATURE, d->bar + BAR_FEATURE);
+	vdev_write32(d, reg, sizeof(struct vfio_device_feature) + sizeof(u64));
+	vdev_write32(d, reg + 4, features[any(a) % ARRAY_SIZE(features)]);
+	vdev_write32(d, reg + 8, ST_STOP);
+	vdev_write32(d, reg + 12, 0);
+	a->successes += !ioctl(d->fd, VFIO_DEVICE_FEATURE, d->bar + reg);
 }
 
 static void step_report_to_bar(struct actor *a)
 {
+	const struct udrv_bar *bar = a->m->ops->bar;
 	u64 page_size = getpagesize();
 
-	vdev_log_report(&a->m->dev, a->m->arena.iova, BAR_DATA_SIZE * 8 * page_size, page_size,
-			(void *)(a->m->dev.bar + BAR_DATA));
+	vdev_log_report(&a->m->dev, a->m->arena.iova, bar->ignored_size * 8 * page_size,
+			page_size, (void *)(a->m->dev.bar + bar->ignored));
 	a->successes++;
 }
 
 static bool needs_bar(struct __test_metadata *_metadata, struct mig *m)
 {
-	if (!m->nvme || !m->dev.bar)
-		SKIP(return false, "not an NVMe function with a BAR to map");
+	if (!m->ops || !m->ops->bar || !m->dev.bar)
+		SKIP(return false, "no BAR that can be mapped and has registers without effect");
 	return true;
 }
 
@@ -1029,7 +1031,7 @@ MIG_TEST(race, s16_s45_killed_in_a_storm)
 
 /* ---- the physical function ---- */
 
-/* Its controller is reset, whatever its functions are doing. */
+/* Its driver resets it, whatever its functions are doing. */
 MIG_TEST(race, s81_pf_resets_and_everything)
 {
 	struct mig *m = &self->m;
@@ -1041,13 +1043,17 @@ MIG_TEST(race, s81_pf_resets_and_everything)
 		SKIP(return, "%s is not a virtual function", mig_bdf);
 	if (!getenv(MIG_PF_RESTORE))
 		SKIP(return, MIG_PF_RESTORE " is not set");
+	if (!mig_has_driver(_metadata, m))
+		return;
+	if (!m->ops->host)
+		SKIP(return, "the host's driver cannot be made to reset the device");
 	add_chaos(&s, m);
 	storm_begin(_metadata, &s, m);
 	/* a VF may be offline once its PF was reset, and then there is nothing to succeed with */
 	for (i = 0; i < STORM_MAX && !storm_turned(&s); i++)
 		storm_reset(_metadata, m, i);
 	for (i = 0; i < 4; i++) {
-		ASSERT_EQ(0, function_reset_nvme(pf));
+		ASSERT_EQ(0, m->ops->host->reset(pf));
 		storm_reset(_metadata, m, i);
 	}
 	storm_end(_metadata, &s);

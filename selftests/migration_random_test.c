@@ -42,8 +42,9 @@ static struct around find_around(struct mig *m, char pf[BDF_SIZE])
 {
 	struct around around = { .sibling = getenv(MIG_SIBLING), .disturb = getenv(MIG_DISTURB) };
 
-	if (m->nvme && getenv(MIG_PF_RESTORE) && !function_pf(mig_bdf, pf)) {
+	if (m->ops && m->ops->host && getenv(MIG_PF_RESTORE) && !function_pf(mig_bdf, pf)) {
 		around.pf = pf;
+		around.pf_reset = m->ops->host->reset;
 		around.restore = getenv(MIG_PF_RESTORE);
 	}
 	return around;

@@ -12,9 +12,6 @@
 #include "lib/harness.h"
 
 #define DEBUGFS		"/sys/kernel/debug/vfio"
-#define NVME_DRIVER	"nvme"
-
-#define NVME_ID_CTRL_AERL	259
 
 /* How often the power state of a device is looked at, and what for: it changes by itself. */
 #define PM_TRIES	6000
@@ -210,14 +207,19 @@ MIG_TEST(reset, s16_s41_s79_close_in_each_state)
 /* Nothing of a session is left in a function that another driver takes over. */
 static void expect_clean_function(struct __test_metadata *_metadata, struct mig *m)
 {
-	u32 cc;
+	const struct udrv_off *off;
+	u32 value;
 
-	if (!m->nvme)
+	if (!m->ops)
 		return;
-	ASSERT_EQ(0, function_read32(mig_bdf, NVME_REG_CC, &cc));
-	EXPECT_EQ(0, cc);
-	ASSERT_EQ(0, function_bind(mig_bdf, NVME_DRIVER));
-	EXPECT_EQ(0, function_wait_nvme(mig_bdf));
+	for (off = m->ops->off; off->mask; off++) {
+		ASSERT_EQ(0, function_read32(mig_bdf, off->reg, &value));
+		EXPECT_EQ(0, value & off->mask);
+	}
+	if (!m->ops->host)
+		return;
+	ASSERT_EQ(0, function_bind(mig_bdf, m->ops->host->driver));
+	EXPECT_EQ(0, m->ops->host->wait(mig_bdf));
 	ASSERT_EQ(0, function_bind(mig_bdf, NULL));
 }
 
@@ -242,45 +244,22 @@ MIG_TEST(reset, s79_next_driver)
 	mig_expect_like_new(_metadata, m);
 }
 
-/* What a user of an NVMe controller sets is not there for the next one. */
-static void read_features(struct __test_metadata *_metadata, struct unvme *u, u32 *f)
-{
-	EXPECT_EQ(0, unvme_get_features(u, NVME_FEAT_TEMP, 0, &f[0]));
-	EXPECT_EQ(0, unvme_get_features(u, NVME_FEAT_ASYNC, 0, &f[1]));
-}
-
-/* Event requests stay, all that there may be; Get Features comes after them. */
-static void request_events(struct __test_metadata *_metadata, struct unvme *u)
-{
-	unsigned int i, nr = u->id_ctrl[NVME_ID_CTRL_AERL] + 1;
-	u32 unused;
-
-	for (i = 0; i < nr; i++)
-		unvme_aer(u, NULL, NULL);
-	EXPECT_EQ(0, unvme_get_features(u, NVME_FEAT_TEMP, 0, &unused));
-	EXPECT_EQ(nr, u->sqs[0].inflight);
-}
-
-static void set_features(struct __test_metadata *_metadata, struct unvme *u, const u32 *f)
-{
-	EXPECT_EQ(0, unvme_set_features(u, NVME_FEAT_TEMP, f[0] + 1, NULL));
-	EXPECT_EQ(0, unvme_set_features(u, NVME_FEAT_ASYNC, f[1] ^ 1, NULL));
-	request_events(_metadata, u);
-}
-
 MIG_TEST(reset, s79_next_user_finds_nothing)
 {
 	static const u32 left_in[] = { ST_RUNNING, ST_STOP_COPY, ST_RESUMING };
-	u32 before[2], dirty[2], after[2];
+	u32 before[UDRV_SETTINGS], dirty[UDRV_SETTINGS], after[UDRV_SETTINGS];
 	struct mig *m = &self->m;
 	struct stream busy;
 	unsigned int i;
 
-	if (!mig_start_user(_metadata, m))
-		SKIP(return, "not an NVMe function, and no driver for another");
-	read_features(_metadata, &m->u, before);
-	set_features(_metadata, &m->u, before);
-	read_features(_metadata, &m->u, dirty);
+	if (!mig_has_driver(_metadata, m))
+		return;
+	if (!m->ops->leave_traces)
+		SKIP(return, "the driver in user space leaves nothing");
+	mig_start_user(_metadata, m);
+	ASSERT_EQ(0, m->ops->settings(m->u, before));
+	ASSERT_EQ(0, m->ops->leave_traces(m->u));
+	ASSERT_EQ(0, m->ops->settings(m->u, dirty));
 	EXPECT_NE(0, memcmp(before, dirty, sizeof(dirty)));
 	ASSERT_EQ(0, mig_save(&m->dev, &busy));
 	for (i = 0; i < ARRAY_SIZE(left_in); i++) {
@@ -290,15 +269,16 @@ MIG_TEST(reset, s79_next_user_finds_nothing)
 			ASSERT_EQ(0, mig_load(&m->dev, &busy));
 		} else {
 			mig_start_user(_metadata, m);
-			set_features(_metadata, &m->u, before);
+			ASSERT_EQ(0, m->ops->leave_traces(m->u));
 			ASSERT_SET(&m->dev, left_in[i]);
 		}
 		shut(_metadata, m);
 		reopen(_metadata, m);
 		mig_start_user(_metadata, m);
-		read_features(_metadata, &m->u, after);
+		ASSERT_EQ(0, m->ops->settings(m->u, after));
 		EXPECT_EQ(0, memcmp(before, after, sizeof(after)));
-		request_events(_metadata, &m->u);
+		/* not possible if there were requests of the last one */
+		EXPECT_EQ(0, m->ops->leave_traces(m->u));
 	}
 	stream_free(&busy);
 }
@@ -479,7 +459,7 @@ static int take_away(struct __test_metadata *_metadata, struct mig *m, u32 state
 	request.events = POLLIN;
 	t->done = false;
 	ASSERT_EQ(0, pthread_create(&t->thread, NULL, take_thread, t));
-	EXPECT_EQ(1, poll(&request, 1, UNVME_TIMEOUT_MS));
+	EXPECT_EQ(1, poll(&request, 1, UDRV_TIMEOUT_MS));
 	EXPECT_FALSE(__atomic_load_n(&t->done, __ATOMIC_ACQUIRE));
 	EXPECT_STATE(&m->dev, state);
 	if (state == ST_STOP_COPY) {
@@ -632,14 +612,14 @@ MIG_TEST(reset, s82_module_in_use)
 struct refs {
 	int own;
 	int pf;
-	int nvme_core;
+	int host;
 };
 
-static void read_refs(struct refs *r, const char *pf)
+static void read_refs(struct refs *r, const struct mig *m, const char *pf)
 {
 	r->own = function_module_refs(mig_bdf);
 	r->pf = *pf ? function_module_refs(pf) : 0;
-	r->nvme_core = module_refs("nvme_core");
+	r->host = m->ops && m->ops->host ? module_refs(m->ops->host->module) : 0;
 }
 
 MIG_TEST(reset, s82_references)
@@ -650,7 +630,7 @@ MIG_TEST(reset, s82_references)
 	int i;
 
 	shut(_metadata, m);
-	read_refs(&before, self->pf);
+	read_refs(&before, m, self->pf);
 	for (i = 0; i < 20; i++) {
 		reopen(_metadata, m);
 		ASSERT_EQ(0, mig_save(&m->dev, &s));
@@ -659,18 +639,18 @@ MIG_TEST(reset, s82_references)
 		stream_free(&s);
 		vdev_close(&m->dev);
 	}
-	read_refs(&after, self->pf);
+	read_refs(&after, m, self->pf);
 	EXPECT_EQ(before.own, after.own);
 	EXPECT_EQ(before.pf, after.pf);
-	EXPECT_EQ(before.nvme_core, after.nvme_core);
+	EXPECT_EQ(before.host, after.host);
 	for (i = 0; i < 5; i++) {
 		ASSERT_EQ(0, function_bind(mig_bdf, NULL));
 		ASSERT_EQ(0, function_bind(mig_bdf, mig_driver));
 	}
-	read_refs(&after, self->pf);
+	read_refs(&after, m, self->pf);
 	EXPECT_EQ(before.own, after.own);
 	EXPECT_EQ(before.pf, after.pf);
-	EXPECT_EQ(before.nvme_core, after.nvme_core);
+	EXPECT_EQ(before.host, after.host);
 	reopen(_metadata, m);
 }
 
@@ -796,8 +776,8 @@ MIG_TEST(reset, s90_bind_open_migrate)
 	mig_start_user(_metadata, m);
 	ASSERT_SET(&m->dev, ST_STOP_COPY);
 	ASSERT_SET(&m->dev, ST_RUNNING);
-	if (m->nvme)
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
+	if (m->u)
+		EXPECT_EQ(0, udrv_work(m->u, 1));
 }
 
 /* The memory of a stopped device may come and go. */
@@ -812,10 +792,8 @@ MIG_TEST(reset, s90_unmapped_while_stopped)
 	ASSERT_SET(&m->dev, ST_STOP);
 	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
 	ASSERT_SET(&m->dev, ST_RUNNING);
-	if (m->nvme) {
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
-		EXPECT_EQ(0, unvme_rw(&m->u, m->u.opts.queues, false, 0, 8));
-	}
+	if (m->u)
+		EXPECT_EQ(0, udrv_work_all(m->u));
 }
 
 MIG_TEST(reset, s90_detach_attach)
@@ -834,8 +812,8 @@ MIG_TEST(reset, s90_detach_attach)
 	ASSERT_SET(&m->dev, ST_STOP);
 	ASSERT_EQ(0, ioctl(m->dev.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach));
 	ASSERT_SET(&m->dev, ST_RUNNING);
-	if (m->nvme)
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
+	if (m->u)
+		EXPECT_EQ(0, udrv_work(m->u, 1));
 }
 
 /* ---- debugfs ---- */
@@ -941,8 +919,8 @@ static void make_hostile(struct stream *s, const struct stream *good, u32 *seed)
 static void save_busy(struct __test_metadata *_metadata, struct mig *m, struct stream *s)
 {
 	mig_start_user(_metadata, m);
-	if (m->nvme)
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
+	if (m->u)
+		EXPECT_EQ(0, udrv_work(m->u, 1));
 	ASSERT_EQ(0, mig_save(&m->dev, s));
 	EXPECT_RESET(&m->dev);
 	mig_end_user(_metadata, m);
@@ -963,9 +941,9 @@ static void load_hostile(struct __test_metadata *_metadata, struct vdev *d,
 
 MIG_TEST(reset, s93_hostile_streams)
 {
-	static const struct unvme_opts opts = { .queues = 2, .irq = true };
-	struct unvme_load load = {
-		.units = 64, .unit_blocks = 8, .qd = 4, .seed = 93, .admin = true,
+	static const struct udrv_opts opts = { .channels = 2 };
+	struct load load = {
+		.units = 64, .unit_blocks = 8, .qd = 4, .seed = 93, .control = true,
 	};
 	struct mig *m = &self->m, other = {};
 	struct stream good, bad;
@@ -973,18 +951,18 @@ MIG_TEST(reset, s93_hostile_streams)
 	u32 seed = 93;
 	int i;
 
-	if (!m->nvme)
-		SKIP(return, "not an NVMe function, and no driver for another");
+	if (!mig_has_driver(_metadata, m))
+		return;
 	if (!getenv(MIG_SIBLING))
 		SKIP(return, MIG_SIBLING " is not set");
 	/* with memory of its own, that the enemy does not have */
 	ASSERT_EQ(0, arena_init(&other.arena, -1, MIG_ARENA_SIZE, ARENA_IOVA));
 	vdev_open(&other.dev, getenv(MIG_SIBLING));
 	ASSERT_EQ(0, vdev_map(&other.dev, &other.arena));
-	ASSERT_EQ(0, unvme_init(&other.u, &other.dev, &other.arena, &opts));
+	ASSERT_EQ(0, udrv_init(m->ops, &other.dev, &other.arena, &opts, &other.u));
 	/* not where the enemy, who shares the medium, may write */
-	load.u = &other.u;
-	load.first_lba = other.u.nsze / 2;
+	load.u = other.u;
+	load.first_block = other.u->blocks / 2;
 	ASSERT_EQ(0, load_init(&load));
 	ASSERT_EQ(0, load_start(&load));
 
@@ -998,19 +976,17 @@ MIG_TEST(reset, s93_hostile_streams)
 	EXPECT_EQ(0, load_wait_ops(&load, 100));
 	EXPECT_EQ(0, load_end(&load));
 	EXPECT_EQ(0, load_verify(&load));
-	unvme_check_idle(&other.u, 0);
-	EXPECT_EQ(0, other.u.faults)
-		TH_LOG("%s", other.u.fault);
+	udrv_check_idle(other.u);
 	mig_expect_like_new(_metadata, m);
 	mig_expect_usable(_metadata, m, &m->dev);
 	if (*self->pf) {
 		snprintf(driver, sizeof(driver), "%s", function_driver(self->pf));
 		EXPECT_STREQ(self->pf_driver, driver);
-		if (!strcmp(driver, NVME_DRIVER))
-			EXPECT_EQ(0, function_wait_nvme(self->pf));
+		if (m->ops->host && !strcmp(driver, m->ops->host->driver))
+			EXPECT_EQ(0, m->ops->host->wait(self->pf));
 	}
 	load_fini(&load);
-	unvme_fini(&other.u);
+	mig_end_user(_metadata, &other);
 	vdev_close(&other.dev);
 	arena_free(&other.arena);
 	stream_free(&good);

@@ -46,8 +46,8 @@ static void expect_fresh_after_reset(struct __test_metadata *_metadata, struct m
 static void expect_continued(struct __test_metadata *_metadata, struct mig *m, struct vdev *d)
 {
 	vdev_bus_master(d, true);
-	if (m->u.dev)
-		unvme_move(&m->u, d);
+	if (m->u)
+		udrv_move(m->u, d);
 	ASSERT_SET(d, ST_RUNNING);
 	mig_continue(_metadata, m);
 }
@@ -497,17 +497,17 @@ static void carry_away(struct __test_metadata *_metadata, struct mig *m, const s
 		return;
 	carry(_metadata, m, s, &to);
 	/* and back, as it is now */
-	if (m->u.dev) {
+	if (m->u) {
 		struct stream now;
 
 		ASSERT_EQ(0, mig_save(&to, &now));
 		ASSERT_EQ(0, mig_load(&m->dev, &now));
 		stream_free(&now);
 		vdev_bus_master(&m->dev, true);
-		unvme_move(&m->u, &m->dev);
+		udrv_move(m->u, &m->dev);
 		ASSERT_SET(&m->dev, ST_RUNNING);
-		EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
-		unvme_check_idle(&m->u, 1);
+		EXPECT_EQ(0, udrv_work(m->u, 1));
+		udrv_check_idle(m->u);
 	}
 	vdev_close(&to);
 }
@@ -598,7 +598,7 @@ MIG_TEST(resume, s68_given_up)
 /* Its own old state is not what is left when the new one did not come. */
 MIG_TEST(resume, s70_old_state_is_gone)
 {
-	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH };
+	struct udrv_io read = { .channel = 1, .blocks = 1 };
 	struct mig *m = &self->m;
 	struct vdev *d = &m->dev;
 	struct quiet quiet;
@@ -607,10 +607,10 @@ MIG_TEST(resume, s70_old_state_is_gone)
 	mig_expect_usable(_metadata, m, d);
 	ASSERT_SET(d, ST_STOP);
 	/* work that was there when it was stopped */
-	if (m->u.dev) {
-		flush.nsid = m->u.nsid;
-		unvme_submit(&m->u, 1, &flush, NULL, NULL);
-		ASSERT_EQ(0, quiet_start(&quiet, &m->u));
+	if (m->u) {
+		read.buf = m->u->work;
+		ASSERT_EQ(0, udrv_submit(m->u, &read));
+		ASSERT_EQ(0, quiet_start(&quiet, m->u));
 	}
 	fd = ASSERT_OPEN(d, ST_RESUMING);
 	/* incomplete, or refused before that */
@@ -620,7 +620,7 @@ MIG_TEST(resume, s70_old_state_is_gone)
 	EXPECT_GT(0, vdev_mig_set_state(d, ST_RUNNING, NULL));
 	EXPECT_RESET(d);
 	mig_expect_off(_metadata, m, d);
-	if (m->u.dev) {
+	if (m->u) {
 		vdev_bus_master(d, true);
 		EXPECT_EQ(0, quiet_check(&quiet, 200));
 		quiet_end(&quiet);

@@ -310,8 +310,8 @@ MIG_TEST(save, s42_close_at_any_time)
 		close(fd);
 	}
 	ASSERT_SET(d, ST_RUNNING);
-	if (self->m.u.dev)
-		EXPECT_EQ(0, unvme_rw(&self->m.u, 1, false, 8, 8));
+	if (self->m.u)
+		EXPECT_EQ(0, udrv_work(self->m.u, 1));
 	stream_free(&all);
 }
 

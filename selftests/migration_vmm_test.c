@@ -27,9 +27,9 @@
 #define POISON		0xdd
 
 struct reads {
+	struct udrv_io io[READS];
 	u8 *buf;
-	u64 *list[READS];
-	u64 lba;
+	u64 block;
 	u32 blocks;		/* of each */
 	unsigned int done;
 };
@@ -38,7 +38,7 @@ struct reads {
 struct vm {
 	struct mig m;		/* the device in the beginning, and the driver in the guest */
 	struct vdev other;	/* where it goes */
-	struct unvme_load load;
+	struct load load;
 	struct reads reads;
 	u16 command;		/* the command register as the guest left it */
 	int stray;		/* eventfd of the vectors that the guest does not use */
@@ -58,8 +58,8 @@ FIXTURE_SETUP(vmm)
 	mig_setup_open(_metadata, &v->m, vdev_open_passed);
 	if (!v->m.flags)
 		SKIP(return, "%s is not migratable", mig_bdf);
-	if (!v->m.nvme)
-		SKIP(return, "not an NVMe function, and no driver for another");
+	if (!mig_has_driver(_metadata, &v->m))
+		return;
 	v->stray = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ASSERT_LE(0, v->stray);
 }
@@ -79,92 +79,85 @@ FIXTURE_TEARDOWN(vmm)
 
 /* ---- the guest ---- */
 
-static const struct unvme_opts guest_opts = { .queues = 3, .depth = 16, .irq = true };
+static const struct udrv_opts guest_opts = { .channels = 3, .depth = 16 };
 
 static void guest_up(struct __test_metadata *_metadata, struct vm *v)
 {
 	vdev_bus_master(&v->m.dev, true);
-	ASSERT_EQ(0, unvme_init(&v->m.u, &v->m.dev, &v->m.arena, &guest_opts));
+	ASSERT_EQ(0, udrv_init(v->m.ops, &v->m.dev, &v->m.arena, &guest_opts, &v->m.u));
 	v->command = vfio_pci_config_readw(v->m.dev.pci, PCI_COMMAND);
 	ASSERT_TRUE(v->command & PCI_COMMAND_MASTER);
 }
 
-static void count_done(struct unvme *u, struct unvme_cmd *c)
+static void count_done(struct udrv *u, struct udrv_io *io)
 {
-	unsigned int *n = c->priv;
-
-	if (unvme_status(c))
-		unvme_fault(u, "status %#x", unvme_status(c));
-	(*n)++;
+	(*(unsigned int *)io->priv)++;
 }
 
-static u64 chunk_lba(const struct reads *r, u32 i)
+static u64 chunk_block(const struct reads *r, u32 i)
 {
-	return r->lba + i % CHUNKS * r->blocks;
+	return r->block + i % CHUNKS * r->blocks;
 }
 
 /* Data for the reads, behind that of the load. */
 static void prepare_reads(struct __test_metadata *_metadata, struct vm *v)
 {
-	struct unvme *u = &v->m.u;
+	struct udrv_io io = { .channel = 1, .write = true };
+	struct udrv *u = v->m.u;
 	struct reads *r = &v->reads;
-	u32 i, j;
+	u32 i;
 
-	r->lba = v->load.first_lba + (u64)v->load.units * v->load.unit_blocks;
-	r->blocks = min_t(u32, u->mdts, READ_LEN) / u->lba_size;
+	r->block = v->load.first_block + (u64)v->load.units * v->load.unit_blocks;
+	r->blocks = min_t(u32, u->max_bytes, READ_LEN) / u->block_size;
 	r->buf = arena_alloc(u->arena, READS * READ_LEN);
-	for (i = 0; i < READS; i++)
-		r->list[i] = arena_alloc(u->arena, PAGE);
+	io.blocks = r->blocks;
+	io.buf = r->buf;
 	for (i = 0; i < CHUNKS; i++) {
-		for (j = 0; j < r->blocks; j++)
-			pattern_fill(u->scratch + j * u->lba_size, u->lba_size,
-				     chunk_lba(r, i) + j, 1, 0);
-		ASSERT_EQ(0, unvme_rw(u, 1, true, chunk_lba(r, i), r->blocks));
+		io.block = chunk_block(r, i);
+		pattern_fill(r->buf, u->block_size, io.block, r->blocks, 1, 0);
+		ASSERT_EQ(0, udrv_exec(u, &io));
 	}
 }
 
 static void submit_reads(struct __test_metadata *_metadata, struct vm *v)
 {
-	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = v->m.u.nsid };
-	struct unvme *u = &v->m.u;
+	struct udrv *u = v->m.u;
 	struct reads *r = &v->reads;
 	unsigned int i;
 
 	r->done = 0;
-	sqe.cdw12 = r->blocks - 1;
 	for (i = 0; i < READS; i++) {
-		sqe.cdw10 = chunk_lba(r, i);
-		unvme_set_prp(u, &sqe, r->buf + i * READ_LEN, r->blocks * u->lba_size,
-			      r->list[i]);
-		ASSERT_NE(NULL, unvme_submit(u, 1 + i % u->opts.queues, &sqe, count_done,
-					     &r->done));
+		r->io[i] = (struct udrv_io){
+			.channel = 1 + i % u->channels, .block = chunk_block(r, i),
+			.blocks = r->blocks, .buf = r->buf + i * READ_LEN,
+			.done = count_done, .priv = &r->done,
+		};
+		ASSERT_EQ(0, udrv_submit(u, &r->io[i]));
 	}
 }
 
-static bool reads_done(struct unvme *u, void *priv)
+static bool reads_done(struct udrv *u, void *priv)
 {
 	return ((struct reads *)priv)->done == READS;
 }
 
 static void check_reads(struct __test_metadata *_metadata, struct vm *v)
 {
-	struct unvme *u = &v->m.u;
+	struct udrv *u = v->m.u;
 	struct reads *r = &v->reads;
-	u32 i, j, bad = 0;
+	u32 i, good = 0;
 
-	ASSERT_EQ(0, unvme_wait_for(u, reads_done, r, UNVME_TIMEOUT_MS));
+	ASSERT_EQ(0, udrv_wait_for(u, reads_done, r, UDRV_TIMEOUT_MS));
 	for (i = 0; i < READS; i++)
-		for (j = 0; j < r->blocks; j++)
-			bad += !pattern_ok(r->buf + i * READ_LEN + j * u->lba_size, u->lba_size,
-					   chunk_lba(r, i) + j, 1, 0);
-	EXPECT_EQ(0, bad)
-		TH_LOG("%u blocks of %u are not what was read", bad, READS * r->blocks);
+		good += pattern_bad(r->buf + i * READ_LEN, u->block_size, chunk_block(r, i),
+				    r->blocks, 1, 0) == r->blocks;
+	EXPECT_EQ(READS, good);
 }
 
 static void start_load(struct __test_metadata *_metadata, struct vm *v, u32 seed)
 {
-	v->load = (struct unvme_load){
-		.u = &v->m.u, .units = 64, .unit_blocks = 8, .qd = 4, .seed = seed, .admin = true,
+	v->load = (struct load){
+		.u = v->m.u, .units = 64, .unit_blocks = 8, .qd = 4, .seed = seed, .control = true,
 	};
 	ASSERT_EQ(0, load_init(&v->load));
 	prepare_reads(_metadata, v);
@@ -176,22 +169,16 @@ static void end_load(struct __test_metadata *_metadata, struct vm *v)
 	EXPECT_EQ(0, load_wait_ops(&v->load, 40));
 	EXPECT_EQ(0, load_end(&v->load));
 	EXPECT_EQ(0, load_verify(&v->load));
-	EXPECT_LT(0, v->load.admin_done);
-	unvme_check_idle(&v->m.u, 0);
+	EXPECT_LT(0, v->load.controls);
+	udrv_check_idle(v->m.u);
 }
 
 static void guest_goes_on(struct __test_metadata *_metadata, struct vm *v)
 {
-	struct unvme *u = &v->m.u;
 	u64 strays;
-	u16 q;
 
-	for (q = 1; q <= u->opts.queues; q++) {
-		EXPECT_EQ(0, unvme_rw(u, q, true, 8 * q, 8));
-		EXPECT_EQ(0, unvme_rw(u, q, false, 8 * q, 8));
-	}
-	EXPECT_EQ(0, unvme_get_features(u, NVME_FEAT_QUEUES, 0, NULL));
-	unvme_check_idle(u, 0);
+	EXPECT_EQ(0, udrv_work_all(v->m.u));
+	udrv_check_idle(v->m.u);
 	EXPECT_EQ(-1, read(v->stray, &strays, sizeof(strays)));
 }
 
@@ -209,16 +196,9 @@ static void restore_vectors(struct vm *v, struct vdev *d)
 	unsigned int i;
 
 	for (i = 0; i < d->nr_vectors; i++)
-		evfds[i] = i < v->m.u.nr_vectors ? v->m.u.evfds[i] : v->stray;
+		evfds[i] = i < v->m.u->nr_vectors ? v->m.u->evfds[i] : v->stray;
 	vdev_irqs(d, evfds, d->nr_vectors);
 	free(evfds);
-}
-
-static void guest_is_on(struct vm *v, struct vdev *d)
-{
-	pthread_mutex_lock(&v->m.u.lock);
-	v->m.u.dev = d;
-	pthread_mutex_unlock(&v->m.u.lock);
 }
 
 /* ---- memory that is copied while the guest runs ---- */
@@ -226,15 +206,17 @@ static void guest_is_on(struct vm *v, struct vdev *d)
 /* Pages that only the device writes: of them those travel that it reports. */
 static bool is_devices(const struct vm *v, size_t at)
 {
-	const struct unvme *u = &v->m.u;
-	const u8 *p = v->m.arena.va + at;
-	unsigned int q;
+	const u8 *p = v->m.arena.va + at, *ring;
+	unsigned int i;
+	size_t len;
 
 	if (p >= v->reads.buf && p < v->reads.buf + READS * READ_LEN)
 		return true;
-	for (q = 0; q <= u->opts.queues; q++)
-		if (p == (u8 *)u->cqs[q].ring)
+	for (i = 0; i <= v->m.u->channels; i++) {
+		ring = v->m.ops->ring(v->m.u, i, &len);
+		if (p + PAGE > ring && p < ring + len)
 			return true;
+	}
 	return false;
 }
 
@@ -380,7 +362,7 @@ static void migrate(struct __test_metadata *_metadata, struct vm *v, struct vdev
 	restore_vectors(v, to);
 	if (logged)
 		switch_memory(_metadata, v);
-	guest_is_on(v, to);
+	udrv_set_dev(v->m.u, to);
 	ASSERT_SET(to, ST_RUNNING);
 	close(fd);
 	load_resume(&v->load);
@@ -432,39 +414,39 @@ MIG_TEST(vmm, s66_s69_s90_to_another_vmm_and_back)
 
 /* ---- registers that are restored when the device runs already ---- */
 
-#define FLUSHES		12
-#define ADMINS		2
+#define WAITING		14
 
 struct waiting {
-	unsigned int io;
-	unsigned int admin;
+	struct udrv_io io[WAITING];
+	unsigned int done;
 };
 
-/* Rung while it is stopped, so that the destination is the one that executes them. */
-static void submit_waiting(struct __test_metadata *_metadata, struct unvme *u, struct waiting *w)
+/* Submitted while it is stopped, so that the destination is the one that executes them. */
+static void submit_waiting(struct __test_metadata *_metadata, struct udrv *u, struct waiting *w)
 {
-	struct nvme_sqe flush = { .opcode = NVME_IO_FLUSH, .nsid = u->nsid };
-	struct nvme_sqe feature = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = NVME_FEAT_QUEUES };
 	unsigned int i;
 
-	for (i = 0; i < FLUSHES; i++)
-		ASSERT_NE(NULL, unvme_submit(u, 1 + i % u->opts.queues, &flush, count_done,
-					     &w->io));
-	for (i = 0; i < ADMINS; i++)
-		ASSERT_NE(NULL, unvme_submit(u, 0, &feature, count_done, &w->admin));
+	for (i = 0; i < WAITING; i++) {
+		w->io[i] = (struct udrv_io){
+			.channel = i % (u->channels + 1), .blocks = 1, .buf = u->work,
+			.done = count_done, .priv = &w->done,
+		};
+		/* without data for channel 0, as all have the same buffer */
+		w->io[i].write = !w->io[i].channel;
+		ASSERT_EQ(0, udrv_submit(u, &w->io[i]));
+	}
 }
 
-/* The entries are there, whether or not anybody was told. */
-static void find_without_interrupt(struct __test_metadata *_metadata, struct unvme *u,
+/* They end, whether or not anybody was told. */
+static void find_without_interrupt(struct __test_metadata *_metadata, struct udrv *u,
 				   struct waiting *w)
 {
-	u64 end = now_ms() + UNVME_TIMEOUT_MS;
+	u64 end = now_ms() + UDRV_TIMEOUT_MS;
 
-	while ((w->io < FLUSHES || w->admin < ADMINS) && now_ms() < end)
-		if (!unvme_reap_all(u))
+	while (w->done < WAITING && now_ms() < end)
+		if (!u->ops->reap(u))
 			sched_yield();
-	EXPECT_EQ(FLUSHES, w->io);
-	EXPECT_EQ(ADMINS, w->admin);
+	EXPECT_EQ(WAITING, w->done);
 }
 
 /* A device without bus mastering does nothing, also in RUNNING. False: it gave up. */
@@ -472,11 +454,11 @@ static bool stays_off_the_bus(struct __test_metadata *_metadata, struct vm *v, s
 {
 	struct quiet quiet;
 
-	ASSERT_EQ(0, quiet_start(&quiet, &v->m.u));
+	ASSERT_EQ(0, quiet_start(&quiet, v->m.u));
 	ASSERT_SET(d, ST_RUNNING);
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS));
 	quiet_end(&quiet);
-	return !(vdev_read32(d, NVME_REG_CSTS) & NVME_CSTS_CFS);
+	return !v->m.ops->failed(d);
 }
 
 static bool move_late(struct __test_metadata *_metadata, struct vm *v, struct vdev *from,
@@ -488,16 +470,16 @@ static bool move_late(struct __test_metadata *_metadata, struct vm *v, struct vd
 	int fd;
 
 	ASSERT_SET(from, ST_STOP);
-	submit_waiting(_metadata, &v->m.u, &w);
+	submit_waiting(_metadata, v->m.u, &w);
 	save(_metadata, from, &s);
 	open_there(_metadata, to, bdf, &v->m.arena);
 	fd = load_stream(_metadata, to, &s);
 	stream_free(&s);
-	guest_is_on(v, to);
+	udrv_set_dev(v->m.u, to);
 	vdev_close(from);
 	if (master_late) {
 		on = stays_off_the_bus(_metadata, v, to);
-		EXPECT_EQ(0, w.io + w.admin);
+		EXPECT_EQ(0, w.done);
 		restore_command(v, to);
 	} else {
 		restore_command(v, to);
@@ -505,7 +487,7 @@ static bool move_late(struct __test_metadata *_metadata, struct vm *v, struct vd
 	}
 	close(fd);
 	if (on) {
-		find_without_interrupt(_metadata, &v->m.u, &w);
+		find_without_interrupt(_metadata, v->m.u, &w);
 		restore_vectors(v, to);
 		guest_goes_on(_metadata, v);
 	}
@@ -533,7 +515,7 @@ MIG_TEST(vmm, s69_s71_s75_all_registers_restored_when_it_runs)
 		SKIP(return, MIG_PEER " is not set");
 	guest_up(_metadata, v);
 	if (!move_late(_metadata, v, &v->m.dev, &v->other, peer, true))
-		SKIP(return, "controller fails without bus mastering");
+		SKIP(return, "device fails without bus mastering");
 	move_late(_metadata, v, &v->other, &v->m.dev, mig_bdf, true);
 }
 
@@ -574,7 +556,7 @@ MIG_TEST(vmm, s72_s83_power_states_on_the_way)
 	guest_up(_metadata, v);
 	ASSERT_SET(from, ST_STOP);
 	doze(_metadata, from);
-	submit_waiting(_metadata, &v->m.u, &w);
+	submit_waiting(_metadata, v->m.u, &w);
 	fd = ASSERT_OPEN(from, ST_STOP_COPY);
 	doze(_metadata, from);
 	ASSERT_EQ(0, stream_read(fd, &s, 0));
@@ -590,13 +572,13 @@ MIG_TEST(vmm, s72_s83_power_states_on_the_way)
 	doze(_metadata, to);
 	EXPECT_EQ(v->command, vfio_pci_config_readw(to->pci, PCI_COMMAND));
 	restore_vectors(v, to);
-	guest_is_on(v, to);
+	udrv_set_dev(v->m.u, to);
 	ASSERT_SET(to, ST_STOP);
 	doze(_metadata, to);
 	ASSERT_SET(to, ST_RUNNING);
 	close(fd);
-	EXPECT_EQ(0, unvme_drain(&v->m.u, 0, 0));
-	find_without_interrupt(_metadata, &v->m.u, &w);
+	EXPECT_EQ(0, udrv_drain(v->m.u));
+	EXPECT_EQ(WAITING, w.done);
 	guest_goes_on(_metadata, v);
 	stream_free(&s);
 }
@@ -692,7 +674,7 @@ MIG_TEST(vmm, s68_s76_load_after_failed_ones)
 	fd = load_stream(_metadata, to, &s);
 	restore_command(v, to);
 	restore_vectors(v, to);
-	guest_is_on(v, to);
+	udrv_set_dev(v->m.u, to);
 	ASSERT_SET(to, ST_RUNNING);
 	close(fd);
 	load_resume(&v->load);
@@ -729,7 +711,7 @@ MIG_TEST(vmm, s76_file_that_outlives_its_vmm)
 /* ---- two devices ---- */
 
 /* On the function with this address, as a new VMM does it; it runs later. */
-static void restart(struct __test_metadata *_metadata, struct vm *v, struct unvme *u,
+static void restart(struct __test_metadata *_metadata, struct vm *v, struct udrv *u,
 		    const char *bdf, const struct stream *s)
 {
 	int fd;
@@ -741,10 +723,10 @@ static void restart(struct __test_metadata *_metadata, struct vm *v, struct unvm
 	close(fd);
 }
 
-static void exchange(struct __test_metadata *_metadata, struct vm *v, struct unvme *ub,
+static void exchange(struct __test_metadata *_metadata, struct vm *v, struct udrv *ub,
 		     const struct stream *sa, const struct stream *sb)
 {
-	struct unvme *ua = &v->m.u;
+	struct udrv *ua = v->m.u;
 	char a[BDF_SIZE], b[BDF_SIZE];
 
 	snprintf(a, sizeof(a), "%s", ua->dev->bdf);
@@ -757,39 +739,27 @@ static void exchange(struct __test_metadata *_metadata, struct vm *v, struct unv
 	ASSERT_SET(ub->dev, ST_RUNNING);
 }
 
-static void submit_small(struct __test_metadata *_metadata, struct unvme *u, unsigned int *done)
-{
-	struct nvme_sqe sqe = { .opcode = NVME_IO_READ, .nsid = u->nsid, .cdw12 = 7 };
-	unsigned int i;
-
-	unvme_set_prp(u, &sqe, u->scratch, 8 * u->lba_size, u->scratch_list);
-	for (i = 0; i < FLUSHES; i++)
-		ASSERT_NE(NULL, unvme_submit(u, 1 + i % u->opts.queues, &sqe, count_done, done));
-}
-
 /* One after the other is stopped; each gets the function of the other. */
-static void move_both(struct __test_metadata *_metadata, struct vm *v, struct unvme *ub,
+static void move_both(struct __test_metadata *_metadata, struct vm *v, struct udrv *ub,
 		      bool saved_between)
 {
+	struct waiting w = { 0 };
 	struct stream sa, sb;
-	unsigned int done = 0;
-	u16 q;
 
-	pause_vm(_metadata, v, v->m.u.dev);
-	submit_small(_metadata, ub, &done);
+	pause_vm(_metadata, v, v->m.u->dev);
+	submit_waiting(_metadata, ub, &w);
 	if (saved_between)
-		save(_metadata, v->m.u.dev, &sa);
+		save(_metadata, v->m.u->dev, &sa);
 	ASSERT_SET(ub->dev, ST_STOP);
 	if (!saved_between)
-		save(_metadata, v->m.u.dev, &sa);
+		save(_metadata, v->m.u->dev, &sa);
 	save(_metadata, ub->dev, &sb);
 	exchange(_metadata, v, ub, &sa, &sb);
 	load_resume(&v->load);
 	check_reads(_metadata, v);
-	for (q = 1; q <= ub->opts.queues; q++)
-		EXPECT_EQ(0, unvme_drain(ub, q, 0));
-	EXPECT_EQ(FLUSHES, done);
-	EXPECT_EQ(0, unvme_rw(ub, 1, false, 0, 8));
+	EXPECT_EQ(0, udrv_drain(ub));
+	EXPECT_EQ(WAITING, w.done);
+	EXPECT_EQ(0, udrv_work(ub, 1));
 	stream_free(&sa);
 	stream_free(&sb);
 }
@@ -798,22 +768,22 @@ MIG_TEST(vmm, s92_two_devices_one_after_the_other)
 {
 	const char *sibling = getenv(MIG_SIBLING);
 	struct vm *v = &self->v;
-	struct unvme ub;
+	struct udrv *ub;
 
 	if (!sibling)
 		SKIP(return, MIG_SIBLING " is not set");
 	open_there(_metadata, &v->other, sibling, &v->m.arena);
 	vdev_bus_master(&v->other, true);
-	ASSERT_EQ(0, unvme_init(&ub, &v->other, &v->m.arena, &guest_opts));
+	ASSERT_EQ(0, udrv_init(v->m.ops, &v->other, &v->m.arena, &guest_opts, &ub));
 	guest_up(_metadata, v);
 	start_load(_metadata, v, 15);
-	move_both(_metadata, v, &ub, false);
-	move_both(_metadata, v, &ub, true);
+	move_both(_metadata, v, ub, false);
+	move_both(_metadata, v, ub, true);
 	end_load(_metadata, v);
-	unvme_check_idle(&ub, 0);
-	EXPECT_EQ(0, ub.faults)
-		TH_LOG("%s", ub.fault);
-	unvme_fini(&ub);
+	udrv_check_idle(ub);
+	EXPECT_EQ(0, ub->faults)
+		TH_LOG("%s", ub->fault);
+	udrv_fini(ub);
 }
 
 int main(int argc, char *argv[])

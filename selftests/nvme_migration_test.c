@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "lib/drivers/nvme/unvme.h"
 #include "lib/harness.h"
 
 /* How long memory and vectors of a stopped controller are watched */
@@ -16,13 +17,13 @@
 FIXTURE(nvme) {
 	struct mig m;
 	struct vdev other;
-	struct unvme_load load;
+	struct load load;
 };
 
 FIXTURE_SETUP(nvme)
 {
 	mig_setup(_metadata, &self->m);
-	if (self->m.flags && !self->m.nvme)
+	if (self->m.flags && self->m.ops != &unvme_ops)
 		SKIP(return, "not an NVMe function");
 }
 
@@ -32,6 +33,20 @@ FIXTURE_TEARDOWN(nvme)
 	mig_teardown(_metadata, &self->m);
 	if (self->other.pci)
 		vdev_close(&self->other);
+}
+
+/* A user with queues of some kind; NULL: the test is skipped. */
+static struct unvme *start(struct __test_metadata *_metadata, struct mig *m,
+			   const struct unvme_opts *opts)
+{
+	struct unvme *u;
+	int err = unvme_new(&u, &m->dev, &m->arena, opts);
+
+	if (err == -EOPNOTSUPP)
+		SKIP(return NULL, "device does not offer shadow doorbells");
+	ASSERT_EQ(0, err);
+	m->u = &u->udrv;
+	return u;
 }
 
 static const struct nvme_sqe features_cmd = { .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 7 };
@@ -81,13 +96,11 @@ static void check_usable(struct __test_metadata *_metadata, struct mig *m)
 {
 	static const struct unvme_opts opts = { .queues = 2, .irq = true };
 
-	if (m->u.dev)
-		unvme_fini(&m->u);
+	mig_end_user(_metadata, m);
 	vdev_bus_master(&m->dev, true);
-	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &opts));
-	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 8, 8));
-	EXPECT_EQ(0, unvme_rw(&m->u, m->u.opts.queues, false, 8, 8));
-	unvme_check_idle(&m->u, 0);
+	start(_metadata, m, &opts);
+	EXPECT_EQ(0, udrv_work_all(m->u));
+	udrv_check_idle(m->u);
 }
 
 /* As a reset leaves them. */
@@ -134,13 +147,14 @@ static void submit_burst(struct __test_metadata *_metadata, struct unvme *u, uns
 /* From the moment that SET returns there is no change of memory and no interrupt. */
 static void check_silence(struct __test_metadata *_metadata, struct mig *m, u32 state)
 {
-	unsigned int done = 0, sent = m->u.opts.queues * (m->u.opts.depth - 1) + 4;
+	struct unvme *u = to_unvme(m->u);
+	unsigned int done = 0, sent = u->opts.queues * (u->opts.depth - 1) + 4;
 	struct quiet quiet;
 	int fd, err;
 
-	submit_burst(_metadata, &m->u, &done);
+	submit_burst(_metadata, u, &done);
 	err = vdev_mig_set_state(&m->dev, state, &fd);
-	ASSERT_EQ(0, quiet_start(&quiet, &m->u));
+	ASSERT_EQ(0, quiet_start(&quiet, m->u));
 	ASSERT_EQ(0, err);
 	EXPECT_STATE(&m->dev, state);
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
@@ -149,7 +163,7 @@ static void check_silence(struct __test_metadata *_metadata, struct mig *m, u32 
 	if (fd >= 0)
 		close(fd);
 	ASSERT_SET(&m->dev, ST_RUNNING);
-	drain_all(_metadata, &m->u);
+	drain_all(_metadata, u);
 	EXPECT_EQ(sent, done);
 }
 
@@ -159,8 +173,7 @@ MIG_TEST(nvme, s18_s19_s20_silent_when_stopped_at_work)
 	static const u32 states[] = { ST_P2P, ST_STOP, ST_STOP_COPY, ST_PRE_COPY_P2P };
 	unsigned int i, round;
 
-	if (!mig_start(_metadata, &self->m, &opts))
-		return;
+	start(_metadata, &self->m, &opts);
 	for (round = 0; round < 3; round++)
 		for (i = 0; i < ARRAY_SIZE(states); i++)
 			if (mig_has_state(self->m.flags, states[i]))
@@ -169,22 +182,22 @@ MIG_TEST(nvme, s18_s19_s20_silent_when_stopped_at_work)
 
 /* ---- a load that moves ---- */
 
-static void start_load(struct __test_metadata *_metadata, struct mig *m, struct unvme_load *l,
+static void start_load(struct __test_metadata *_metadata, struct mig *m, struct load *l,
 		       u32 seed)
 {
-	*l = (struct unvme_load){
-		.u = &m->u, .units = 128, .unit_blocks = 32, .qd = 8, .seed = seed, .admin = true,
+	*l = (struct load){
+		.u = m->u, .units = 128, .unit_blocks = 32, .qd = 8, .seed = seed, .control = true,
 	};
 	ASSERT_EQ(0, load_init(l));
 	ASSERT_EQ(0, load_start(l));
 }
 
-static void end_load(struct __test_metadata *_metadata, struct unvme_load *l)
+static void end_load(struct __test_metadata *_metadata, struct load *l)
 {
 	EXPECT_EQ(0, load_wait_ops(l, 40));
 	EXPECT_EQ(0, load_end(l));
 	EXPECT_EQ(0, load_verify(l));
-	EXPECT_LT(4, l->admin_done);
+	EXPECT_LT(4, l->controls);
 }
 
 static u32 quiesced(struct mig *m)
@@ -193,7 +206,7 @@ static u32 quiesced(struct mig *m)
 }
 
 /* The thread of the load is a virtual CPU: it goes on for a while after the VF was suspended. */
-static void move_loaded(struct __test_metadata *_metadata, struct mig *m, struct unvme_load *l,
+static void move_loaded(struct __test_metadata *_metadata, struct mig *m, struct load *l,
 			struct vdev *from, struct vdev *to)
 {
 	struct quiet quiet;
@@ -202,8 +215,8 @@ static void move_loaded(struct __test_metadata *_metadata, struct mig *m, struct
 	ASSERT_SET(from, quiesced(m));
 	load_pause(l);
 	ASSERT_SET(from, ST_STOP);
-	ASSERT_EQ(0, quiet_start(&quiet, &m->u));
-	transfer(_metadata, &m->u, from, to);
+	ASSERT_EQ(0, quiet_start(&quiet, m->u));
+	transfer(_metadata, to_unvme(m->u), from, to);
 	EXPECT_EQ(0, quiet_check(&quiet, 0));
 	quiet_end(&quiet);
 	ASSERT_SET(to, ST_RUNNING);
@@ -225,18 +238,19 @@ static void trigger_event(struct __test_metadata *_metadata, struct unvme *u, st
 	unvme_check_idle(u, 1);
 }
 
-static void move_under_load(struct __test_metadata *_metadata, struct mig *m, struct unvme_load *l,
+static void move_under_load(struct __test_metadata *_metadata, struct mig *m, struct load *l,
 			    struct vdev *other, const struct unvme_opts *opts)
 {
 	struct vdev *from = &m->dev, *to = other, *t;
+	struct unvme *u = start(_metadata, m, opts);
 	struct event e = { 0 };
 	int round;
 
-	if (!mig_start(_metadata, m, opts))
+	if (!u)
 		return;
-	EXPECT_EQ(0, unvme_set_features(&m->u, 0x0b, 0x11f, NULL));
-	unvme_aer(&m->u, got_event, &e);
-	unvme_aer(&m->u, got_event, &e);
+	EXPECT_EQ(0, unvme_set_features(u, 0x0b, 0x11f, NULL));
+	unvme_aer(u, got_event, &e);
+	unvme_aer(u, got_event, &e);
 	start_load(_metadata, m, l, 5);
 	/* an even number, it ends where it began */
 	for (round = 0; round < 4; round++) {
@@ -246,7 +260,7 @@ static void move_under_load(struct __test_metadata *_metadata, struct mig *m, st
 		to = t;
 	}
 	end_load(_metadata, l);
-	trigger_event(_metadata, &m->u, &e);
+	trigger_event(_metadata, u, &e);
 }
 
 MIG_TEST(nvme, s66_s69_load_moves_to_the_sibling)
@@ -284,8 +298,7 @@ MIG_TEST(nvme, s19_s30_load_goes_on_after_a_migration_given_up)
 	struct vdev *d = &self->m.dev;
 	unsigned int i;
 
-	if (!mig_start(_metadata, &self->m, &opts))
-		return;
+	start(_metadata, &self->m, &opts);
 	start_load(_metadata, &self->m, &self->load, 6);
 	for (i = 0; i < 3 * ARRAY_SIZE(how_far); i++) {
 		ASSERT_EQ(0, load_wait_ops(&self->load, 20));
@@ -298,7 +311,7 @@ MIG_TEST(nvme, s19_s30_load_goes_on_after_a_migration_given_up)
 		load_resume(&self->load);
 	}
 	end_load(_metadata, &self->load);
-	unvme_check_idle(&self->m.u, 0);
+	udrv_check_idle(self->m.u);
 }
 
 /* ---- each command once ---- */
@@ -308,15 +321,15 @@ MIG_TEST(nvme, s21_s69_waiting_commands_are_executed_once)
 {
 	static const struct unvme_opts opts = { .queues = 2, .depth = 32, .irq = true };
 	unsigned int i, io = 0, admin = 0;
-	struct unvme *u = &self->m.u;
+	struct unvme *u;
 	struct vdev *d = &self->m.dev;
 	struct vdev *to = &self->other;
 	struct stream s;
 	int fd;
 
-	if (!mig_open(_metadata, &self->m, to, MIG_PEER) ||
-	    !mig_start(_metadata, &self->m, &opts))
+	if (!mig_open(_metadata, &self->m, to, MIG_PEER))
 		return;
+	u = start(_metadata, &self->m, &opts);
 	ASSERT_SET(d, ST_STOP);
 	for (i = 0; i < 20; i++)
 		ASSERT_NE(NULL, submit_flush(u, 1 + i % u->opts.queues, &io));
@@ -364,7 +377,7 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 {
 	static const struct unvme_opts opts = { .queues = 3, .depth = 32, .irq = true };
 	struct vmm_owned before, after;
-	struct unvme *u = &self->m.u;
+	struct unvme *u;
 	struct vdev *d = &self->m.dev;
 	struct vdev *to = &self->other;
 	unsigned int i, io = 0;
@@ -373,9 +386,9 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	u8 *memory;
 	int fd;
 
-	if (!mig_open(_metadata, &self->m, to, MIG_PEER) ||
-	    !mig_start(_metadata, &self->m, &opts))
+	if (!mig_open(_metadata, &self->m, to, MIG_PEER))
 		return;
+	u = start(_metadata, &self->m, &opts);
 	for (i = 0; i < 20; i++)
 		EXPECT_EQ(0, unvme_rw(u, 1 + i % u->opts.queues, true, i * 8, 8));
 	ASSERT_SET(d, ST_STOP);
@@ -389,9 +402,9 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	vdev_bus_master(to, false);
 	ASSERT_EQ(0, vdev_unmap(to));
 	fd = ASSERT_OPEN(to, ST_RESUMING);
-	vdev_irqs(to, u->evfds, u->nr_vectors);
-	if (u->nr_vectors)
-		vdev_mask_vector(to, u->nr_vectors - 1, true);
+	vdev_irqs(to, u->udrv.evfds, u->udrv.nr_vectors);
+	if (u->udrv.nr_vectors)
+		vdev_mask_vector(to, u->udrv.nr_vectors - 1, true);
 	read_owned(to, &before);
 	EXPECT_EQ(0, stream_write(fd, &s, 0));
 	close(fd);
@@ -405,8 +418,8 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 	ASSERT_EQ(0, vdev_map(to, a));
 	memcpy(a->va, memory, a->used);
 	free(memory);
-	if (u->nr_vectors)
-		vdev_mask_vector(to, u->nr_vectors - 1, false);
+	if (u->udrv.nr_vectors)
+		vdev_mask_vector(to, u->udrv.nr_vectors - 1, false);
 	vdev_bus_master(to, true);
 	unvme_move(u, to);
 	ASSERT_SET(to, ST_RUNNING);
@@ -421,28 +434,30 @@ MIG_TEST(nvme, s71_load_leaves_the_vmms_part_alone)
 MIG_TEST(nvme, s66_controller_that_was_disabled)
 {
 	static const struct unvme_opts opts = { .irq = true };
-	struct unvme *u = &self->m.u;
 	struct vdev *d = &self->m.dev;
 	struct vdev *to = &self->other;
+	struct unvme u;
 
 	if (!mig_open(_metadata, &self->m, to, MIG_PEER))
 		return;
-	ASSERT_EQ(0, unvme_enable(u, d, &self->m.arena, &opts));
-	ASSERT_EQ(0, unvme_disable(u));
+	ASSERT_EQ(0, unvme_enable(&u, d, &self->m.arena, &opts));
+	ASSERT_EQ(0, unvme_disable(&u));
 	ASSERT_SET(d, ST_STOP);
-	transfer(_metadata, u, d, to);
+	transfer(_metadata, &u, d, to);
 	ASSERT_SET(to, ST_RUNNING);
 	EXPECT_EQ(0, vdev_read32(to, NVME_REG_CSTS));
 	EXPECT_EQ(0, vdev_read32(to, NVME_REG_CC) & NVME_CC_EN);
-	EXPECT_EQ(arena_iova(&self->m.arena, u->sqs[0].ring), vdev_read64(to, NVME_REG_ASQ));
-	unvme_fini(u);
-	ASSERT_EQ(0, unvme_init(u, to, &self->m.arena, &opts));
+	EXPECT_EQ(arena_iova(&self->m.arena, u.sqs[0].ring), vdev_read64(to, NVME_REG_ASQ));
+	unvme_fini(&u);
+	ASSERT_EQ(0, unvme_init(&u, to, &self->m.arena, &opts));
+	EXPECT_EQ(0, u.udrv.faults)
+		TH_LOG("%s", u.udrv.fault);
+	unvme_fini(&u);
 }
 
 /* And one that did nothing yet. */
 MIG_TEST(nvme, s66_controller_as_reset)
 {
-	struct unvme *u = &self->m.u;
 	struct vdev *d = &self->m.dev;
 	struct stream s;
 
@@ -451,7 +466,6 @@ MIG_TEST(nvme, s66_controller_as_reset)
 	ASSERT_SET(d, ST_RUNNING);
 	check_registers_off(_metadata, d);
 	check_usable(_metadata, &self->m);
-	EXPECT_EQ(0, u->faults);
 	stream_free(&s);
 }
 
@@ -484,11 +498,9 @@ MIG_TEST(nvme, s73_registers_written_while_stopped)
 	for (i = 0; i < self->m.nr_states; i++) {
 		if (self->m.states[i] == ST_RUNNING)
 			continue;
-		if (self->m.u.dev)
-			unvme_fini(&self->m.u);
+		mig_end_user(_metadata, &self->m);
 		vdev_bus_master(d, true);
-		if (!mig_start(_metadata, &self->m, &opts))
-			return;
+		start(_metadata, &self->m, &opts);
 		fd = -1;
 		ASSERT_EQ(0, vdev_mig_set_state(d, self->m.states[i], &fd));
 		write_registers(d);
@@ -506,19 +518,20 @@ MIG_TEST(nvme, s73_registers_written_while_stopped)
 static void check_doorbells(struct __test_metadata *_metadata, struct mig *m, u32 state)
 {
 	unsigned int io = 0, admin = 0;
+	struct unvme *u = to_unvme(m->u);
 	struct quiet quiet;
 
 	ASSERT_SET(&m->dev, state);
-	submit_flush(&m->u, 1, &io);
-	submit_flush(&m->u, m->u.opts.queues, &io);
-	unvme_submit(&m->u, 0, &features_cmd, count_done, &admin);
-	ASSERT_EQ(0, quiet_start(&quiet, &m->u));
+	submit_flush(u, 1, &io);
+	submit_flush(u, u->opts.queues, &io);
+	unvme_submit(u, 0, &features_cmd, count_done, &admin);
+	ASSERT_EQ(0, quiet_start(&quiet, m->u));
 	EXPECT_EQ(NVME_CSTS_RDY, vdev_read32(&m->dev, NVME_REG_CSTS));
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
 		TH_LOG("in %s", mig_state_name(state));
 	quiet_end(&quiet);
 	ASSERT_SET(&m->dev, ST_RUNNING);
-	drain_all(_metadata, &m->u);
+	drain_all(_metadata, u);
 	EXPECT_EQ(2, io);
 	EXPECT_EQ(1, admin);
 }
@@ -527,8 +540,7 @@ MIG_TEST(nvme, s73_s74_doorbells_count_later)
 {
 	static const struct unvme_opts opts = { .queues = 2, .irq = true };
 
-	if (!mig_start(_metadata, &self->m, &opts))
-		return;
+	start(_metadata, &self->m, &opts);
 	if (mig_has_state(self->m.flags, ST_P2P))
 		check_doorbells(_metadata, &self->m, ST_P2P);
 	check_doorbells(_metadata, &self->m, ST_STOP);
@@ -541,11 +553,11 @@ MIG_TEST(nvme, s74_doorbells_move)
 	unsigned int io = 0, admin = 0;
 	struct vdev *d = &self->m.dev;
 	struct vdev *to = &self->other;
-	struct unvme *u = &self->m.u;
+	struct unvme *u;
 
-	if (!mig_open(_metadata, &self->m, to, MIG_PEER) ||
-	    !mig_start(_metadata, &self->m, &opts))
+	if (!mig_open(_metadata, &self->m, to, MIG_PEER))
 		return;
+	u = start(_metadata, &self->m, &opts);
 	ASSERT_SET(d, quiesced(&self->m));
 	submit_flush(u, 1, &io);
 	submit_flush(u, u->opts.queues, &io);
@@ -581,13 +593,12 @@ MIG_TEST(nvme, s75_masked_interrupt_comes_once_after_it)
 {
 	static const struct unvme_opts opts = { .queues = 1, .irq = true };
 	struct pending_arg arg = { 1 };
-	struct unvme *u = &self->m.u;
+	struct unvme *u;
 	struct vdev *d = &self->m.dev;
 	unsigned int io = 0;
 	int v;
 
-	if (!mig_start(_metadata, &self->m, &opts))
-		return;
+	u = start(_metadata, &self->m, &opts);
 	v = u->cqs[1].vector;
 	if (v <= 0)
 		SKIP(return, "device has no vector for an I/O queue alone");
@@ -595,32 +606,31 @@ MIG_TEST(nvme, s75_masked_interrupt_comes_once_after_it)
 	ASSERT_NE(NULL, submit_flush(u, 1, &io));
 	ASSERT_EQ(0, unvme_wait_for(u, is_posted, &arg, UNVME_TIMEOUT_MS));
 	ASSERT_SET(d, ST_STOP);
-	EXPECT_EQ(0, fired(u->evfds[v]));
+	EXPECT_EQ(0, fired(u->udrv.evfds[v]));
 	ASSERT_SET(d, ST_RUNNING);
-	EXPECT_EQ(0, fired(u->evfds[v]));
+	EXPECT_EQ(0, fired(u->udrv.evfds[v]));
 	vdev_mask_vector(d, v, false);
 	drain_all(_metadata, u);
 	EXPECT_EQ(1, io);
-	EXPECT_EQ(0, fired(u->evfds[v]));
+	EXPECT_EQ(0, fired(u->udrv.evfds[v]));
 }
 
 /* Vectors that are set up anew while the controller is stopped work when it goes on. */
 MIG_TEST(nvme, s75_vectors_set_up_while_stopped)
 {
 	static const struct unvme_opts opts = { .queues = 2, .irq = true };
-	struct unvme *u = &self->m.u;
+	struct unvme *u;
 	struct vdev *d = &self->m.dev;
 	unsigned int io = 0, i;
 
-	if (!mig_start(_metadata, &self->m, &opts))
-		return;
+	u = start(_metadata, &self->m, &opts);
 	ASSERT_SET(d, ST_STOP);
 	vdev_irqs(d, NULL, 0);
 	submit_flush(u, 1, &io);
 	submit_flush(u, u->opts.queues, &io);
-	vdev_irqs(d, u->evfds, u->nr_vectors);
-	for (i = 0; i < u->nr_vectors; i++)
-		EXPECT_EQ(0, fired(u->evfds[i]));
+	vdev_irqs(d, u->udrv.evfds, u->udrv.nr_vectors);
+	for (i = 0; i < u->udrv.nr_vectors; i++)
+		EXPECT_EQ(0, fired(u->udrv.evfds[i]));
 	ASSERT_SET(d, ST_RUNNING);
 	drain_all(_metadata, u);
 	EXPECT_EQ(2, io);
@@ -650,16 +660,16 @@ MIG_TEST(nvme, s92_two_change_places)
 	static const struct unvme_opts opts = { .queues = 2, .irq = true };
 	u32 fa[NR_FEATURES], fb[NR_FEATURES], f[NR_FEATURES];
 	struct vdev *a = &self->m.dev, *b = &self->other;
-	struct unvme *ua = &self->m.u, ub;
+	struct unvme *ua, *ub;
 	struct stream sa, sb;
 
-	if (!mig_open(_metadata, &self->m, b, MIG_SIBLING) ||
-	    !mig_start(_metadata, &self->m, &opts))
+	if (!mig_open(_metadata, &self->m, b, MIG_SIBLING))
 		return;
-	ASSERT_EQ(0, unvme_init(&ub, b, &self->m.arena, &opts));
+	ua = start(_metadata, &self->m, &opts);
+	ASSERT_EQ(0, unvme_new(&ub, b, &self->m.arena, &opts));
 	make_different(_metadata, ua);
 	read_features(_metadata, ua, fa);
-	read_features(_metadata, &ub, fb);
+	read_features(_metadata, ub, fb);
 	EXPECT_NE(0, memcmp(fa, fb, sizeof(fa)));
 
 	ASSERT_SET(a, quiesced(&self->m));
@@ -673,22 +683,22 @@ MIG_TEST(nvme, s92_two_change_places)
 	vdev_bus_master(a, true);
 	vdev_bus_master(b, true);
 	unvme_move(ua, b);
-	unvme_move(&ub, a);
-	vdev_irqs(b, ua->evfds, ua->nr_vectors);
+	unvme_move(ub, a);
+	vdev_irqs(b, ua->udrv.evfds, ua->udrv.nr_vectors);
 	ASSERT_SET(a, ST_RUNNING);
 	ASSERT_SET(b, ST_RUNNING);
 
 	read_features(_metadata, ua, f);
 	EXPECT_EQ(0, memcmp(f, fa, sizeof(f)));
-	read_features(_metadata, &ub, f);
+	read_features(_metadata, ub, f);
 	EXPECT_EQ(0, memcmp(f, fb, sizeof(f)));
 	EXPECT_EQ(0, unvme_rw(ua, 1, true, 0, 8));
-	EXPECT_EQ(0, unvme_rw(&ub, 1, true, 8, 8));
-	EXPECT_EQ(0, ub.faults)
-		TH_LOG("%s", ub.fault);
+	EXPECT_EQ(0, unvme_rw(ub, 1, true, 8, 8));
+	EXPECT_EQ(0, ub->udrv.faults)
+		TH_LOG("%s", ub->udrv.fault);
 	stream_free(&sa);
 	stream_free(&sb);
-	unvme_fini(&ub);
+	udrv_fini(&ub->udrv);
 }
 
 /* To and fro between the files, without a guest: what arrives is what was there at first. */
@@ -763,20 +773,20 @@ static int host_identify(int fd)
 MIG_TEST(nvme, s92_two_at_once_and_the_hosts_commands)
 {
 	static const struct unvme_opts opts = { .queues = 3, .irq = true };
-	struct unvme *ua = &self->m.u, ub;
+	struct unvme *ua, *ub;
 	struct carrier c[2] = { 0 };
 	unsigned int i, answered = 0;
 	pthread_t t[2];
 	struct vdev *b = &self->other;
 	int host, err;
 
-	if (!mig_open(_metadata, &self->m, b, MIG_SIBLING) ||
-	    !mig_start(_metadata, &self->m, &opts))
+	if (!mig_open(_metadata, &self->m, b, MIG_SIBLING))
 		return;
+	ua = start(_metadata, &self->m, &opts);
 	host = open_host(mig_bdf);
 	if (host < 0)
 		SKIP(return, "the physical function is not driven by nvme here");
-	ASSERT_EQ(0, unvme_init(&ub, b, &self->m.arena, &opts));
+	ASSERT_EQ(0, unvme_new(&ub, b, &self->m.arena, &opts));
 	make_different(_metadata, ua);
 	c[0].d = &self->m.dev;
 	c[1].d = b;
@@ -797,14 +807,14 @@ MIG_TEST(nvme, s92_two_at_once_and_the_hosts_commands)
 	EXPECT_FALSE(stream_same(&c[0].first, &c[1].first));
 	for (i = 0; i < 2; i++) {
 		vdev_bus_master(c[i].d, true);
-		vdev_irqs(c[i].d, i ? ub.evfds : ua->evfds, ua->nr_vectors);
+		vdev_irqs(c[i].d, i ? ub->udrv.evfds : ua->udrv.evfds, ua->udrv.nr_vectors);
 		ASSERT_SET(c[i].d, ST_RUNNING);
-		EXPECT_EQ(0, unvme_rw(i ? &ub : ua, 1, true, 16 * i, 8));
+		EXPECT_EQ(0, unvme_rw(i ? ub : ua, 1, true, 16 * i, 8));
 		stream_free(&c[i].first);
 	}
-	EXPECT_EQ(0, ub.faults)
-		TH_LOG("%s", ub.fault);
-	unvme_fini(&ub);
+	EXPECT_EQ(0, ub->udrv.faults)
+		TH_LOG("%s", ub->udrv.fault);
+	udrv_fini(&ub->udrv);
 	close(host);
 }
 

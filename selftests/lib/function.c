@@ -5,9 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +19,6 @@
 #include "function.h"
 
 #define PATH_SIZE	256
-
-/* Against hanging for ever; the nvme driver itself gives up earlier. */
-#define NVME_TRIES	6000
-#define NVME_TRY_MS	50
 
 int file_write(const char *path, const char *text)
 {
@@ -176,49 +170,6 @@ int function_module_refs(const char *bdf)
 	int err = function_module(bdf, name, sizeof(name));
 
 	return err ? err : module_refs(name);
-}
-
-/* A file of the controller's device; false where there is none */
-static bool nvme_path(const char *bdf, const char *file, char *path, size_t size)
-{
-	char pattern[64];
-	bool exists;
-	glob_t found;
-
-	snprintf_assert(pattern, sizeof(pattern), "nvme/nvme*/%s", file);
-	exists = !glob(function_path(bdf, pattern), 0, NULL, &found);
-	if (exists)
-		snprintf_assert(path, size, "%s", found.gl_pathv[0]);
-	globfree(&found);
-	return exists;
-}
-
-int function_reset_nvme(const char *bdf)
-{
-	char path[PATH_SIZE];
-
-	if (!nvme_path(bdf, "reset_controller", path, sizeof(path)))
-		return -ENOENT;
-	return file_write(path, "1");
-}
-
-int function_wait_nvme(const char *bdf)
-{
-	char path[PATH_SIZE], state[32] = "";
-	int i;
-
-	for (i = 0; i < NVME_TRIES; i++) {
-		if (strcmp(function_driver(bdf), "nvme"))
-			return -ENXIO;
-		if (nvme_path(bdf, "state", path, sizeof(path)))
-			file_read(path, state, sizeof(state));
-		if (!strcmp(state, "live"))
-			return 0;
-		if (!strcmp(state, "dead") || !strncmp(state, "deleting", 8))
-			return -ENXIO;
-		poll(NULL, 0, NVME_TRY_MS);
-	}
-	return -ETIMEDOUT;
 }
 
 int function_read32(const char *bdf, size_t off, __u32 *val)

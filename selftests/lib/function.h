@@ -49,12 +49,6 @@ int module_refs(const char *module);
 /* Name of the module of its driver. */
 int function_module(const char *bdf, char *name, size_t size);
 
-/* Wait until the nvme driver, bound to the function, can use its controller. -ENXIO: it cannot. */
-int function_wait_nvme(const char *bdf);
-
-/* Reset the controller of a function that is bound to the nvme driver. */
-int function_reset_nvme(const char *bdf);
-
 /* A register of BAR0 of a function without a driver. */
 int function_read32(const char *bdf, size_t off, __u32 *val);
 

@@ -18,8 +18,9 @@
 #include "kselftest_harness.h"
 
 #include "function.h"
+#include "load.h"
 #include "migration.h"
-#include "unvme.h"
+#include "quiet.h"
 
 #define MIG_PEER	"VFIO_SELFTESTS_BDF_PEER"
 #define MIG_SIBLING	"VFIO_SELFTESTS_BDF_SIBLING"
@@ -40,8 +41,6 @@
 
 #define MIG_ARENA_SIZE	(8 << 20)
 
-#define NVME_CLASS	0x010802
-
 static const char *mig_bdf;
 static const char *mig_driver;	/* what it is bound to before the first test */
 
@@ -52,16 +51,11 @@ struct mig {
 	u64 flags;		/* VFIO_MIGRATION_*, 0 where there is no migration */
 	u32 states[ST_NR];	/* that it has, RUNNING first */
 	unsigned int nr_states;
-	bool nvme;
-	struct unvme u;		/* its user's driver after mig_start() */
-	u32 events;		/* a feature that mig_make_busy() changed, as it was */
+	const struct udrv_ops *ops;	/* of a driver for it, NULL: there is none */
+	struct udrv *u;		/* its user's driver after mig_start() */
+	u32 settings[UDRV_SETTINGS];	/* as they were before mig_make_busy() */
 	struct stream fresh;	/* what a reset device saves, after mig_save_fresh() */
 };
-
-static inline bool mig_is_nvme(struct vdev *d)
-{
-	return vfio_pci_config_readl(d->pci, PCI_CLASS_REVISION) >> 8 == NVME_CLASS;
-}
 
 static inline void mig_setup_open(struct __test_metadata *_metadata, struct mig *m,
 				  void (*open)(struct vdev *d, const char *bdf))
@@ -74,7 +68,7 @@ static inline void mig_setup_open(struct __test_metadata *_metadata, struct mig 
 	ASSERT_EQ(0, arena_init(&m->arena, -1, MIG_ARENA_SIZE, ARENA_IOVA));
 	open(&m->dev, mig_bdf);
 	ASSERT_EQ(0, vdev_map(&m->dev, &m->arena));
-	m->nvme = mig_is_nvme(&m->dev);
+	m->ops = udrv_find(&m->dev);
 	err = vdev_mig_flags(&m->dev, &m->flags);
 	if (err)
 		ASSERT_EQ(-ENOTTY, err);
@@ -104,11 +98,12 @@ static inline void mig_setup_plain(struct __test_metadata *_metadata, struct mig
 /* The user's driver goes; it saw nothing that it must not. */
 static inline void mig_end_user(struct __test_metadata *_metadata, struct mig *m)
 {
-	if (!m->u.dev)
+	if (!m->u)
 		return;
-	EXPECT_EQ(0, m->u.faults)
-		TH_LOG("%s", m->u.fault);
-	unvme_fini(&m->u);
+	EXPECT_EQ(0, m->u->faults)
+		TH_LOG("%s", m->u->fault);
+	udrv_fini(m->u);
+	m->u = NULL;
 }
 
 static inline void mig_teardown(struct __test_metadata *_metadata, struct mig *m)
@@ -157,18 +152,21 @@ static inline bool mig_open(struct __test_metadata *_metadata, struct mig *m, st
 	return true;
 }
 
-/* A user of the device that makes it do DMA: an NVMe driver with at most these queues. */
-static inline bool mig_start(struct __test_metadata *_metadata, struct mig *m,
-			     const struct unvme_opts *opts)
+/* A driver in user space, which makes the device do DMA. */
+static inline bool mig_has_driver(struct __test_metadata *_metadata, struct mig *m)
 {
-	int err;
+	if (!m->ops)
+		SKIP(return false, "no driver in user space for such a device");
+	return true;
+}
 
-	if (!m->nvme)
-		SKIP(return false, "not an NVMe function, and no driver for another");
-	err = unvme_init(&m->u, &m->dev, &m->arena, opts);
-	if (err == -EOPNOTSUPP)
-		SKIP(return false, "device does not offer shadow doorbells");
-	ASSERT_EQ(0, err);
+/* A user of the device, who has such a driver. */
+static inline bool mig_start(struct __test_metadata *_metadata, struct mig *m,
+			     const struct udrv_opts *opts)
+{
+	if (!mig_has_driver(_metadata, m))
+		return false;
+	ASSERT_EQ(0, udrv_init(m->ops, &m->dev, &m->arena, opts, &m->u));
 	return true;
 }
 
@@ -266,49 +264,37 @@ static inline int mig_reach(struct __test_metadata *_metadata, struct mig *m, u3
 
 /* ---- a device at work; nothing to do where there is no driver for it ---- */
 
-static const struct unvme_opts mig_busy_opts = { .queues = 3, .irq = true };
+static const struct udrv_opts mig_busy_opts = { .channels = 3 };
 
 /* Use it in a way that leaves traces in its state. */
 static inline void mig_make_busy(struct __test_metadata *_metadata, struct mig *m)
 {
-	u16 q;
-
-	if (!m->nvme)
+	if (!m->ops)
 		return;
-	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &mig_busy_opts));
-	for (q = 1; q <= m->u.opts.queues; q++)
-		ASSERT_EQ(0, unvme_rw(&m->u, q, q % 2, 8 * q, 8));
-	ASSERT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_ASYNC, 0, &m->events));
-	ASSERT_EQ(0, unvme_set_features(&m->u, NVME_FEAT_ASYNC, m->events ^ 0x1f, NULL));
-	/* requests that nothing answers yet; the device has them when the next one is answered */
-	unvme_aer(&m->u, NULL, NULL);
-	unvme_aer(&m->u, NULL, NULL);
-	ASSERT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_QUEUES, 0, NULL));
+	ASSERT_EQ(0, udrv_init(m->ops, &m->dev, &m->arena, &mig_busy_opts, &m->u));
+	ASSERT_EQ(0, udrv_work_all(m->u));
+	if (!m->ops->leave_traces)
+		return;
+	ASSERT_EQ(0, m->ops->settings(m->u, m->settings));
+	ASSERT_EQ(0, m->ops->leave_traces(m->u));
 }
 
 /* The user of mig_make_busy() goes on, where its state is now, with all it had. */
 static inline void mig_continue(struct __test_metadata *_metadata, struct mig *m)
 {
-	u16 q;
-
-	if (!m->u.dev)
+	if (!m->u)
 		return;
-	for (q = 1; q <= m->u.opts.queues; q++)
-		EXPECT_EQ(0, unvme_rw(&m->u, q, q % 2, 8 * q, 8));
-	EXPECT_EQ(2, m->u.sqs[0].inflight);
-	/* any temperature is above this threshold: an event */
-	EXPECT_EQ(0, unvme_set_features(&m->u, NVME_FEAT_TEMP, 1, NULL));
-	EXPECT_EQ(0, unvme_drain(&m->u, 0, 1));
-	unvme_check_idle(&m->u, 1);
+	EXPECT_EQ(0, udrv_work_all(m->u));
+	if (m->ops->find_traces)
+		EXPECT_EQ(0, m->ops->find_traces(m->u));
+	udrv_check_idle(m->u);
 }
 
-/* Nobody's queues are in it. */
+/* Nobody uses it: as after a reset. */
 static inline void mig_expect_off(struct __test_metadata *_metadata, struct mig *m, struct vdev *d)
 {
-	if (!m->nvme)
-		return;
-	EXPECT_EQ(0, vdev_read32(d, NVME_REG_CC) & NVME_CC_EN);
-	EXPECT_EQ(0, vdev_read32(d, NVME_REG_CSTS) & NVME_CSTS_RDY);
+	if (m->ops)
+		EXPECT_TRUE(udrv_is_off(m->ops, d));
 }
 
 /* It can be used from the beginning. */
@@ -316,15 +302,14 @@ static inline void mig_expect_usable(struct __test_metadata *_metadata, struct m
 				     struct vdev *d)
 {
 	EXPECT_STATE(d, ST_RUNNING);
-	if (!m->nvme)
+	if (!m->ops)
 		return;
 	mig_end_user(_metadata, m);
 	arena_reset(&m->arena);
 	vdev_bus_master(d, true);
-	ASSERT_EQ(0, unvme_init(&m->u, d, &m->arena, &mig_busy_opts));
-	EXPECT_EQ(0, unvme_rw(&m->u, 1, true, 0, 8));
-	EXPECT_EQ(0, unvme_rw(&m->u, m->u.opts.queues, false, 0, 8));
-	unvme_check_idle(&m->u, 0);
+	ASSERT_EQ(0, udrv_init(m->ops, d, &m->arena, &mig_busy_opts, &m->u));
+	EXPECT_EQ(0, udrv_work_all(m->u));
+	udrv_check_idle(m->u);
 }
 
 /*
@@ -334,8 +319,8 @@ static inline void mig_expect_usable(struct __test_metadata *_metadata, struct m
 static inline void mig_expect_fresh(struct __test_metadata *_metadata, struct mig *m)
 {
 	struct vdev *d = &m->dev;
+	u32 settings[UDRV_SETTINGS];
 	struct stream s;
-	u32 events;
 
 	mig_expect_off(_metadata, m, d);
 	ASSERT_EQ(0, mig_save(d, &s));
@@ -343,9 +328,9 @@ static inline void mig_expect_fresh(struct __test_metadata *_metadata, struct mi
 	stream_free(&s);
 	ASSERT_SET(d, ST_RUNNING);
 	mig_expect_usable(_metadata, m, d);
-	if (m->u.dev) {
-		EXPECT_EQ(0, unvme_get_features(&m->u, NVME_FEAT_ASYNC, 0, &events));
-		EXPECT_EQ(m->events, events);
+	if (m->u && m->ops->settings) {
+		EXPECT_EQ(0, m->ops->settings(m->u, settings));
+		EXPECT_EQ(0, memcmp(m->settings, settings, sizeof(settings)));
 	}
 }
 
@@ -354,14 +339,14 @@ static inline void mig_expect_fresh(struct __test_metadata *_metadata, struct mi
 /* A new user; false where there is none for such a device. */
 static inline bool mig_start_user(struct __test_metadata *_metadata, struct mig *m)
 {
-	static const struct unvme_opts opts = { .queues = 2, .irq = true };
+	static const struct udrv_opts opts = { .channels = 2 };
 
-	if (!m->nvme)
+	if (!m->ops)
 		return false;
 	mig_end_user(_metadata, m);
 	arena_reset(&m->arena);
 	vdev_bus_master(&m->dev, true);
-	ASSERT_EQ(0, unvme_init(&m->u, &m->dev, &m->arena, &opts));
+	ASSERT_EQ(0, udrv_init(m->ops, &m->dev, &m->arena, &opts, &m->u));
 	return true;
 }
 

@@ -37,13 +37,15 @@ struct played_file {
 /**
  * struct around - what is around the device; NULL: it is left alone
  * @sibling: another device behind the same physical function
- * @pf: the physical function, if its controller can be reset
+ * @pf: the physical function, if it can be reset
+ * @pf_reset: how
  * @restore: command after which both can be used when @pf was reset
  * @disturb: command that makes the device fail, as the number behind it says; 0: no more
  */
 struct around {
 	const char *sibling;
 	const char *pf;
+	int (*pf_reset)(const char *bdf);
 	const char *restore;
 	const char *disturb;
 };

@@ -833,7 +833,7 @@ static bool play_pf_reset(struct player *p, const struct step *s, struct model_c
 		return false;
 	begin_surely(p, c);
 	p->pf_was_reset = true;
-	end_surely(p, c, function_reset_nvme(p->around.pf));
+	end_surely(p, c, p->around.pf_reset(p->around.pf));
 	return true;
 }
 

@@ -81,7 +81,7 @@ static void dirty(u64 iova, u64 stride, unsigned int nr)
 		unvme_ring(&u, 1);
 		VFIO_ASSERT_EQ(unvme_drain(&u, 1, 0), 0);
 	}
-	VFIO_ASSERT_EQ(u.faults, 0);
+	VFIO_ASSERT_EQ(u.udrv.faults, 0);
 }
 
 static void log_start(u64 size, u64 page_size)

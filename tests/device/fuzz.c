@@ -72,19 +72,19 @@ static bool live_start(int pf, unsigned int vfn)
 {
 	if (!vf_start(&vf_c, pf, vfn, 2))
 		return false;
-	load = (struct unvme_load){
-		.u = &vf_c.u, .first_lba = LIVE_LBA, .units = 64, .unit_blocks = 8, .qd = 4,
-		.seed = 5, .admin = true,
+	load = (struct load){
+		.u = &vf_c.u.udrv, .first_block = LIVE_LBA, .units = 64, .unit_blocks = 8, .qd = 4,
+		.seed = 5, .control = true,
 	};
 	return EXPECT_EQ(load_init(&load), 0, "load");
 }
 
 static bool live_fine(unsigned int round)
 {
-	return EXPECT(!load.errors && !load.miscompares && !vf_c.u.faults,
+	return EXPECT(!load.errors && !load.miscompares && !vf_c.u.udrv.faults,
 		      "round %u: the VF beside it: %lu errors, %lu miscompares, %lu faults", round,
 		      (unsigned long)load.errors, (unsigned long)load.miscompares,
-		      (unsigned long)vf_c.u.faults);
+		      (unsigned long)vf_c.u.udrv.faults);
 }
 
 /* In flight while the other VF gets nonsense: reaped and verified, and begun anew */
@@ -104,10 +104,10 @@ static void live_end(unsigned int round)
 		    live_fine(round);
 
 	done.disturbed |= !fine;
-	EXPECT(load.reads && load.writes && load.admin_done, "the VF beside it has done nothing");
+	EXPECT(load.reads && load.writes && load.controls, "the VF beside it has done nothing");
 	done.reads += load.reads;
 	done.writes += load.writes;
-	done.admin += load.admin_done;
+	done.admin += load.controls;
 }
 
 /* ---- commands ---- */
@@ -192,7 +192,7 @@ static void test_commands(void)
 	done.commands += i;
 	live_end(i);
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");
-	d->u.faults = 0;
+	d->u.udrv.faults = 0;
 	unvme_fini(&d->u);
 	if (vf_up(d, &o))
 		EXPECT_EQ(unvme_rw(&d->u, 1, true, 0, 8), 0, "write afterwards");

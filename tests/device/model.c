@@ -642,7 +642,7 @@ static void check_pf_reset(bool (*reset)(int nr))
 	lm_state_free(&s);
 	/* nothing is left in front of it */
 	EXPECT_ST(d->pf, lm_resume_cmd(d->cntlid), LM_SC_NOT_SUSPENDED, "Resume");
-	d->u.faults = 0;
+	d->u.udrv.faults = 0;
 	vf_close(d);
 	arena_reset(&arena);
 	if (vf_start(d, SLOW, 1, 1))

@@ -34,7 +34,7 @@ static bool transfer(struct vf *from, struct vf *to, unsigned int held)
 	struct lm_view v;
 	bool ok = false;
 
-	if (!EXPECT_EQ(quiet_start(&quiet, &drv), 0, "watch"))
+	if (!EXPECT_EQ(quiet_start(&quiet, &drv.udrv), 0, "watch"))
 		return false;
 	if (!vf_get(from, &s, &v))
 		return false;
@@ -63,14 +63,14 @@ static void move_under_load(int way, const struct unvme_opts *o)
 
 	if (!open_ends(way, o))
 		return;
-	load = (struct unvme_load){
-		.u = &drv, .units = 128, .unit_blocks = 32, .qd = 10, .seed = 3 + way,
-		.admin = true,
+	load = (struct load){
+		.u = &drv.udrv, .units = 128, .unit_blocks = 32, .qd = 10, .seed = 3 + way,
+		.control = true,
 	};
 	if (!EXPECT_EQ(load_init(&load), 0, "load") ||
 	    !EXPECT_EQ(load_start(&load), 0, "thread"))
 		return;
-	for (round = 0; round < 4 && !tap_failed() && !drv.faults; round++) {
+	for (round = 0; round < 4 && !tap_failed() && !drv.udrv.faults; round++) {
 		EXPECT_EQ(load_wait_ops(&load, 40), 0, "round %d", round);
 		if (!vf_suspend(from))
 			break;
@@ -88,7 +88,7 @@ static void move_under_load(int way, const struct unvme_opts *o)
 	EXPECT_EQ(load_verify(&load), 0, "verify");
 	unvme_check_idle(&drv, 0);
 	tap_note("%lu reads, %lu writes, %lu admin commands, %lu doorbells", load.reads,
-		 load.writes, load.admin_done, drv.mmio_doorbells);
+		 load.writes, load.controls, drv.mmio_doorbells);
 }
 
 static void test_load_polled(void)
@@ -189,7 +189,7 @@ static void test_doorbells_loaded(void)
 		return;
 	unvme_submit(&drv, 1, &flush, count_done, &io);
 	unvme_submit(&drv, 0, &get_queues, count_done, &admin);
-	EXPECT_EQ(quiet_start(&quiet, &drv), 0, "watch");
+	EXPECT_EQ(quiet_start(&quiet, &drv.udrv), 0, "watch");
 	EXPECT_EQ(quiet_check(&quiet, 200), 0, "silence before Resume");
 	quiet_end(&quiet);
 	if (!vf_resume(&vf_b))
@@ -214,7 +214,7 @@ static void forget_interrupt(unsigned int vector)
 {
 	u64 count, end = now_ms() + UNVME_TIMEOUT_MS;
 
-	while (read(drv.evfds[vector], &count, sizeof(count)) < 0 && now_ms() < end)
+	while (read(drv.udrv.evfds[vector], &count, sizeof(count)) < 0 && now_ms() < end)
 		;
 }
 
@@ -255,7 +255,7 @@ static void test_masked(void)
 	vdev_mask_vector(&vf_b.dev, 2, true);
 	if (!vf_resume(&vf_b))
 		return;
-	EXPECT(read(drv.evfds[2], &count, sizeof(count)) < 0, "masked vector fired");
+	EXPECT(read(drv.udrv.evfds[2], &count, sizeof(count)) < 0, "masked vector fired");
 	vdev_mask_vector(&vf_b.dev, 2, false);
 	EXPECT_EQ(unvme_drain(&drv, 2, 0), 0, "interrupt after the unmask");
 	EXPECT_EQ(io, 1, "commands");

@@ -115,7 +115,7 @@ static void check_ended(struct vf *d, struct lm_async *a, const char *what)
 	tap_note("%s: the Suspend ended with status %#x", what, st);
 	EXPECT(st > 0, "%s: the Suspend succeeded though the VF is not suspended", what);
 	expect_running(d, what);
-	d->u.faults = 0;
+	d->u.udrv.faults = 0;
 	expect_usable(d);
 }
 
@@ -227,7 +227,7 @@ static void test_pf_reset_draining(void)
 	if (!EXPECT(st > 0 || (st < 0 && st != -ETIMEDOUT), "Suspend over a PF reset: %d", st))
 		exit(2);
 	expect_running(&vf_a, "after a reset of the PF");
-	vf_a.u.faults = 0;
+	vf_a.u.udrv.faults = 0;
 	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset");
 	expect_usable(&vf_a);
 }
@@ -347,7 +347,7 @@ static void test_loaded_tenant(void)
 	dirty(&s->u);
 	if (!vf_suspend(s) || !vf_get(s, &st, &v) || !vf_open(d, tap_arg(), 2))
 		return;
-	EXPECT_EQ(quiet_start(&quiet, &s->u), 0, "watch");
+	EXPECT_EQ(quiet_start(&quiet, &s->u.udrv), 0, "watch");
 	vf_suspend(d);
 	EXPECT_EQ(lmt_load(&d->t, &st), 0, "load");
 	EXPECT_EQ(vdev_reset(&d->dev), 0, "reset");

@@ -409,7 +409,7 @@ static void test_set_suspended(void)
 	v0_adopt(&q, u);
 	unvme_queue_cmd(u, 1, &sqe, NULL, NULL);
 	u->sqs[1].rung = 1;
-	EXPECT_EQ(quiet_start(&quiet, u), 0, "watch");
+	EXPECT_EQ(quiet_start(&quiet, &u->udrv), 0, "watch");
 	if (!EXPECT_EQ(v0_set(d, &q), LM_SC_OK, "suspended"))
 		return;
 	EXPECT_EQ(quiet_check(&quiet, 300), 0, "silence before Resume");

@@ -261,7 +261,7 @@ static void test_cache_off(void)
 	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset of the source");
 	EXPECT_EQ(vdev_reset(&vf_b.dev), 0, "reset of the loaded VF");
 	lm_state_free(&s);
-	drv.faults = 0;
+	drv.udrv.faults = 0;
 	unvme_fini(&drv);
 	if (vf_up(&vf_b, &o))
 		EXPECT_EQ(write_cache(&vf_b.u), 0, "after the resets");
@@ -559,7 +559,7 @@ static void test_same_bytes(void)
 	}
 	lm_state_free(&s);
 	EXPECT_EQ(vdev_reset(&vf_a.dev), 0, "reset");
-	drv.faults = 0;
+	drv.udrv.faults = 0;
 	unvme_fini(&drv);
 }
 
@@ -940,7 +940,7 @@ static void check_newer_limits(struct vf *new, struct vf *old)
 	struct lm_state s;
 
 	EXPECT_EQ(vdev_reset(&new->dev), 0, "reset");
-	drv.faults = 0;
+	drv.udrv.faults = 0;
 	unvme_fini(&drv);
 	if (!EXPECT_EQ(unvme_init(&drv, &new->dev, &arena, &o), 0, "enable") || !save(new, &s))
 		return;
@@ -1156,7 +1156,7 @@ static void test_save_reset(void)
 	if (!EXPECT(st > 0, "SAVE_DATA: %d", st))
 		exit(2);
 	EXPECT_EQ(save_buf[0], 0xaa, "data came all the same");
-	d->u.faults = 0;
+	d->u.udrv.faults = 0;
 }
 
 static const struct tap_test state_tests[] = {

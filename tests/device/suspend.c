@@ -18,7 +18,7 @@ static void check_suspended(struct vf *d, unsigned int held)
 	struct lm_state s;
 	struct lm_view v;
 
-	if (!EXPECT_EQ(quiet_start(&quiet, &d->u), 0, "watch"))
+	if (!EXPECT_EQ(quiet_start(&quiet, &d->u.udrv), 0, "watch"))
 		return;
 	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "silence");
 	if (vf_get(d, &s, &v) && !d->pf->vendor) {
@@ -34,8 +34,9 @@ static void check_suspended(struct vf *d, unsigned int held)
 
 static void load_for(struct unvme *u, unsigned int qd, u32 blocks)
 {
-	load = (struct unvme_load){
-		.u = u, .units = 128, .unit_blocks = blocks, .qd = qd, .seed = 7, .admin = true,
+	load = (struct load){
+		.u = &u->udrv, .units = 128, .unit_blocks = blocks, .qd = qd, .seed = 7,
+		.control = true,
 	};
 	EXPECT_EQ(load_init(&load), 0, "load");
 }
@@ -60,12 +61,12 @@ static void suspend_under_load(const struct unvme_opts *opts)
 		if (!vf_resume(d))
 			break;
 		load_resume(&load);
-		if (d->u.faults || tap_failed())
+		if (d->u.udrv.faults || tap_failed())
 			break;
 	}
 	EXPECT_EQ(load_end(&load), 0, "end");
 	EXPECT_EQ(load_verify(&load), 0, "verify");
-	EXPECT(load.admin_done > 4, "%lu admin commands", load.admin_done);
+	EXPECT(load.controls > 4, "%lu admin commands", load.controls);
 	unvme_check_idle(&d->u, 0);
 }
 
@@ -263,7 +264,7 @@ static void test_enable_suspended(void)
 	unvme_disable(u);
 	if (!vf_suspend(d))
 		return;
-	EXPECT_EQ(quiet_start(&quiet, u), 0, "watch");
+	EXPECT_EQ(quiet_start(&quiet, &u->udrv), 0, "watch");
 	vdev_write32(&d->dev, NVME_REG_CC, NVME_CC_DEFAULT | NVME_CC_EN);
 	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "silence");
 	quiet_end(&quiet);
@@ -316,7 +317,7 @@ static bool fired(struct unvme *u, unsigned int vector)
 {
 	u64 count;
 
-	return read(u->evfds[vector], &count, sizeof(count)) == sizeof(count);
+	return read(u->udrv.evfds[vector], &count, sizeof(count)) == sizeof(count);
 }
 
 static bool wait_fired(struct unvme *u, unsigned int vector)
@@ -463,7 +464,7 @@ static void check_off_bus(struct vf *d, const char *when)
 {
 	struct quiet quiet;
 
-	if (!EXPECT_EQ(quiet_start(&quiet, &d->u), 0, "watch"))
+	if (!EXPECT_EQ(quiet_start(&quiet, &d->u.udrv), 0, "watch"))
 		return;
 	EXPECT_EQ(quiet_check(&quiet, WATCH_MS), 0, "%s: silence", when);
 	quiet_end(&quiet);

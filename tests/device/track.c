@@ -598,7 +598,7 @@ static void check_pf_reset(bool (*reset)(int nr))
 	EXPECT_EQ(track_start(&t), LM_SC_OK, "start");
 	track_arena(&u, b, 0);
 	EXPECT_EQ(track_start(&u), LM_SC_OK, "start by the other PF");
-	a->u.faults = 0;
+	a->u.udrv.faults = 0;
 	if (!reset(PF_TP))
 		return;
 	expect_tracked(&t, false, "after the reset of its PF");

@@ -9,13 +9,15 @@
 #include <string.h>
 
 #include "tap.h"
+#include "load.h"
+#include "quiet.h"
 #include "unvme.h"
 
 static const char *vf;
 static struct vdev dev;
 static struct arena arena;
 static struct unvme u;
-static struct unvme_load load;
+static struct load load;
 static bool up;
 
 static void setup(void)
@@ -32,8 +34,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	if (u.dev) {
-		EXPECT_EQ(u.faults, 0, "%s", u.fault);
+	if (u.udrv.dev) {
+		EXPECT_EQ(u.udrv.faults, 0, "%s", u.udrv.fault);
 		unvme_disable(&u);
 	}
 	load_fini(&load);
@@ -52,15 +54,15 @@ static void run_load(struct unvme_opts o)
 {
 	if (!start(&o))
 		return;
-	load = (struct unvme_load){
-		.u = &u, .units = 64, .unit_blocks = 16384 / u.lba_size, .qd = 8, .seed = 1,
-		.admin = true,
+	load = (struct load){
+		.u = &u.udrv, .units = 64, .unit_blocks = 16384 / u.lba_size, .qd = 8, .seed = 1,
+		.control = true,
 	};
 	EXPECT_EQ(load_init(&load), 0, "load");
 	EXPECT_EQ(load_run(&load, 300), 0, "run");
 	EXPECT_EQ(load_drain(&load), 0, "drain");
 	EXPECT_EQ(load_verify(&load), 0, "verify");
-	EXPECT(load.reads && load.writes && load.admin_done, "no work was done");
+	EXPECT(load.reads && load.writes && load.controls, "no work was done");
 	unvme_check_idle(&u, 0);
 }
 
@@ -92,8 +94,8 @@ static void test_thread(void)
 
 	if (!start(&opts))
 		return;
-	load = (struct unvme_load){
-		.u = &u, .units = 64, .unit_blocks = 4096 / u.lba_size, .qd = 4, .seed = 2,
+	load = (struct load){
+		.u = &u.udrv, .units = 64, .unit_blocks = 4096 / u.lba_size, .qd = 4, .seed = 2,
 	};
 	EXPECT_EQ(load_init(&load), 0, "load");
 	EXPECT_EQ(load_start(&load), 0, "start");
@@ -141,13 +143,13 @@ static void test_watch(void)
 
 	if (!start(&opts))
 		return;
-	EXPECT_EQ(quiet_start(&q, &u), 0, "start");
+	EXPECT_EQ(quiet_start(&q, &u.udrv), 0, "start");
 	EXPECT_EQ(quiet_check(&q, 100), 0, "idle device");
 	EXPECT(unvme_aer(&u, NULL, NULL), "no room");
 	unvme_set_features(&u, 0x0b, 0x1f, NULL);
 	EXPECT(quiet_check(&q, 100) == 1, "a change in memory went unnoticed");
 	quiet_end(&q);
-	u.faults = 0;
+	u.udrv.faults = 0;
 }
 
 static const struct tap_test tests[] = {

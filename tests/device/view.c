@@ -45,7 +45,7 @@ static void check_sq(struct unvme *u, const struct lm_sq_state *s, unsigned int 
 
 	if (!EXPECT(s->qid < UNVME_MAX_QUEUES && sq->live, "SQ %u does not exist", s->qid))
 		return;
-	EXPECT_EQ(s->prp1, arena_iova(u->arena, sq->ring), "SQ %u", s->qid);
+	EXPECT_EQ(s->prp1, arena_iova(u->udrv.arena, sq->ring), "SQ %u", s->qid);
 	EXPECT_EQ(s->qsize, sq->depth - 1, "SQ %u", s->qid);
 	EXPECT_EQ(s->cqid, sq->cq->id, "SQ %u", s->qid);
 	EXPECT_EQ(s->attr, 1, "SQ %u", s->qid);
@@ -66,7 +66,7 @@ static void check_cq(struct unvme *u, const struct lm_cq_state *c)
 
 	if (!EXPECT(c->qid < UNVME_MAX_QUEUES && cq->live, "CQ %u does not exist", c->qid))
 		return;
-	EXPECT_EQ(c->prp1, arena_iova(u->arena, cq->ring), "CQ %u", c->qid);
+	EXPECT_EQ(c->prp1, arena_iova(u->udrv.arena, cq->ring), "CQ %u", c->qid);
 	EXPECT_EQ(c->qsize, cq->depth - 1, "CQ %u", c->qid);
 	EXPECT_EQ(c->tail, (cq->head + cq_all_entries(u, cq)) % cq->depth, "CQ %u", c->qid);
 	if (!u->dbs)
@@ -128,12 +128,12 @@ bool same_state(const struct lm_state *a, const struct lm_state *b)
 void v0_init(struct v0 *q, struct unvme *u)
 {
 	memset(q, 0, sizeof(*q));
-	q->sq.prp1 = arena_iova(u->arena, arena_alloc(u->arena, 4096));
+	q->sq.prp1 = arena_iova(u->udrv.arena, arena_alloc(u->udrv.arena, 4096));
 	q->sq.qsize = 15;
 	q->sq.qid = 1;
 	q->sq.cqid = 1;
 	q->sq.attr = 1;
-	q->cq.prp1 = arena_iova(u->arena, arena_alloc(u->arena, 4096));
+	q->cq.prp1 = arena_iova(u->udrv.arena, arena_alloc(u->udrv.arena, 4096));
 	q->cq.qsize = 15;
 	q->cq.qid = 1;
 	q->cq.attr = 1;
@@ -160,7 +160,7 @@ void v0_adopt(const struct v0 *q, struct unvme *u)
 	cq->depth = q->cq.qsize + 1;
 	cq->phase = 1;
 	cq->vector = UNVME_POLLED;
-	cq->ring = (void *)(u->arena->va + (q->cq.prp1 - u->arena->iova));
+	cq->ring = (void *)(u->udrv.arena->va + (q->cq.prp1 - u->udrv.arena->iova));
 	cq->live = true;
 	free(sq->cmds);
 	memset(sq, 0, sizeof(*sq));
@@ -168,6 +168,6 @@ void v0_adopt(const struct v0 *q, struct unvme *u)
 	sq->id = 1;
 	sq->depth = q->sq.qsize + 1;
 	sq->cq = cq;
-	sq->ring = (void *)(u->arena->va + (q->sq.prp1 - u->arena->iova));
+	sq->ring = (void *)(u->udrv.arena->va + (q->sq.prp1 - u->udrv.arena->iova));
 	sq->live = true;
 }

@@ -425,7 +425,7 @@ static void check_ignored(void)
 	check_runs(other);
 	check_host();
 	for (i = 0; i < given_up; i++) {
-		crowd[i].v.u.faults = 0;
+		crowd[i].v.u.udrv.faults = 0;
 		vf_reset(&crowd[i].v);
 		vf_check_usable(&crowd[i].v);
 	}

@@ -133,7 +133,7 @@ static void test_endless_reset(void)
 	begin = now_ms();
 	vf_reset(v);
 	EXPECT(now_ms() - begin < 5000, "the reset took %lu ms", now_ms() - begin);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_check_off(v);
 	vf_check_usable(v);
 	go(v, ST_STOP);
@@ -155,7 +155,7 @@ static void test_endless_late(void)
 	drain(v, &done, 10);
 	vf_expect_state(v, ST_ERROR);
 	unvme_submit(&v->u, 1, &flush_cmd, count_done, &done);
-	EXPECT_EQ(quiet_start(&quiet, &v->u), 0, "watch");
+	EXPECT_EQ(quiet_start(&quiet, &v->u.udrv), 0, "watch");
 	EXPECT_EQ(quiet_check(&quiet, 300), 0, "a VF that was suspended late");
 	quiet_end(&quiet);
 	check_error_state(v);
@@ -206,7 +206,7 @@ static void test_endless_cut(void)
 	EXPECT(now_ms() - begin < 5000, "the reset took %lu ms", now_ms() - begin);
 	EXPECT_EQ(s.err, -ECANCELED, "the Suspend");
 	vf_expect_state(v, ST_RUNNING);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_check_off(v);
 	vf_check_usable(v);
 	pf_check_no_reset(tap_arg());
@@ -269,8 +269,8 @@ static void test_endless_two(void)
 	EXPECT_EQ(unvme_rw(&v->u, 1, true, 0, 8), 0, "write on the third VF");
 	vf_reset(&vf_a);
 	vf_reset(&vf_b);
-	vf_a.u.faults = 0;
-	vf_b.u.faults = 0;
+	vf_a.u.udrv.faults = 0;
+	vf_b.u.udrv.faults = 0;
 	vf_check_usable(&vf_a);
 	vf_check_usable(&vf_b);
 	pf_check_no_reset(tap_arg());
@@ -289,7 +289,7 @@ static void test_endless_pf_reset(void)
 		return;
 	vf_expect_state(v, ST_ERROR);
 	vf_reset(v);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	pf_provision(tap_arg());
 	if (!vf_open(v, tap_arg(), 1))
@@ -316,7 +316,7 @@ static void test_endless_pf_reset_now(void)
 	EXPECT_EQ(s.err, 0, "the Suspend");
 	vf_expect_state(v, ST_STOP);
 	vf_reset(v);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	pf_provision(tap_arg());
 	if (!vf_open(v, tap_arg(), 1))

@@ -114,7 +114,7 @@ static bool start(struct stream *s)
 static void end(void)
 {
 	fault_clear(tap_arg());
-	vf_a.u.faults = 0;
+	vf_a.u.udrv.faults = 0;
 	if (vf_reset(&vf_a))
 		vf_check_usable(&vf_a);
 	vf_close(&vf_a);

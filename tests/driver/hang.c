@@ -304,7 +304,7 @@ static void check_reset(const struct scene *sc, bool execute)
 	if (!begin_held(sc, v, execute) || !vf_reset(v))
 		return;
 	EXPECT_EQ(actor_end(), wanted(sc, ECANCELED), "%s", scene_what(sc, v->pf_nr));
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	check_dead_file(sc);
 	vf_check_off(v);
 	check_late(sc, v, execute);
@@ -333,7 +333,7 @@ static void test_reset_settles(void)
 	err = actor_end();
 	EXPECT(!err || err == -ECANCELED || (sc == &scene_read && err == -ENODEV), "%s: %d",
 	       scene_what(sc, v->pf_nr), err);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_check_off(v);
 	check_works(v);
 	EXPECT_EQ(klog_count(v->bdf, "was changed after its reset"), 0, "lines in the log");
@@ -347,7 +347,7 @@ static void test_close(void)
 
 	if (!begin_held(sc, v, false))
 		return;
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	EXPECT_EQ(actor_end(), -ECANCELED, "%s", scene_what(sc, v->pf_nr));
 	check_dead_file(sc);
@@ -440,7 +440,7 @@ static void test_pf_reset(void)
 		check_error_state(v);
 	}
 	EXPECT_EQ(nr_held(tap_arg()), 0, "held");
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	scene_again(v);
 	vf_close(v);
 	pf_provision(tap_arg());
@@ -457,7 +457,7 @@ static void test_pf_unbind(void)
 
 	if (!scene_open(v, tap_arg()) || !give_up(sc, v))
 		return;
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	EXPECT_EQ(nr_held(tap_arg()), 1, "held");
 	EXPECT_EQ(pf_unbind(tap_arg()), 0, "unbind the PF");
@@ -479,7 +479,7 @@ static void test_late_unbound(void)
 
 	if (!scene_open(v, tap_arg()) || !give_up(&scene_suspend, v))
 		return;
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	klog_mark();
 	EXPECT_EQ(bind_to(v->bdf, "vfio-pci"), 0, "bind to vfio-pci");
@@ -503,7 +503,7 @@ static void test_late_nvme(void)
 
 	if (!scene_open(v, tap_arg()) || !give_up(&scene_suspend, v))
 		return;
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	if (!EXPECT_EQ(bind_to(v->bdf, "nvme"), 0, "bind to nvme") ||
 	    !fault_arm(tap_arg(), 1, scene_fault(&scene_resume, tap_arg(), LM_ACT_COUNT, 0)))
@@ -577,8 +577,8 @@ static void test_two_suspends(void)
 		return;
 	check_works(&vf_c);
 	fault_release(tap_arg());
-	vf_a.u.faults = 0;
-	vf_b.u.faults = 0;
+	vf_a.u.udrv.faults = 0;
+	vf_b.u.udrv.faults = 0;
 	vf_reset(&vf_a);
 	vf_reset(&vf_b);
 	check_works(&vf_a);
@@ -639,7 +639,7 @@ static void test_no_tag(void)
 		set_timeouts(LONG_MS);
 		if (actor_start(&scene_suspend, v) && actor_waits() && vf_reset(v))
 			EXPECT_EQ(actor_end(), -ECANCELED, "Suspend");
-		v->u.faults = 0;
+		v->u.udrv.faults = 0;
 		EXPECT_EQ(write(go_on, "x", 1), 1, "go on");
 		wait_blocked(pid, pid);
 		kill(pid, SIGKILL);
@@ -805,7 +805,7 @@ static void test_unload(void)
 
 	if (!scene_open(v, tap_arg()) || !give_up(&scene_save, v))
 		return;
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	EXPECT_EQ(pthread_create(&t, NULL, remove_thread, &r), 0, "thread");
 	while (!__atomic_load_n(&r.tid, __ATOMIC_ACQUIRE))

@@ -193,7 +193,7 @@ static void check_lost(struct vf *v, const char *line)
 {
 	EXPECT_EQ(klog_count(v->bdf, line), 1, "'%s'", line);
 	check_error_state(v);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	if (scene_again(v))
 		vf_check_usable(v);
 }
@@ -668,7 +668,7 @@ static void check_wrong_size(int more)
 	go(v, ST_STOP);
 	refuse_set(v, ST_P2P, EINVAL);
 	check_line(v, "LOAD_DATA of controller", "state loaded back");
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	if (!scene_again(v))
 		return;
 	klog_mark();

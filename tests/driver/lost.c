@@ -85,7 +85,7 @@ static void test_count_put_back(void)
 		}
 	}
 	stream_free(&s);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 }
 
@@ -209,7 +209,7 @@ static void test_flr_ignored(void)
 	EXPECT_EQ(klog_count(v->bdf, "still suspended after its reset"), 1, "lines in the log");
 	check_error_state(v);
 	/* nor is it given to the next user as if it were new */
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_close(v);
 	klog_mark();
 	EXPECT(!can_open(), "opened by the next user");

@@ -365,7 +365,7 @@ static void cut_by_reset(struct vf *v, struct stream *s, unsigned int steps)
 	EXPECT(!m.err || m.err == ENODEV || m.err == ECANCELED, "%s: errno %d after %u steps",
 	       s ? "write" : "read", m.err, steps);
 	close(m.fd);
-	v->u.faults = 0;
+	v->u.udrv.faults = 0;
 	vf_check_off(v);
 }
 

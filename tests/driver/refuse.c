@@ -708,8 +708,8 @@ static void test_hostile(void)
 
 	if (!start() || !go(&vf_a, ST_RUNNING))
 		return;
-	load = (struct unvme_load){
-		.u = &vf_a.u, .units = 32, .unit_blocks = 8, .qd = 4, .seed = 93,
+	load = (struct load){
+		.u = &vf_a.u.udrv, .units = 32, .unit_blocks = 8, .qd = 4, .seed = 93,
 	};
 	if (!EXPECT_EQ(load_init(&load), 0, "load") || !EXPECT_EQ(load_start(&load), 0, "thread"))
 		return;

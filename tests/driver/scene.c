@@ -282,8 +282,8 @@ bool scene_again(struct vf *v)
 	if (scene_fd >= 0)
 		close(scene_fd);
 	scene_fd = -1;
-	if (v->u.dev) {
-		EXPECT_EQ(v->u.faults, 0, "%s", v->u.fault);
+	if (v->u.udrv.dev) {
+		EXPECT_EQ(v->u.udrv.faults, 0, "%s", v->u.udrv.fault);
 		unvme_fini(&v->u);
 	}
 	return vf_reset(v);

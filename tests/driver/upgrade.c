@@ -69,8 +69,8 @@ static bool start_guest(void)
 		return false;
 	set_everything(&vf_a.u);
 	read_features(&vf_a.u, features);
-	load = (struct unvme_load){
-		.u = &vf_a.u, .units = 64, .unit_blocks = 8, .qd = 8, .seed = 57,
+	load = (struct load){
+		.u = &vf_a.u.udrv, .units = 64, .unit_blocks = 8, .qd = 8, .seed = 57,
 	};
 	if (!EXPECT_EQ(load_init(&load), 0, "load") || !EXPECT_EQ(load_run(&load, 500), 0, "run"))
 		return false;

@@ -9,7 +9,7 @@
 
 struct arena arena;
 struct vf vf_a, vf_b, vf_c;
-struct unvme_load load;
+struct load load;
 
 bool vf_init(void)
 {
@@ -42,8 +42,8 @@ bool vf_attach(struct vf *v)
 
 void vf_close(struct vf *v)
 {
-	if (v->u.dev) {
-		EXPECT_EQ(v->u.faults, 0, "%s", v->u.fault);
+	if (v->u.udrv.dev) {
+		EXPECT_EQ(v->u.udrv.faults, 0, "%s", v->u.udrv.fault);
 		unvme_fini(&v->u);
 	}
 	if (v->open)
@@ -53,7 +53,7 @@ void vf_close(struct vf *v)
 
 bool vf_up(struct vf *v, const struct unvme_opts *o)
 {
-	if (v->u.dev)
+	if (v->u.udrv.dev)
 		unvme_fini(&v->u);
 	return EXPECT_EQ(unvme_init(&v->u, &v->dev, &arena, o), 0, "enable %s", v->bdf);
 }

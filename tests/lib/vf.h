@@ -7,6 +7,8 @@
 #define TESTS_VF_H
 
 #include "pf.h"
+#include "load.h"
+#include "quiet.h"
 #include "unvme.h"
 
 #define ARENA_SIZE	(32u << 20)
@@ -26,7 +28,7 @@ struct vf {
 
 extern struct arena arena;
 extern struct vf vf_a, vf_b, vf_c;
-extern struct unvme_load load;
+extern struct load load;
 
 /* The memory of all of them; for main(). */
 bool vf_init(void);

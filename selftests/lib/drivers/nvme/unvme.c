@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <linux/kernel.h>
@@ -19,22 +17,6 @@
 #define PAGE		4096u
 #define CID_SLOT_BITS	9
 #define CID_GENS	126	/* the id FFFFh must never come up */
-
-void unvme_fault(struct unvme *u, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (!u->faults++)
-		memcpy(u->fault, text, sizeof(text));
-	if (u->faults <= 10) {
-		printf("# unvme %s: %s\n", u->dev ? u->dev->bdf : "?", text);
-		fflush(stdout);
-	}
-}
 
 /* ---- doorbells ---- */
 
@@ -62,7 +44,7 @@ static void write_doorbell(struct unvme *u, u16 qid, bool cq, u16 val)
 			return;
 	}
 	u->mmio_doorbells++;
-	vdev_write32(u->dev, NVME_REG_DBS + i * u->dstrd, val);
+	vdev_write32(u->udrv.dev, NVME_REG_DBS + i * u->dstrd, val);
 }
 
 /* ---- submission ---- */
@@ -93,7 +75,7 @@ struct unvme_cmd *unvme_queue_cmd(struct unvme *u, u16 sqid, const struct nvme_s
 	struct unvme_sq *sq = &u->sqs[sqid];
 	struct unvme_cmd *c = NULL;
 
-	pthread_mutex_lock(&u->lock);
+	pthread_mutex_lock(&u->udrv.lock);
 	if ((sq->tail + 1) % sq->depth != sq->head)
 		c = free_cmd(sq);
 	if (c) {
@@ -109,7 +91,7 @@ struct unvme_cmd *unvme_queue_cmd(struct unvme *u, u16 sqid, const struct nvme_s
 		sq->inflight++;
 		sq->submitted++;
 	}
-	pthread_mutex_unlock(&u->lock);
+	pthread_mutex_unlock(&u->udrv.lock);
 	return c;
 }
 
@@ -117,12 +99,12 @@ void unvme_ring(struct unvme *u, u16 sqid)
 {
 	struct unvme_sq *sq = &u->sqs[sqid];
 
-	pthread_mutex_lock(&u->lock);
+	pthread_mutex_lock(&u->udrv.lock);
 	if (sq->rung != sq->tail) {
 		sq->rung = sq->tail;
 		write_doorbell(u, sqid, false, sq->tail);
 	}
-	pthread_mutex_unlock(&u->lock);
+	pthread_mutex_unlock(&u->udrv.lock);
 }
 
 struct unvme_cmd *unvme_submit(struct unvme *u, u16 sqid, const struct nvme_sqe *sqe,
@@ -130,11 +112,11 @@ struct unvme_cmd *unvme_submit(struct unvme *u, u16 sqid, const struct nvme_sqe 
 {
 	struct unvme_cmd *c;
 
-	pthread_mutex_lock(&u->lock);
+	pthread_mutex_lock(&u->udrv.lock);
 	c = unvme_queue_cmd(u, sqid, sqe, done, priv);
 	if (c)
 		unvme_ring(u, sqid);
-	pthread_mutex_unlock(&u->lock);
+	pthread_mutex_unlock(&u->udrv.lock);
 	return c;
 }
 
@@ -208,7 +190,7 @@ unsigned int unvme_reap(struct unvme *u, u16 cqid)
 	struct unvme_cq *cq = &u->cqs[cqid];
 	unsigned int n = 0;
 
-	pthread_mutex_lock(&u->lock);
+	pthread_mutex_lock(&u->udrv.lock);
 	while (unvme_cq_pending(u, cqid)) {
 		struct nvme_cqe cqe;
 
@@ -225,7 +207,7 @@ unsigned int unvme_reap(struct unvme *u, u16 cqid)
 	}
 	if (n && cq->live)
 		write_doorbell(u, cqid, true, cq->head);
-	pthread_mutex_unlock(&u->lock);
+	pthread_mutex_unlock(&u->udrv.lock);
 	return n;
 }
 
@@ -257,17 +239,17 @@ static unsigned int reap_fired(struct unvme *u, int timeout_ms)
 	unsigned int i, n = 0;
 	u64 count;
 
-	for (i = 0; i < u->nr_vectors; i++) {
-		pfd[i].fd = u->evfds[i];
+	for (i = 0; i < u->udrv.nr_vectors; i++) {
+		pfd[i].fd = u->udrv.evfds[i];
 		pfd[i].events = POLLIN;
 		pfd[i].revents = 0;
 	}
-	if (poll(pfd, u->nr_vectors, timeout_ms) <= 0)
+	if (poll(pfd, u->udrv.nr_vectors, timeout_ms) <= 0)
 		return 0;
-	for (i = 0; i < u->nr_vectors; i++) {
+	for (i = 0; i < u->udrv.nr_vectors; i++) {
 		if (!(pfd[i].revents & POLLIN))
 			continue;
-		if (read(u->evfds[i], &count, sizeof(count)) != sizeof(count))
+		if (read(u->udrv.evfds[i], &count, sizeof(count)) != sizeof(count))
 			continue;	/* another thread took it */
 		n += reap_vector(u, i);
 	}
@@ -300,7 +282,7 @@ unsigned int unvme_wait(struct unvme *u, unsigned int timeout_ms)
 	}
 	do {
 		n = reap_vector(u, UNVME_POLLED);
-		if (u->nr_vectors)
+		if (u->udrv.nr_vectors)
 			n += reap_fired(u, 0);
 		if (!n)
 			sched_yield();
@@ -308,7 +290,7 @@ unsigned int unvme_wait(struct unvme *u, unsigned int timeout_ms)
 	return n;
 }
 
-static void report_stuck(struct unvme *u)
+void unvme_report_stuck(struct unvme *u)
 {
 	bool found = false;
 	u16 id;
@@ -324,7 +306,7 @@ static void report_stuck(struct unvme *u)
 	}
 	if (!found)
 		unvme_fault(u, "no completion came, CSTS %#x",
-			    vdev_read32(u->dev, NVME_REG_CSTS));
+			    vdev_read32(u->udrv.dev, NVME_REG_CSTS));
 }
 
 int unvme_wait_for(struct unvme *u, bool (*cond)(struct unvme *u, void *priv), void *priv,
@@ -336,7 +318,7 @@ int unvme_wait_for(struct unvme *u, bool (*cond)(struct unvme *u, void *priv), v
 		u64 now = now_ms();
 
 		if (now >= end) {
-			report_stuck(u);
+			unvme_report_stuck(u);
 			return -ETIMEDOUT;
 		}
 		/* woken now and then, as another thread may reap what we wait for */
@@ -407,7 +389,7 @@ int unvme_exec(struct unvme *u, u16 sqid, const struct nvme_sqe *sqe, u32 *resul
 
 void unvme_set_prp(struct unvme *u, struct nvme_sqe *sqe, const void *buf, size_t len, u64 *list)
 {
-	u64 iova = arena_iova(u->arena, buf);
+	u64 iova = arena_iova(u->udrv.arena, buf);
 	size_t first = PAGE - iova % PAGE;
 	u64 next = iova + first;
 	unsigned int i;
@@ -422,7 +404,7 @@ void unvme_set_prp(struct unvme *u, struct nvme_sqe *sqe, const void *buf, size_
 	}
 	for (i = 0; next < iova + len; i++, next += PAGE)
 		list[i] = next;
-	sqe->prp2 = arena_iova(u->arena, list);
+	sqe->prp2 = arena_iova(u->udrv.arena, list);
 }
 
 int unvme_identify(struct unvme *u, u8 cns, u32 nsid, u16 cntid)
@@ -496,7 +478,7 @@ static void init_cq(struct unvme *u, u16 id, u16 depth, int vector)
 	cq->depth = depth;
 	cq->phase = 1;
 	cq->vector = vector;
-	cq->ring = arena_alloc(u->arena, depth * sizeof(struct nvme_cqe));
+	cq->ring = arena_alloc(u->udrv.arena, depth * sizeof(struct nvme_cqe));
 }
 
 static int init_sq(struct unvme *u, u16 id, u16 depth, u16 cqid)
@@ -511,7 +493,7 @@ static int init_sq(struct unvme *u, u16 id, u16 depth, u16 cqid)
 	sq->id = id;
 	sq->depth = depth;
 	sq->cq = &u->cqs[cqid];
-	sq->ring = arena_alloc(u->arena, depth * sizeof(struct nvme_sqe));
+	sq->ring = arena_alloc(u->udrv.arena, depth * sizeof(struct nvme_sqe));
 	return 0;
 }
 
@@ -521,7 +503,7 @@ int unvme_create_cq(struct unvme *u, u16 id, u16 depth, int vector)
 	int st;
 
 	init_cq(u, id, depth, vector);
-	sqe.prp1 = arena_iova(u->arena, u->cqs[id].ring);
+	sqe.prp1 = arena_iova(u->udrv.arena, u->cqs[id].ring);
 	sqe.cdw10 = id | (u32)(depth - 1) << 16;
 	sqe.cdw11 = 1;
 	if (vector != UNVME_POLLED)
@@ -539,7 +521,7 @@ int unvme_create_sq(struct unvme *u, u16 id, u16 depth, u16 cqid)
 	st = init_sq(u, id, depth, cqid);
 	if (st)
 		return st;
-	sqe.prp1 = arena_iova(u->arena, u->sqs[id].ring);
+	sqe.prp1 = arena_iova(u->udrv.arena, u->sqs[id].ring);
 	sqe.cdw10 = id | (u32)(depth - 1) << 16;
 	sqe.cdw11 = 1 | (u32)cqid << 16;
 	st = unvme_exec(u, 0, &sqe, NULL);
@@ -570,12 +552,12 @@ int unvme_delete_cq(struct unvme *u, u16 id)
 int unvme_dbbuf(struct unvme *u)
 {
 	struct nvme_sqe sqe = { .opcode = NVME_ADM_DBBUF };
-	void *dbs = arena_alloc(u->arena, PAGE);
-	void *eis = arena_alloc(u->arena, PAGE);
+	void *dbs = arena_alloc(u->udrv.arena, PAGE);
+	void *eis = arena_alloc(u->udrv.arena, PAGE);
 	int st;
 
-	sqe.prp1 = arena_iova(u->arena, dbs);
-	sqe.prp2 = arena_iova(u->arena, eis);
+	sqe.prp1 = arena_iova(u->udrv.arena, dbs);
+	sqe.prp2 = arena_iova(u->udrv.arena, eis);
 	st = unvme_exec(u, 0, &sqe, NULL);
 	if (!st) {
 		u->dbs = dbs;
@@ -590,7 +572,7 @@ static int wait_ready(struct unvme *u, u32 want)
 {
 	u64 end = now_ms() + UNVME_TIMEOUT_MS;
 
-	while ((vdev_read32(u->dev, NVME_REG_CSTS) & NVME_CSTS_RDY) != want) {
+	while ((vdev_read32(u->udrv.dev, NVME_REG_CSTS) & NVME_CSTS_RDY) != want) {
 		if (now_ms() >= end) {
 			unvme_fault(u, "CSTS.RDY did not become %u", want);
 			return -ETIMEDOUT;
@@ -605,7 +587,7 @@ int unvme_disable(struct unvme *u)
 	u16 id;
 	int err;
 
-	vdev_write32(u->dev, NVME_REG_CC, vdev_read32(u->dev, NVME_REG_CC) & ~NVME_CC_EN);
+	vdev_write32(u->udrv.dev, NVME_REG_CC, vdev_read32(u->udrv.dev, NVME_REG_CC) & ~NVME_CC_EN);
 	err = wait_ready(u, 0);
 	for (id = 0; id < UNVME_MAX_QUEUES; id++) {
 		u->sqs[id].live = false;
@@ -617,44 +599,21 @@ int unvme_disable(struct unvme *u)
 
 static int setup_vectors(struct unvme *u)
 {
-	unsigned int i, want;
-
 	if (!u->opts.irq)
 		return 0;
-	want = u->opts.vectors ? u->opts.vectors : u->opts.queues + 1;
-	want = min(want, u->dev->nr_vectors);
-	u->nr_vectors = min_t(unsigned int, want, UNVME_MAX_QUEUES);
-	for (i = 0; i < u->nr_vectors; i++) {
-		if (u->evfds[i] >= 0)
-			continue;
-		u->evfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (u->evfds[i] < 0)
-			return -errno;
-	}
-	vdev_irqs(u->dev, u->evfds, u->nr_vectors);
-	return 0;
+	return udrv_connect_vectors(&u->udrv, u->opts.vectors ?: u->opts.queues + 1);
 }
 
 static void init_struct(struct unvme *u, struct vdev *d, struct arena *a,
 			const struct unvme_opts *o)
 {
-	pthread_mutexattr_t attr;
-	unsigned int i;
-
 	memset(u, 0, sizeof(*u));
-	u->dev = d;
-	u->arena = a;
 	u->opts = *o;
 	if (!u->opts.depth)
 		u->opts.depth = 64;
 	if (!u->opts.admin_depth)
 		u->opts.admin_depth = 32;
-	for (i = 0; i < UNVME_MAX_QUEUES; i++)
-		u->evfds[i] = -1;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&u->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
+	udrv_setup(&u->udrv, &unvme_ops, d, a);
 }
 
 int unvme_enable(struct unvme *u, struct vdev *d, struct arena *a, const struct unvme_opts *o)
@@ -675,7 +634,7 @@ int unvme_enable(struct unvme *u, struct vdev *d, struct arena *a, const struct 
 		return err;
 	u->scratch = arena_alloc(a, UNVME_SCRATCH);
 	u->scratch_list = arena_alloc(a, PAGE);
-	init_cq(u, 0, admin_depth, u->nr_vectors ? 0 : UNVME_POLLED);
+	init_cq(u, 0, admin_depth, u->udrv.nr_vectors ? 0 : UNVME_POLLED);
 	err = init_sq(u, 0, admin_depth, 0);
 	if (err)
 		return err;
@@ -697,7 +656,7 @@ static int identify_all(struct unvme *u)
 	st = unvme_identify(u, 1, 0, 0);
 	if (st)
 		return st;
-	u->id_ctrl = arena_alloc(u->arena, PAGE);
+	u->id_ctrl = arena_alloc(u->udrv.arena, PAGE);
 	memcpy(u->id_ctrl, u->scratch, PAGE);
 	u->mdts = u->id_ctrl[77] ? PAGE << u->id_ctrl[77] : UNVME_SCRATCH;
 
@@ -724,7 +683,7 @@ static bool offers_dbbuf(const struct unvme *u)
 
 static int create_pairs(struct unvme *u)
 {
-	unsigned int id;
+	unsigned int id, nr = u->udrv.nr_vectors;
 	u16 granted[2];		/* SQs and CQs, 0's based */
 	u32 result;
 	int st;
@@ -741,13 +700,24 @@ static int create_pairs(struct unvme *u)
 	for (id = 1; id <= u->opts.queues && !st; id++) {
 		int vector = UNVME_POLLED;
 
-		if (u->nr_vectors)
-			vector = u->nr_vectors > 1 ? 1 + (id - 1) % (u->nr_vectors - 1) : 0;
+		if (nr)
+			vector = nr > 1 ? 1 + (id - 1) % (nr - 1) : 0;
 		st = unvme_create_cq(u, id, u->opts.depth, vector);
 		if (!st)
 			st = unvme_create_sq(u, id, u->opts.depth, id);
 	}
 	return st;
+}
+
+/* As users see it that know nothing of NVMe */
+static void set_geometry(struct unvme *u)
+{
+	u->udrv.channels = u->opts.queues;
+	u->udrv.block_size = u->lba_size;
+	u->udrv.blocks = u->nsze;
+	u->udrv.max_bytes = min_t(u32, u->mdts, UNVME_SCRATCH);
+	u->udrv.align = 4;
+	udrv_ready(&u->udrv);
 }
 
 int unvme_init(struct unvme *u, struct vdev *d, struct arena *a, const struct unvme_opts *o)
@@ -768,6 +738,8 @@ int unvme_init(struct unvme *u, struct vdev *d, struct arena *a, const struct un
 		step = "queues";
 		st = create_pairs(u);
 	}
+	if (!st)
+		set_geometry(u);
 	if (st) {
 		printf("# unvme %s: %s failed: %s %#x\n", d->bdf, step,
 		       st < 0 ? strerror(-st) : "status", st < 0 ? 0 : st);
@@ -780,27 +752,11 @@ void unvme_fini(struct unvme *u)
 {
 	unsigned int i;
 
-	if (u->dev && u->nr_vectors && u->dev->fd >= 0)
-		vdev_irqs(u->dev, NULL, 0);
-	for (i = 0; i < UNVME_MAX_QUEUES; i++) {
+	udrv_cleanup(&u->udrv);
+	unvme_free_requests(u);
+	for (i = 0; i < UNVME_MAX_QUEUES; i++)
 		free(u->sqs[i].cmds);
-		if (u->evfds[i] >= 0)
-			close(u->evfds[i]);
-	}
-	pthread_mutex_destroy(&u->lock);
 	memset(u, 0, sizeof(*u));
-}
-
-void unvme_move(struct unvme *u, struct vdev *to)
-{
-	pthread_mutex_lock(&u->lock);
-	if (u->nr_vectors) {
-		if (u->dev->fd >= 0)
-			vdev_irqs(u->dev, NULL, 0);
-		vdev_irqs(to, u->evfds, u->nr_vectors);
-	}
-	u->dev = to;
-	pthread_mutex_unlock(&u->lock);
 }
 
 void unvme_check_idle(struct unvme *u, unsigned int aers)

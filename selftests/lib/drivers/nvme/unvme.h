@@ -13,12 +13,9 @@
 #ifndef SELFTESTS_VFIO_MIGRATION_UNVME_H
 #define SELFTESTS_VFIO_MIGRATION_UNVME_H
 
-#include <pthread.h>
+#include "udrv.h"
 
-#include "vdev.h"
-
-/* Generous: the device is emulated on a machine that has other things to do. */
-#define UNVME_TIMEOUT_MS	60000
+#define UNVME_TIMEOUT_MS	UDRV_TIMEOUT_MS
 
 /* ---- NVMe ---- */
 
@@ -114,7 +111,7 @@ static inline u16 unvme_status(const struct unvme_cmd *c)
 	return (c->cqe.status >> 1) & 0x7ff;
 }
 
-#define UNVME_MAX_QUEUES	16	/* ids 0..15 */
+#define UNVME_MAX_QUEUES	UDRV_MAX_VECTORS	/* ids from 0 */
 #define UNVME_MAX_CMDS		512	/* per submission queue */
 #define UNVME_POLLED		(-1)
 
@@ -156,15 +153,13 @@ struct unvme_opts {
 	unsigned int vectors;	/* vectors to use, 0: one per queue as far as there are any */
 };
 
+struct unvme_request;
+
 struct unvme {
-	struct vdev *dev;
-	struct arena *arena;
+	struct udrv udrv;	/* for tests that know nothing of NVMe */
 	struct unvme_opts opts;
-	pthread_mutex_t lock;	/* recursive; taken by every function that touches queues */
 	struct unvme_sq sqs[UNVME_MAX_QUEUES];
 	struct unvme_cq cqs[UNVME_MAX_QUEUES];
-	unsigned int nr_vectors;
-	int evfds[UNVME_MAX_QUEUES];
 	u32 dstrd;		/* bytes between doorbells */
 	u32 *dbs;	/* shadow doorbells and event indexes, or NULL */
 	u32 *eis;
@@ -176,9 +171,12 @@ struct unvme {
 	u64 nsze;
 	u32 lba_size;
 	u32 mdts;		/* bytes */
-	unsigned int faults;	/* broken rules seen; a test fails if this is not 0 */
-	char fault[256];	/* the first one */
+	struct unvme_request *requests;
+	unsigned int controls;
+	unsigned int events;	/* requests of leave_traces() that nothing answered yet */
 };
+
+#define unvme_fault(u, ...)	udrv_fault(&(u)->udrv, __VA_ARGS__)
 
 #define UNVME_SCRATCH	(128 * 1024)
 
@@ -199,17 +197,26 @@ int unvme_enable(struct unvme *u, struct vdev *d, struct arena *a, const struct 
 /* CC.EN = 0 and wait for CSTS.RDY = 0. All commands in flight are forgotten. */
 int unvme_disable(struct unvme *u);
 
+extern const struct udrv_ops unvme_ops;
+
+/* unvme_init() of a new one, which udrv_fini() frees. */
+int unvme_new(struct unvme **u, struct vdev *d, struct arena *a, const struct unvme_opts *o);
+
+/* Free what unvme_ops needs; unvme_fini() calls it. */
+void unvme_free_requests(struct unvme *u);
+
 /* Free what is outside the arena; does not touch the device. */
 void unvme_fini(struct unvme *u);
 
-/**
- * unvme_move - continue on another function
- * @u: driver
- * @to: function with the same arena mapped, whose controller was loaded with the state of ours
- *
- * Interrupts are connected to the new function. No register is written otherwise.
- */
-void unvme_move(struct unvme *u, struct vdev *to);
+static inline struct unvme *to_unvme(struct udrv *u)
+{
+	return container_of(u, struct unvme, udrv);
+}
+
+static inline void unvme_move(struct unvme *u, struct vdev *to)
+{
+	udrv_move(&u->udrv, to);
+}
 
 /* Make queues one by one. Return NVMe status or -errno. UNVME_POLLED: a CQ without IEN. */
 int unvme_create_cq(struct unvme *u, u16 id, u16 depth, int vector);
@@ -257,6 +264,9 @@ unsigned int unvme_wait(struct unvme *u, unsigned int timeout_ms);
 int unvme_wait_for(struct unvme *u, bool (*cond)(struct unvme *u, void *priv), void *priv,
 		   unsigned int timeout_ms);
 
+/* Record as a fault why nothing completes. */
+void unvme_report_stuck(struct unvme *u);
+
 /* Wait until a queue has at most @left commands in flight; 0 or -ETIMEDOUT. */
 int unvme_drain(struct unvme *u, u16 sqid, unsigned int left);
 
@@ -281,97 +291,12 @@ struct unvme_cmd *unvme_aer(struct unvme *u, unvme_done_fn done, void *priv);
 /* Book-keeping at rest: every SQ idle (except AERs) and its last reported head equal to tail. */
 void unvme_check_idle(struct unvme *u, unsigned int aers);
 
-/* Record a broken rule. */
-void unvme_fault(struct unvme *u, const char *fmt, ...) __printf(2, 3);
+/* ---- the driver of a host ---- */
 
-/* ---- silence ---- */
+/* Wait until the nvme driver, bound to the function, can use its controller. -ENXIO: it cannot. */
+int unvme_host_wait(const char *bdf);
 
-/*
- * While a controller is suspended nothing may change in memory and no interrupt may come.
- * quiet_start() records both, quiet_check() compares after watching for @watch_ms.
- * Return of quiet_check(): 0, or 1 with details printed.
- */
-struct quiet {
-	struct unvme *u;
-	u8 *copy;
-	size_t used;
-	u64 fired[UNVME_MAX_QUEUES];
-};
-
-int quiet_start(struct quiet *q, struct unvme *u);
-int quiet_check(struct quiet *q, unsigned int watch_ms);
-void quiet_end(struct quiet *q);
-
-/* ---- data ---- */
-
-/* Fill one block, or count its wrong bytes: contents depend on address, version and seed. */
-void pattern_fill(void *block, u32 lba_size, u64 lba, u32 version, u32 seed);
-bool pattern_ok(const void *block, u32 lba_size, u64 lba, u32 version, u32 seed);
-
-/* ---- load: reads and writes with verification, on all I/O queues, kept in flight ---- */
-
-struct load_slot;
-
-struct unvme_load {
-	/* set by the caller */
-	struct unvme *u;
-	u64 first_lba;
-	u32 units;		/* areas, each with at most one command in flight */
-	u32 unit_blocks;	/* blocks per area */
-	unsigned int qd;	/* commands in flight per I/O queue */
-	u32 seed;
-	bool admin;		/* keep one admin command in flight as well */
-
-	/* results */
-	u64 reads;
-	u64 writes;
-	u64 admin_done;
-	u64 errors;		/* commands with an unexpected status */
-	u64 miscompares;
-
-	/* own */
-	u32 *version;
-	u8 *busy;
-	struct load_slot *slots;
-	unsigned int nr_slots;
-	bool stop_submit;
-	bool admin_busy;
-	unsigned int admin_step;
-	u8 *admin_buf;
-	u32 rnd;
-	pthread_t thread;
-	pthread_mutex_t ctl;
-	pthread_cond_t cond;
-	int want;		/* LOAD_RUN, LOAD_PAUSE, LOAD_END */
-	int is;
-};
-
-enum { LOAD_RUN, LOAD_PAUSE, LOAD_END };
-
-/* Allocate buffers (in the arena, once per load). Return 0 or -errno. */
-int load_init(struct unvme_load *l);
-
-/* Submit up to the queue depth everywhere; then reap without waiting. Return entries reaped. */
-unsigned int load_step(struct unvme_load *l);
-
-/* Run until @ops more commands completed. Return 0 or -ETIMEDOUT. */
-int load_run(struct unvme_load *l, u64 ops);
-
-/* Submit no more, wait for all. Return 0 or -ETIMEDOUT. */
-int load_drain(struct unvme_load *l);
-
-/* Read all that was ever written and compare. Return number of bad areas or -errno. */
-int load_verify(struct unvme_load *l);
-
-/*
- * The same in a thread of its own, which plays the part of a virtual CPU: it goes on submitting
- * and ringing doorbells whatever happens to the device, until load_pause() stopped it.
- */
-int load_start(struct unvme_load *l);
-void load_pause(struct unvme_load *l);
-void load_resume(struct unvme_load *l);
-int load_wait_ops(struct unvme_load *l, u64 ops);
-int load_end(struct unvme_load *l);
-void load_fini(struct unvme_load *l);
+/* Reset the controller of a function that is bound to the nvme driver. */
+int unvme_host_reset(const char *bdf);
 
 #endif /* SELFTESTS_VFIO_MIGRATION_UNVME_H */

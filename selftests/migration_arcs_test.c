@@ -3,6 +3,7 @@
  * The states of a device and the arcs between them: what is possible, what is refused, what a
  * failure leaves behind.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -332,6 +333,117 @@ MIG_TEST(arcs, s27_state_stays_under_load)
 	start_load(_metadata, &self->m, &load);
 	expect_constant(_metadata, &self->m.dev, ST_RUNNING);
 	end_load(_metadata, &self->m, &load);
+}
+
+/* ---- with work in flight ---- */
+
+/* How long memory and vectors of a stopped device are watched */
+#define WATCH_MS	150
+
+static void expect_silence(struct __test_metadata *_metadata, struct mig *m, u32 state)
+{
+	struct quiet quiet;
+
+	ASSERT_EQ(0, quiet_start(&quiet, m->u));
+	EXPECT_STATE(&m->dev, state);
+	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
+		TH_LOG("in %s", mig_state_name(state));
+	quiet_end(&quiet);
+}
+
+/* A vCPU that runs on finds nothing done, except what was when SET returned. It is paused then. */
+static void expect_no_progress(struct __test_metadata *_metadata, struct mig *m, struct load *l,
+			       u32 state)
+{
+	u64 ops;
+
+	load_pause(l);
+	m->u->ops->reap(m->u);
+	ops = l->reads + l->writes;
+	load_resume(l);
+	poll(NULL, 0, WATCH_MS);
+	load_pause(l);
+	EXPECT_EQ(ops, l->reads + l->writes)
+		TH_LOG("in %s", mig_state_name(state));
+}
+
+MIG_TEST(arcs, s19_s20_silent_when_stopped_at_work)
+{
+	static const u32 states[] = { ST_P2P, ST_STOP, ST_STOP_COPY, ST_PRE_COPY_P2P };
+	struct mig *m = &self->m;
+	struct load load;
+	unsigned int i;
+
+	if (!mig_start(_metadata, m, &two_channels))
+		return;
+	start_load(_metadata, m, &load);
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!mig_has_state(m->flags, states[i]))
+			continue;
+		ASSERT_EQ(0, load_wait_ops(&load, 20));
+		/* what comes after the state was saved is not in it */
+		if (states[i] == ST_STOP_COPY)
+			load_pause(&load);
+		ASSERT_EQ(0, vdev_mig_set_state(&m->dev, states[i], NULL));
+		if (states[i] != ST_STOP_COPY)
+			expect_no_progress(_metadata, m, &load, states[i]);
+		expect_silence(_metadata, m, states[i]);
+		ASSERT_SET(&m->dev, ST_RUNNING);
+		load_resume(&load);
+	}
+	end_load(_metadata, m, &load);
+}
+
+#define BURST		48
+
+struct burst {
+	struct udrv_io io[BURST];
+	unsigned int done;
+};
+
+static void count_done(struct udrv *u, struct udrv_io *io)
+{
+	((struct burst *)io->priv)->done++;
+}
+
+/* Reads on all channels, and requests without data on channel 0. */
+static void submit_burst(struct __test_metadata *_metadata, struct udrv *u, struct burst *b)
+{
+	unsigned int i;
+
+	b->done = 0;
+	for (i = 0; i < BURST; i++) {
+		b->io[i] = (struct udrv_io){
+			.channel = i % (u->channels + 1), .blocks = 1, .buf = u->work,
+			.done = count_done, .priv = b,
+		};
+		b->io[i].write = !b->io[i].channel;
+		ASSERT_EQ(0, udrv_submit(u, &b->io[i]));
+	}
+}
+
+/* What a stopped device is told of it does when it runs again, and not before. */
+MIG_TEST(arcs, s73_s74_told_of_work_while_stopped)
+{
+	static const u32 states[] = { ST_P2P, ST_STOP, ST_PRE_COPY_P2P };
+	struct mig *m = &self->m;
+	struct burst burst;
+	unsigned int i;
+
+	if (!mig_start(_metadata, m, &two_channels))
+		return;
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		if (!mig_has_state(m->flags, states[i]))
+			continue;
+		ASSERT_SET(&m->dev, states[i]);
+		submit_burst(_metadata, m->u, &burst);
+		expect_silence(_metadata, m, states[i]);
+		EXPECT_EQ(0, m->u->ops->reap(m->u));
+		ASSERT_SET(&m->dev, ST_RUNNING);
+		EXPECT_EQ(0, udrv_drain(m->u));
+		EXPECT_EQ(BURST, burst.done);
+	}
+	udrv_check_idle(m->u);
 }
 
 /* ---- several threads ---- */

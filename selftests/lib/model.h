@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a migratable device may answer to each call, by include/uapi/linux/vfio.h and the statements
- * of contract.rst. The model is an automaton that may be in several states at once: a call and its
- * result lead from each of them to those that explain the result. If none is left, the result is
- * wrong. Calls of several threads that overlap may have been executed in any order; one order has
- * to explain all their results.
+ * What a migratable device may answer to each call, by include/uapi/linux/vfio.h and the migration
+ * contract. The model is an automaton that may be in several states at once: a call and its result
+ * lead from each of them to those that explain the result. If none is left, the result is wrong.
+ * Calls of several threads that overlap may have been executed in any order; one order has to
+ * explain all their results.
  *
  * Nothing here calls the kernel.
  */

@@ -385,7 +385,7 @@ u64 vdev_read64(struct vdev *d, u32 off)
 
 void vdev_write32(struct vdev *d, u32 off, u32 val)
 {
-	/* for devices that are told of work in memory, too: all of it is in this order */
+	/* the device may also look for work in memory: nothing passes this */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	writel(val, d->bar + off);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The driver, its selftests and its documents as patches for the kernel."""
+"""The driver and its documents as patches for the kernel, and the selftests."""
 
 import glob
 import os
@@ -7,16 +7,14 @@ import re
 import shutil
 
 import building
-from posting import Mismatch, Series, TOP, part, project, read, replace, without_project, without_references, without_tools
+from posting import Mismatch, Series, TOP, part, project, read, without_project, without_references, without_tools
+from selftests import DRIVER_API, NvmeSelftests, SELFTESTS, Selftests
 
 PREFIX = "PATCH"
 DRIVER = "drivers/vfio/pci/nvme"
 HOST = "drivers/nvme/host"
-SELFTESTS = "tools/testing/selftests/vfio/migration"
 DOCUMENTS_ROOT = "Documentation"
-DRIVER_API = "Documentation/driver-api"
 DOCUMENTS = f"{DRIVER_API}/nvme-vfio-pci"
-CONTRACT = f"{DRIVER_API}/vfio-migration-contract.rst"
 
 # Files that stand in a kernel tree as they are, and where
 PLACES = {
@@ -33,17 +31,6 @@ OTHERS = {"compat.h", "layout.c", "nvme_pf.c", "ops.h", "nvme_lm.h"}
 VENDOR = {"vendor.h", "vendor.c", "nvme_pf_vs.h", "nvme_pf_vs.c", "nvme_pf_vs_test.c", "cmdsets.c"}
 
 DRIVER_DOCUMENTS = ["dma-logging", "locking", "stream"]
-
-DOCUMENT_RULES = {
-    "contract": [
-        ("names end in ``_test`` are kselftests in ``selftests/``: their tests carry the\n"
-         "numbers of the statements in their names, and any device can be put to them.\n"
-         "The others are in ``tests/`` and need this driver or its emulated device.\n",
-         "names end in ``_test`` are in tools/testing/selftests/vfio/migration: their tests\n"
-         "carry the numbers of the statements in their names, and any device can be put to\n"
-         "them.\n"),
-    ],
-}
 
 
 def with_includes(text):
@@ -64,14 +51,10 @@ def definitions():
 
 def document(name, labelled):
     """A document of the project as it stands in a tree, without tests and documents that are not there."""
-    def row(m):
-        tests = [t for t in re.findall(r"``.*?``", m[2]) if not re.match(r"``(?:driver|device)/", t)]
-        return m[1] + ("\n       ".join(tests) if tests else m[2] if "``" not in m[2] else "no test: needs a device with faults") + "\n"
-    text = replace(without_tools(without_project(project(f"Documentation/{name}.rst"))), *DOCUMENT_RULES.get(name, []))
+    text = without_tools(without_project(project(f"Documentation/{name}.rst")))
     labels = [label for other in labelled for label in re.findall(r"(?m)^\.\. _([\w-]+):", project(f"Documentation/{other}.rst"))]
     text = without_references(text, [*labelled, *labels])
     text = re.sub(r"[,:] ``NvmeLm\w+``$", "", text, flags=re.M)      # names of the emulated device
-    text = re.sub(r"(?m)^(   \* - S\d+\n     - (?:.|\n       )*\n     - )((?:.|\n       )*)\n", row, text)
     if found := re.search(r"``(?:driver|device)/|Debian|``(?:tests|tools|vm|qemu|selftests)/|nvme-lm-dump", text):
         raise Mismatch(f"{name}.rst: {found[0]} is not in the tree")
     return text
@@ -100,26 +83,6 @@ def list_document(series, name):
     """In the kernel's book for authors of drivers."""
     last = "   vfio-pci-device-specific-driver-acceptance\n"
     series.edit(f"{DRIVER_API}/index.rst", (last, f"{last}   {name}\n"))
-
-
-class Selftests(Series):
-    """The contract of migration and its tests, which are for any device."""
-
-    NAME = "selftests"
-
-    def __init__(self, source):
-        super().__init__(source, "series/kernel")
-        self.step("selftests")
-        for path in sorted(glob.glob(os.path.join(TOP, "selftests", "**"), recursive=True)) + [os.path.join(TOP, "selftests/.gitignore")]:
-            if os.path.isfile(path):
-                name = os.path.relpath(path, os.path.join(TOP, "selftests"))
-                self.add(f"{SELFTESTS}/{name}", project(f"selftests/{name}"))
-        self.edit("tools/testing/selftests/Makefile", ("TARGETS += vfio\n", "TARGETS += vfio\nTARGETS += vfio/migration\n"))
-        self.add(CONTRACT, document("contract", ["contract"]))
-        list_document(self, "vfio-migration-contract")
-        self.edit(f"{SELFTESTS}/README.rst", ("``contract.rst``", f"``{CONTRACT}``"))
-        selftests = re.compile(r"(\nVFIO SELFTESTS\n(?:[^\n]+\n)*?)(F:\ttools/testing/selftests/vfio/\n)")
-        self.edit("MAINTAINERS", (selftests, rf"\1F:\t{CONTRACT}\n\2"))
 
 
 class Driver(Series):
@@ -255,7 +218,7 @@ class Vendor(Series):
         self.put(f"{DRIVER}/Makefile", self.makefile.text())
 
 
-SERIES = [Selftests, Driver, Vendor]
+SERIES = [Selftests, NvmeSelftests, Driver, Vendor]
 
 
 def version(source):

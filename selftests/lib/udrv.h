@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A driver in user space for the device under test: what a guest has.
+ * A driver in user space for the device under test, in place of a guest's.
  *
  * It makes the device work, so that there is DMA in flight when the device is stopped, and checks
- * the work. All its memory is in an arena at a fixed IO address. The same arena can be mapped for
- * another function, and the driver then continues there as in a virtual machine that was migrated:
- * udrv_move().
+ * the results. All its memory is in an arena at a fixed IO address. The same arena can be mapped
+ * for another function, and the driver then continues there, as it would in a virtual machine that
+ * was migrated: udrv_move().
  *
- * To a test each device is a medium with blocks, which requests move to memory and from there. A
- * device works on several channels at a time; channel 0 is the one that controls it. A driver for
- * a kind of device is a struct udrv_ops, which UDRV_REGISTER() adds to the list.
+ * To the tests each device is a medium with blocks, which requests move to memory or from memory.
+ * A device works on several channels at a time; channel 0 is the one that controls it. A driver
+ * for a kind of device is a struct udrv_ops, which UDRV_REGISTER() adds to the list.
  */
 #ifndef SELFTESTS_VFIO_MIGRATION_UDRV_H
 #define SELFTESTS_VFIO_MIGRATION_UDRV_H
@@ -171,22 +171,22 @@ const struct udrv_ops *udrv_find(struct vdev *d);
 /* Whether the device is off, as after a reset. */
 bool udrv_is_off(const struct udrv_ops *ops, struct vdev *d);
 
-/* Of drivers: set what all have; the rest is 0. */
+/* For drivers: set what all have; the rest is 0. */
 void udrv_setup(struct udrv *u, const struct udrv_ops *ops, struct vdev *d, struct arena *a);
 
-/* Of drivers: connect the first vectors, at most @nr. 0 or -errno. */
+/* For drivers: connect the first vectors, at most @nr. 0 or -errno. */
 int udrv_connect_vectors(struct udrv *u, unsigned int nr);
 
-/* Of drivers: what udrv_setup() and udrv_connect_vectors() need no longer. */
+/* For drivers: free what udrv_setup() and udrv_connect_vectors() took. */
 void udrv_cleanup(struct udrv *u);
 
-/* Of drivers: the geometry is known. */
+/* For drivers: call it when the geometry is set. */
 void udrv_ready(struct udrv *u);
 
-/* Of drivers: a request has ended. */
+/* For drivers: a request has ended. */
 void udrv_end(struct udrv *u, struct udrv_io *io, int error);
 
-/* See struct udrv_ops. */
+/* init() and fini() of struct udrv_ops. */
 int udrv_init(const struct udrv_ops *ops, struct vdev *d, struct arena *a,
 	      const struct udrv_opts *o, struct udrv **u);
 void udrv_fini(struct udrv *u);
@@ -207,7 +207,7 @@ void udrv_set_dev(struct udrv *u, struct vdev *to);
 int udrv_queue(struct udrv *u, struct udrv_io *io);
 void udrv_kick(struct udrv *u, unsigned int channel);
 
-/* Both. */
+/* udrv_queue() and udrv_kick(). */
 int udrv_submit(struct udrv *u, struct udrv_io *io);
 
 /* A request that is waited for. 0 or -errno. */

@@ -157,8 +157,10 @@ static void check_silence(struct __test_metadata *_metadata, struct mig *m, u32 
 	ASSERT_EQ(0, quiet_start(&quiet, m->u));
 	ASSERT_EQ(0, err);
 	EXPECT_STATE(&m->dev, state);
+	unvme_reap_all(u);
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
 		TH_LOG("in %s", mig_state_name(state));
+	EXPECT_EQ(0, unvme_reap_all(u));
 	quiet_end(&quiet);
 	if (fd >= 0)
 		close(fd);
@@ -530,6 +532,7 @@ static void check_doorbells(struct __test_metadata *_metadata, struct mig *m, u3
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
 		TH_LOG("in %s", mig_state_name(state));
 	quiet_end(&quiet);
+	EXPECT_EQ(0, unvme_reap_all(u));
 	ASSERT_SET(&m->dev, ST_RUNNING);
 	drain_all(_metadata, u);
 	EXPECT_EQ(2, io);

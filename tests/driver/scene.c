@@ -243,8 +243,8 @@ static void note_command(u8 opcode)
 		sum += armed[opcode][act];
 	}
 	if (sum)
-		tap_note("tried: fault points of command %02xh, %u in all (%s): as expected", opcode, sum,
-			 text + 1);
+		tap_note("tried: fault points of command %02xh, %u in all (%s): as expected",
+			 opcode, sum, text + 1);
 }
 
 void fault_note(void)

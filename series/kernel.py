@@ -54,7 +54,7 @@ def document(name, labelled):
     text = without_tools(without_project(project(f"Documentation/{name}.rst")))
     labels = [label for other in labelled for label in re.findall(r"(?m)^\.\. _([\w-]+):", project(f"Documentation/{other}.rst"))]
     text = without_references(text, [*labelled, *labels])
-    text = re.sub(r"[,:] ``NvmeLm\w+``$", "", text, flags=re.M)      # names of the emulated device
+    text = re.sub(r"[,:] ``Nvme[A-Z]\w+``$", "", text, flags=re.M)      # names of the emulated device
     if found := re.search(r"``(?:driver|device)/|Debian|``(?:tests|tools|vm|qemu|selftests)/|nvme-lm-dump", text):
         raise Mismatch(f"{name}.rst: {found[0]} is not in the tree")
     return text

@@ -22,6 +22,11 @@ bool nvme_lm_enabled(NvmeCtrl *n)
     return NVME_CC_EN(ldl_le_p(&n->bar.cc));
 }
 
+bool nvme_lm_admin_queues(NvmeCtrl *n)
+{
+    return n->sq[0] && n->cq[0];
+}
+
 bool nvme_lm_offline(NvmeCtrl *n)
 {
     return !nvme_sctrl(n)->scs;
@@ -60,26 +65,6 @@ NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
     return target;
 }
 
-/* The VF of that number, from 1 on; NULL if it is not enabled */
-NvmeCtrl *nvme_lm_vf(NvmeCtrl *n, uint16_t index)
-{
-    PCIDevice *vf;
-
-    if (!index || index > n->nr_sec_ctrls) {
-        return NULL;
-    }
-
-    vf = pcie_sriov_get_vf_at_index(PCI_DEVICE(n), index - 1);
-    return vf ? NVME(vf) : NULL;
-}
-
-/* Whether this device deals with a controller that is not enabled */
-bool nvme_lm_usable(NvmeCtrl *target)
-{
-    return nvme_lm_pf(target)->params.lm.suspend_disabled ||
-           nvme_lm_enabled(target);
-}
-
 uint64_t nvme_lm_max_transfer(NvmeCtrl *n)
 {
     uint64_t cap = ldq_le_p(&n->bar.cap);
@@ -94,9 +79,9 @@ static bool nvme_lm_transient(uint16_t status)
 {
     switch (status) {
     case NVME_CMD_SEQ_ERROR:
-    case NVME_LM_NOT_ENOUGH_RESOURCES:
-    case NVME_LM_CTRL_SUSPENDED:
-    case NVME_LM_CTRL_NOT_SUSPENDED:
+    case NVME_NOT_ENOUGH_RESOURCES:
+    case NVME_CTRL_SUSPENDED:
+    case NVME_CTRL_NOT_SUSPENDED:
         return true;
     default:
         return false;
@@ -130,7 +115,6 @@ void nvme_lm_load_drop(NvmeLm *lm)
 {
     g_clear_pointer(&lm->load, g_byte_array_unref);
     lm->load_mmc = NULL;
-    lm->load_extra = 0;
 }
 
 void nvme_lm_drop_sg(NvmeSg *sg)

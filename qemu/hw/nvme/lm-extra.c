@@ -10,7 +10,7 @@
 
 #include "qemu/osdep.h"
 
-#include "lm.h"
+#include "lm-model.h"
 
 #define NVME_LM_EXTRA_BLOCK 4096
 
@@ -70,7 +70,7 @@ static bool nvme_lm_extra_check(const NvmeLmExtra *e, uint64_t off,
  */
 bool nvme_lm_extra_find(const uint8_t *buf, size_t len, NvmeLmExtra *e)
 {
-    const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
+    const NvmeCtrlStateHdr *hdr = (const NvmeCtrlStateHdr *)buf;
     const NvmeLmVsExtra *extra;
     uint64_t at, vs_len, fixed = sizeof(NvmeLmVs) + sizeof(*extra);
     const NvmeLmVs *vs;

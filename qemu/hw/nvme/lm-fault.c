@@ -5,14 +5,14 @@
  *
  * A host arms them by a vendor specific command on the PF. Each is a slot of a
  * small table: which command it looks for, and what becomes of that command.
- * Documentation/device-faults.rst describes the command.
+ * docs/specs/nvme-lm-faults.rst describes the command.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/timer.h"
 #include "hw/pci/pci_device.h"
 
-#include "lm.h"
+#include "lm-fault.h"
 #include "trace.h"
 
 #define NVME_LM_FAULT_POINT 0xe0    /* opcode */

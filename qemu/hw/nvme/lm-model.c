@@ -15,8 +15,10 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 
-#include "lm.h"
+#include "lm-model.h"
+#include "lm-vendor.h"
 #include "trace.h"
 
 #define NVME_LM_NO_TARGET       0xffff  /* no controller has this id */
@@ -57,6 +59,42 @@ struct NvmeLmJob {
     QTAILQ_ENTRY(NvmeLmJob) suspend;
 };
 
+/* Properties */
+
+static void nvme_lm_get_uint64(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    const Property *prop = opaque;
+    uint64_t *value = object_field_prop_ptr(obj, prop);
+
+    visit_type_uint64(v, name, value, errp);
+}
+
+static void nvme_lm_set_uint64(Object *obj, Visitor *v, const char *name,
+                               void *opaque, Error **errp)
+{
+    NvmeCtrl *n = NVME(obj);
+
+    nvme_lm_get_uint64(obj, v, name, opaque, errp);
+    if (n->lm) {
+        nvme_lm_model_look_again(n);
+    }
+}
+
+static void nvme_lm_default_uint64(ObjectProperty *op, const Property *prop)
+{
+    object_property_set_default_uint(op, prop->defval.u);
+}
+
+/* A number of the hardware model that a monitor may change as well */
+const PropertyInfo nvme_lm_prop_live_uint64 = {
+    .type = "uint64",
+    .realized_set_allowed = true,
+    .get = nvme_lm_get_uint64,
+    .set = nvme_lm_set_uint64,
+    .set_default_value = nvme_lm_default_uint64,
+};
+
 bool nvme_lm_model_check_params(NvmeCtrl *n, Error **errp)
 {
     uint32_t size = n->params.lm.model.state_size;
@@ -68,7 +106,7 @@ bool nvme_lm_model_check_params(NvmeCtrl *n, Error **errp)
     }
 
     if (size && (n->params.lm.state_revision < 2 ||
-                 (n->params.lm.mode == NVME_LM_TP4159 &&
+                 (n->params.lm.mode == NVME_LM_MODE_TP4159 &&
                   !n->params.lm.vendor_state))) {
         error_setg(errp, "lm-model-state-size needs vendor state of "
                    "revision 2");
@@ -91,15 +129,15 @@ static bool nvme_lm_model_on(NvmeCtrl *n)
 static void nvme_lm_work_send(const NvmeCmd *cmd, NvmeLmWork *w)
 {
     switch (le32_to_cpu(cmd->cdw10) & 0xff) {
-    case NVME_LM_SEND_SUSPEND:
+    case NVME_MIGRATION_SEND_SUSPEND:
         w->kind = NVME_LM_KIND_SUSPEND;
         w->stops = extract32(le32_to_cpu(cmd->cdw11), 16, 8) ==
-                   NVME_LM_STYPE_SUSPEND;
+                   NVME_SUSPEND_TYPE_SUSPEND;
         break;
-    case NVME_LM_SEND_RESUME:
+    case NVME_MIGRATION_SEND_RESUME:
         w->kind = NVME_LM_KIND_RESUME;
         break;
-    case NVME_LM_SEND_SET:
+    case NVME_MIGRATION_SEND_SET:
         w->kind = NVME_LM_KIND_SET;
         w->bytes = (uint64_t)le32_to_cpu(cmd->cdw15) << 2;
         break;
@@ -114,11 +152,11 @@ static void nvme_lm_work_tp4159(NvmeCtrl *n, const NvmeCmd *cmd,
     w->cntlid = le32_to_cpu(cmd->cdw11) & 0xffff;
 
     switch (cmd->opcode) {
-    case NVME_LM_TRACK_SEND:
-    case NVME_LM_TRACK_RECV:
+    case NVME_ADM_CMD_TRACK_SEND:
+    case NVME_ADM_CMD_TRACK_RECV:
         w->kind = NVME_LM_KIND_TRACK;
         break;
-    case NVME_LM_MIGRATION_SEND:
+    case NVME_ADM_CMD_MIGRATION_SEND:
         nvme_lm_work_send(cmd, w);
         break;
     default:
@@ -159,7 +197,7 @@ static NvmeLmWork nvme_lm_work(NvmeCtrl *n, const NvmeCmd *cmd)
 {
     NvmeLmWork w = { .cntlid = NVME_LM_NO_TARGET };
 
-    if (n->params.lm.mode == NVME_LM_VENDOR) {
+    if (n->params.lm.mode == NVME_LM_MODE_VENDOR) {
         nvme_lm_work_vendor(n, cmd, &w);
     } else if (!cmd->nsid) {
         nvme_lm_work_tp4159(n, cmd, &w);
@@ -383,8 +421,8 @@ void nvme_lm_model_abandon(NvmeCtrl *n)
 
 static void nvme_lm_model_end_suspends(NvmeCtrl *mmc, NvmeCtrl *target)
 {
-    uint16_t status = mmc->params.lm.mode == NVME_LM_VENDOR ?
-                      NVME_CMD_SEQ_ERROR : NVME_LM_CTRL_NOT_SUSPENDED;
+    uint16_t status = mmc->params.lm.mode == NVME_LM_MODE_VENDOR ?
+                      NVME_CMD_SEQ_ERROR : NVME_CTRL_NOT_SUSPENDED;
     NvmeLmJob *job, *next;
 
     QTAILQ_FOREACH_SAFE(job, &mmc->lm->jobs, entry, next) {

@@ -64,15 +64,6 @@ static bool nvme_lm_cq_full(NvmeCQueue *cq)
     return (cq->tail + 1) % cq->size == cq->head;
 }
 
-/* Completions a full queue holds back travel in the vendor part, if at all. */
-static bool nvme_lm_holds_cqes(NvmeCtrl *n)
-{
-    NvmeParams *params = &nvme_lm_pf(n)->params;
-
-    return params->lm.hold_cqes &&
-           (params->lm.vendor_state || params->lm.mode == NVME_LM_VENDOR);
-}
-
 /*
  * Nobody consumes entries any more once a VMM has stopped its vCPUs: what a
  * full queue holds back is part of the state instead of something to wait for.
@@ -94,12 +85,12 @@ static bool nvme_lm_cq_settled(NvmeCtrl *n, NvmeCQueue *cq)
                            MEMTXATTRS_UNSPECIFIED);
         }
         if (nvme_lm_cq_full(cq)) {
-            return nvme_lm_holds_cqes(n);
+            return true;
         }
     }
 
     if (nvme_lm_off_bus(n)) {
-        return nvme_lm_holds_cqes(n);
+        return true;
     }
 
     qemu_bh_schedule(cq->bh);
@@ -131,10 +122,6 @@ static void nvme_lm_waiter_end(NvmeLmWaiter *w, uint16_t status)
     if (!w->req->status) {
         w->req->status = status;
     }
-    trace_pci_nvme_lm_waited(w->mmc->cntlid, nvme_cid(w->req),
-                             w->target->cntlid,
-                             qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) - w->since,
-                             w->req->status);
     w->common.cb(w->common.opaque, status ? -ECANCELED : 0);
     qemu_aio_unref(w);
 }
@@ -155,17 +142,14 @@ static const AIOCBInfo nvme_lm_waiter_info = {
     .cancel_async = nvme_lm_waiter_cancel,
 };
 
-static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         BlockCompletionFunc *cb, uint16_t reset_status)
+static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req)
 {
     NvmeLmWaiter *w;
 
-    w = qemu_aio_get(&nvme_lm_waiter_info, NULL, cb, req);
+    w = qemu_aio_get(&nvme_lm_waiter_info, NULL, nvme_misc_cb, req);
     w->req = req;
     w->mmc = mmc;
     w->target = target;
-    w->reset_status = reset_status;
-    w->since = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     req->aiocb = &w->common;
     QTAILQ_INSERT_TAIL(&target->lm->waiters, w, entry);
 }
@@ -175,14 +159,13 @@ static void nvme_lm_wait(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
  * would become a message as soon as somebody unmasks its vector; Resume raises
  * all interrupts again whose entries were not consumed.
  */
-void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
+static void nvme_lm_freeze(NvmeCtrl *mmc, NvmeCtrl *target)
 {
     PCIDevice *pci = PCI_DEVICE(target);
     int i;
 
     target->lm->run = NVME_LM_SUSPENDED;
     target->lm->mmc = mmc;
-    target->lm->generation++;
     target->lm->irq_owed = false;
     nvme_lm_image_drop(target->lm);
 
@@ -201,13 +184,11 @@ static void nvme_lm_suspended(NvmeCtrl *n)
     nvme_lm_freeze(lm->mmc, n);
     trace_pci_nvme_lm_suspended(n->cntlid);
 
-    /* the end of a SAVE_DATA may end the others */
     while (!QTAILQ_EMPTY(&lm->waiters)) {
         nvme_lm_waiter_end(QTAILQ_FIRST(&lm->waiters), NVME_SUCCESS);
     }
 }
 
-/* The drain goes on while nobody waits: the model takes longer than that. */
 void nvme_lm_drained(NvmeCtrl *n)
 {
     if (!QTAILQ_EMPTY(&n->lm->waiters) && nvme_lm_quiesced(n)) {
@@ -215,21 +196,7 @@ void nvme_lm_drained(NvmeCtrl *n)
     }
 }
 
-/* A property of the PF has changed by which a drain may be over now. */
-void nvme_lm_look_again(NvmeCtrl *pf)
-{
-    NvmeCtrl *n;
-    unsigned i;
-
-    for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
-        n = nvme_subsys_ctrl(pf->subsys, i);
-        if (n && n->lm && nvme_lm_pf(n) == pf) {
-            nvme_lm_posted(n);
-        }
-    }
-}
-
-void nvme_lm_stop_fetch(NvmeCtrl *mmc, NvmeCtrl *target)
+static void nvme_lm_stop_fetch(NvmeCtrl *mmc, NvmeCtrl *target)
 {
     NvmeLm *lm = target->lm;
 
@@ -240,17 +207,12 @@ void nvme_lm_stop_fetch(NvmeCtrl *mmc, NvmeCtrl *target)
     }
 }
 
-/*
- * Suspend the target, or return NVME_NO_COMPLETE and call @cb when it is
- * suspended. A reset of the target ends the command with @reset_status.
- */
-uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
-                         BlockCompletionFunc *cb, uint16_t reset_status)
+/* Suspend the target now, or end the command when it is suspended. */
+uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req)
 {
     NvmeLm *lm = target->lm;
 
     trace_pci_nvme_lm_suspend(target->cntlid, nvme_lm_outstanding(target));
-    lm->suspend_asked |= req->cmd.opcode != NVME_LM_VS_SAVE_DATA;
 
     if (lm->run == NVME_LM_SUSPENDED) {
         return NVME_SUCCESS;
@@ -262,7 +224,7 @@ uint16_t nvme_lm_suspend(NvmeCtrl *mmc, NvmeCtrl *target, NvmeRequest *req,
         return NVME_SUCCESS;
     }
 
-    nvme_lm_wait(mmc, target, req, cb, reset_status);
+    nvme_lm_wait(mmc, target, req);
     return NVME_NO_COMPLETE;
 }
 
@@ -319,7 +281,6 @@ void nvme_lm_release(NvmeCtrl *n)
     nvme_lm_image_drop(lm);
     lm->run = NVME_LM_RUNNING;
     lm->mmc = NULL;
-    lm->suspend_asked = false;
     lm->irq_owed = !msix_enabled(PCI_DEVICE(n));
     nvme_lm_write_shadows(n);
     nvme_lm_kick(n);
@@ -330,8 +291,7 @@ void nvme_lm_let_go(NvmeCtrl *target)
 {
     NvmeLm *lm = target->lm;
 
-    if (lm->run == NVME_LM_DRAINING && QTAILQ_EMPTY(&lm->waiters) &&
-        QTAILQ_EMPTY(&lm->suspends)) {
+    if (lm->run == NVME_LM_DRAINING && QTAILQ_EMPTY(&lm->waiters)) {
         nvme_lm_release(target);
     }
 }
@@ -370,12 +330,11 @@ void nvme_lm_make_up(NvmeCtrl *n)
     }
 }
 
-uint16_t nvme_lm_resume(NvmeCtrl *target, uint16_t not_suspended,
-                        NvmeLmWhy *why)
+uint16_t nvme_lm_resume(NvmeCtrl *target, NvmeLmWhy *why)
 {
     NvmeLm *lm = target->lm;
 
-    NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED, not_suspended, why,
+    NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED, NVME_CTRL_NOT_SUSPENDED, why,
                   "resume: not suspended", 0, 0);
     NVME_LM_CHECK(!lm->load_begun, NVME_CMD_SEQ_ERROR, why,
                   "resume: a state was begun and not committed", 0, 0);
@@ -406,7 +365,6 @@ void nvme_lm_end_run(NvmeCtrl *n)
 
     lm->run = NVME_LM_RUNNING;
     lm->mmc = NULL;
-    lm->suspend_asked = false;
     lm->sq0_db = false;
     lm->cq0_db = false;
     lm->irq_owed = false;
@@ -414,6 +372,6 @@ void nvme_lm_end_run(NvmeCtrl *n)
 
     QTAILQ_FOREACH_SAFE(w, &lm->waiters, entry, next) {
         trace_pci_nvme_lm_suspend_cancelled(n->cntlid, "target reset");
-        nvme_lm_waiter_end(w, w->reset_status);
+        nvme_lm_waiter_end(w, NVME_CTRL_NOT_SUSPENDED);
     }
 }

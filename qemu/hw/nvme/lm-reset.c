@@ -17,8 +17,6 @@ void nvme_lm_mmc_reset_begin(NvmeCtrl *n)
     NvmeCtrl *target;
     int i;
 
-    nvme_lm_model_abandon(n);
-
     for (i = 0; i < NVME_MAX_CONTROLLERS; i++) {
         target = nvme_subsys_ctrl(n->subsys, i);
         if (target && target->lm) {
@@ -55,10 +53,6 @@ void nvme_lm_mmc_reset_end(NvmeCtrl *n)
         }
         if (!QTAILQ_EMPTY(&lm->waiters)) {
             lm->mmc = QTAILQ_FIRST(&lm->waiters)->mmc;
-            continue;
-        }
-        if (lm->run == NVME_LM_DRAINING && !QTAILQ_EMPTY(&lm->suspends)) {
-            lm->mmc = nvme_lm_model_suspender(lm);
             continue;
         }
 
@@ -125,31 +119,7 @@ void nvme_lm_target_reset(NvmeCtrl *n, bool function)
     nvme_lm_image_drop(lm);
     nvme_lm_load_drop(lm);
     lm->load_begun = false;
-    lm->save_disabled = false;
-    lm->size_told = 0;
     nvme_lm_show_own(n, function);
     nvme_lm_scrub(n, function);
-    nvme_lm_track_target_reset(n);
     nvme_lm_end_run(n);
-    nvme_lm_model_target_reset(n);
-}
-
-/*
- * Disable a suspended controller, as clearing CC.EN does. A reset proper would
- * poll, and this runs inside a command of the PF.
- */
-void nvme_lm_disable(NvmeCtrl *n)
-{
-    nvme_lm_remove_queues(n);
-    n->aer_mask = 0;
-    n->qs_created = false;
-    n->dn = n->params.atomic_dn;
-    n->dbbuf_enabled = false;
-    n->dbbuf_dbs = 0;
-    n->dbbuf_eis = 0;
-    n->bar.csts = 0;
-    n->bar.intms = 0;
-    n->bar.intmc = 0;
-    n->bar.cc = 0;
-    nvme_lm_target_reset(n, false);
 }

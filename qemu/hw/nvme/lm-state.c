@@ -10,105 +10,15 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/crc32c.h"
-#include "qemu/cutils.h"
-#include "qemu/timer.h"
-#include "hw/pci/msix.h"
-#include "hw/pci/pcie_sriov.h"
 
-#include "lm.h"
+#include "lm-state.h"
 #include "trace.h"
-
-/* A refusal by a function that says whether the image is good */
-#define CHECK(cond_, why_, what_, got_, want_) \
-    NVME_LM_CHECK(cond_, false, why_, what_, got_, want_)
-
-/* A parsed image; the pointers lead into the bytes it was parsed from. */
-typedef struct NvmeLmImage {
-    unsigned niosq;
-    unsigned niocq;
-    const NvmeLmV0Sq *sq;
-    const NvmeLmV0Cq *cq;
-    const NvmeLmVs *vs;
-    const NvmeLmVsNs *ns;
-    const uint8_t *aer;
-    const uint8_t *event;
-    const NvmeLmVsHeld *held;
-    uint64_t extra;             /* bytes that were checked and are not there */
-} NvmeLmImage;
-
-/* Namespaces */
-
-/* Whether enabling the controller would attach the namespace by itself */
-static bool nvme_lm_auto_attach(NvmeCtrl *n, NvmeNamespace *ns)
-{
-    return !ns->params.detached && ns->csi == NVME_CSI_NVM &&
-           (ns->params.shared || (ns->ctrl == n && !ns->attached));
-}
-
-/*
- * The namespaces of an enabled controller are those attached to it; of another
- * one those that it will have when it is enabled.
- */
-static bool nvme_lm_has_ns(NvmeCtrl *n, uint32_t nsid, bool enabled)
-{
-    NvmeNamespace *ns = nvme_subsys_ns(n->subsys, nsid);
-
-    return ns && (nvme_ns(n, nsid) ||
-                  (!enabled && nvme_lm_auto_attach(n, ns)));
-}
-
-static uint32_t nvme_lm_crc(const void *data, size_t len)
-{
-    return crc32c(0xffffffff, data, len);
-}
-
-static void nvme_lm_describe_ns(NvmeCtrl *n, NvmeNamespace *ns, NvmeLmVsNs *d)
-{
-    uint32_t nsid = ns->params.nsid;
-
-    *d = (NvmeLmVsNs) {
-        .nsid = cpu_to_le32(nsid),
-        .csi = ns->csi,
-        .nsze = ns->id_ns.nsze,
-        .eui64 = cpu_to_le64(ns->params.eui64),
-        .err_rec = cpu_to_le32(n->features.err_rec[nsid]),
-        .id_crc = cpu_to_le32(nvme_lm_crc(&ns->id_ns, sizeof(ns->id_ns)) ^
-                              nvme_lm_crc(&ns->id_ns_nvm,
-                                          sizeof(ns->id_ns_nvm))),
-        .flbas = ns->id_ns.flbas,
-        .dps = ns->id_ns.dps,
-        .nmic = ns->id_ns.nmic,
-        .pif = ns->pif,
-        .attr = ns->wce ? 0 : NVME_LM_VS_NS_WC_OFF,
-        .ind_crc = cpu_to_le32(nvme_lm_crc(&ns->id_ns_ind,
-                                           sizeof(ns->id_ns_ind))),
-    };
-    memcpy(d->uuid, ns->params.uuid.data, sizeof(d->uuid));
-    memcpy(d->nguid, ns->params.nguid.data, sizeof(d->nguid));
-}
 
 /* Building */
 
-/* Of the vendor part that is written; every one up to the newest is read. */
-static uint8_t nvme_lm_state_revision(NvmeCtrl *n)
-{
-    return n->params.lm.state_revision;
-}
-
-static bool nvme_lm_admin_queues(NvmeCtrl *n)
-{
-    return n->sq[0] && n->cq[0];
-}
-
-static void nvme_lm_append(GByteArray *out, const void *data, size_t len)
-{
-    g_byte_array_append(out, data, len);
-}
-
 static void nvme_lm_build_v0(NvmeCtrl *n, GByteArray *out)
 {
-    NvmeLmV0 v0 = {};
+    NvmeCtrlStateV0 v0 = {};
     uint16_t niosq = 0, niocq = 0;
     size_t at = out->len;
     unsigned i;
@@ -117,17 +27,17 @@ static void nvme_lm_build_v0(NvmeCtrl *n, GByteArray *out)
 
     for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
         NvmeSQueue *sq = n->sq[i];
-        NvmeLmV0Sq e;
+        NvmeCtrlStateSq e;
 
         if (!sq) {
             continue;
         }
-        e = (NvmeLmV0Sq) {
+        e = (NvmeCtrlStateSq) {
             .prp1 = cpu_to_le64(sq->dma_addr),
             .qsize = cpu_to_le16(sq->size - 1),
             .qid = cpu_to_le16(sq->sqid),
             .cqid = cpu_to_le16(sq->cqid),
-            .attr = cpu_to_le16(sq->flags & NVME_LM_SQ_ATTR_MASK),
+            .attr = cpu_to_le16(sq->flags & NVME_CTRL_STATE_SQ_MASK),
             /* what a shadow doorbell holds is not checked when it is read */
             .head = cpu_to_le16(sq->head % sq->size),
             .tail = cpu_to_le16(sq->tail % sq->size),
@@ -138,16 +48,17 @@ static void nvme_lm_build_v0(NvmeCtrl *n, GByteArray *out)
 
     for (i = 1; i < n->params.max_ioqpairs + 1; i++) {
         NvmeCQueue *cq = n->cq[i];
-        NvmeLmV0Cq e;
+        NvmeCtrlStateCq e;
         uint16_t attr;
 
         if (!cq) {
             continue;
         }
         /* S0PT is the phase in slot 0; ours is that of the next entry */
-        attr = NVME_LM_Q_PC | (cq->irq_enabled ? NVME_LM_CQ_IEN : 0) |
-               (!!cq->phase == !!cq->tail ? NVME_LM_CQ_S0PT : 0);
-        e = (NvmeLmV0Cq) {
+        attr = NVME_CTRL_STATE_CQ_PC |
+               (cq->irq_enabled ? NVME_CTRL_STATE_CQ_IEN : 0) |
+               (!!cq->phase == !!cq->tail ? NVME_CTRL_STATE_CQ_S0PT : 0);
+        e = (NvmeCtrlStateCq) {
             .prp1 = cpu_to_le64(cq->dma_addr),
             .qsize = cpu_to_le16(cq->size - 1),
             .qid = cpu_to_le16(cq->cqid),
@@ -165,259 +76,26 @@ static void nvme_lm_build_v0(NvmeCtrl *n, GByteArray *out)
     memcpy(out->data + at, &v0, sizeof(v0));
 }
 
-static uint32_t nvme_lm_effects_crc(NvmeCtrl *n)
-{
-    return nvme_lm_crc(&n->cse, sizeof(n->cse));
-}
-
-/* What the other side has to have: filled the same way to compare */
-static void nvme_lm_build_limits(NvmeCtrl *n, NvmeLmVs *vs)
-{
-    vs->cap = n->bar.cap;
-    vs->bar_size = cpu_to_le64(memory_region_size(&n->bar0));
-    vs->vs = n->bar.vs;
-    vs->effects_crc = cpu_to_le32(nvme_lm_effects_crc(n));
-    vs->vectors = cpu_to_le16(n->conf_msix_qsize);
-    vs->aer_max_queued = cpu_to_le32(n->params.aer_max_queued);
-    vs->vsl = n->params.vsl;
-    vs->zasl = n->params.zasl;
-}
-
-/* What the guest was told, which can be that of another controller */
-static void nvme_lm_build_told(NvmeCtrl *n, NvmeLmVs *vs)
-{
-    vs->ioqpairs = n->lm->pairs_told ? cpu_to_le16(n->conf_ioqpairs) : 0;
-    vs->logs = n->params.ocp ? NVME_LM_VS_LOG_C0 : 0;
-    memcpy(vs->id_ctrl, &n->id_ctrl, sizeof(vs->id_ctrl));
-}
-
-/* Revision 1 has the resources of the controller and no CNTLID. */
-static void nvme_lm_reduce_to_1(NvmeCtrl *n, NvmeLmVs *vs)
-{
-    vs->ioqpairs = cpu_to_le16(n->conf_ioqpairs);
-    vs->logs = 0;
-    memset(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid), 0, sizeof(uint16_t));
-}
-
-static void nvme_lm_build_admin(NvmeCtrl *n, NvmeLmVs *vs)
-{
-    const NvmeSQueue *sq = &n->admin_sq;
-    const NvmeCQueue *cq = &n->admin_cq;
-
-    vs->sq_addr = cpu_to_le64(sq->dma_addr);
-    vs->sq_size = cpu_to_le16(sq->size);
-    vs->sq_head = cpu_to_le16(sq->head % sq->size);
-    vs->sq_tail = cpu_to_le16(sq->tail % sq->size);
-    vs->cq_addr = cpu_to_le64(cq->dma_addr);
-    vs->cq_size = cpu_to_le16(cq->size);
-    vs->cq_head = cpu_to_le16(cq->head % cq->size);
-    vs->cq_tail = cpu_to_le16(cq->tail);
-    vs->cq_phase = cq->phase;
-    vs->page_bits = cpu_to_le16(n->page_bits);
-}
-
-static void nvme_lm_build_fixed(NvmeCtrl *n, NvmeLmVs *vs)
-{
-    uint64_t now = n->lm->run == NVME_LM_SUSPENDED ?
-                   n->lm->frozen_ms : qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
-    uint32_t flags = 0;
-    unsigned i;
-
-    memcpy(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic));
-    vs->revision = cpu_to_le16(nvme_lm_state_revision(n));
-    vs->fixed_len = cpu_to_le16(sizeof(*vs));
-    nvme_lm_build_limits(n, vs);
-    nvme_lm_build_told(n, vs);
-    if (nvme_lm_state_revision(n) == 1) {
-        nvme_lm_reduce_to_1(n, vs);
-    }
-
-    vs->cc = n->bar.cc;
-    vs->csts = n->bar.csts;
-    vs->aqa = n->bar.aqa;
-    vs->intms = n->bar.intms;
-    vs->asq = n->bar.asq;
-    vs->acq = n->bar.acq;
-    vs->cmbmsc = n->bar.cmbmsc;
-
-    if (nvme_lm_admin_queues(n)) {
-        flags |= NVME_LM_VS_ADMIN;
-        nvme_lm_build_admin(n, vs);
-    }
-    if (n->dbbuf_enabled) {
-        flags |= NVME_LM_VS_DBBUF;
-        vs->dbbuf_dbs = cpu_to_le64(n->dbbuf_dbs);
-        vs->dbbuf_eis = cpu_to_le64(n->dbbuf_eis);
-    }
-    flags |= n->lm->run == NVME_LM_SUSPENDED ? NVME_LM_VS_CONSISTENT : 0;
-    flags |= n->qs_created ? NVME_LM_VS_QS_CREATED : 0;
-    flags |= n->lm->sq0_db ? NVME_LM_VS_SQ0_DB : 0;
-    flags |= n->lm->cq0_db ? NVME_LM_VS_CQ0_DB : 0;
-    flags |= n->dn ? NVME_LM_VS_DN : 0;
-    flags |= n->lm->wc_off ? NVME_LM_VS_WC_OFF : 0;
-    vs->flags = cpu_to_le32(flags);
-
-    vs->aer_mask = n->aer_mask;
-    vs->timestamp = cpu_to_le64(n->host_timestamp);
-    vs->timestamp_age_ms = cpu_to_le64(now - n->timestamp_set_qemu_clock_ms);
-    vs->temp_thresh_hi = cpu_to_le16(n->features.temp_thresh_hi);
-    vs->temp_thresh_low = cpu_to_le16(n->features.temp_thresh_low);
-    vs->async_config = cpu_to_le32(n->features.async_config);
-    memcpy(vs->hbs, &n->features.hbs, sizeof(vs->hbs));
-    for (i = 0; i < NVME_CHANGED_NSID_SIZE; i++) {
-        if (test_bit(i, n->changed_nsids)) {
-            vs->changed_ns[i / 8] |= 1 << (i % 8);
-        }
-    }
-}
-
-static unsigned nvme_lm_build_ns(NvmeCtrl *n, GByteArray *out)
-{
-    bool enabled = nvme_lm_admin_queues(n);
-    unsigned nsid, count = 0;
-    NvmeLmVsNs d;
-
-    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
-        if (nvme_lm_has_ns(n, nsid, enabled)) {
-            nvme_lm_describe_ns(n, nvme_subsys_ns(n->subsys, nsid), &d);
-            if (nvme_lm_state_revision(n) == 1) {
-                d.attr = 0;
-                d.ind_crc = 0;
-            }
-            nvme_lm_append(out, &d, sizeof(d));
-            count++;
-        }
-    }
-
-    return count;
-}
-
-static void nvme_lm_build_aers(NvmeCtrl *n, GByteArray *out)
-{
-    unsigned i;
-
-    for (i = 0; i < n->outstanding_aers; i++) {
-        nvme_lm_append(out, &n->aer_reqs[i]->cqe.cid, sizeof(uint16_t));
-    }
-    if (n->outstanding_aers & 1) {
-        nvme_lm_append(out, &(uint16_t) { 0 }, sizeof(uint16_t));
-    }
-}
-
-static unsigned nvme_lm_build_events(NvmeCtrl *n, GByteArray *out)
-{
-    NvmeAsyncEvent *event;
-    unsigned count = 0;
-
-    QTAILQ_FOREACH(event, &n->aer_queue, entry) {
-        uint8_t e[4] = {
-            event->result.event_type,
-            event->result.event_info,
-            event->result.log_page,
-        };
-
-        nvme_lm_append(out, e, sizeof(e));
-        count++;
-    }
-
-    return count;
-}
-
-static unsigned nvme_lm_build_held(NvmeCtrl *n, GByteArray *out)
-{
-    unsigned i, count = 0;
-    NvmeRequest *req;
-
-    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
-        if (!n->cq[i]) {
-            continue;
-        }
-        QTAILQ_FOREACH(req, &n->cq[i]->req_list, entry) {
-            NvmeLmVsHeld e = {
-                .sqid = cpu_to_le16(req->sq->sqid),
-                .cid = req->cqe.cid,
-                .status = cpu_to_le16(req->status & 0x7fff),
-                .result = req->cqe.result,
-                .dw1 = req->cqe.dw1,
-            };
-
-            nvme_lm_append(out, &e, sizeof(e));
-            count++;
-        }
-    }
-
-    return count;
-}
-
-/* Describe the extra state, which Get makes; returns its length in bytes */
-static uint32_t nvme_lm_build_extra(NvmeCtrl *n, NvmeLmVs *vs, GByteArray *out)
-{
-    NvmeLmVsExtra extra = {
-        .seed = cpu_to_le64((uint64_t)n->cntlid << 32 | n->lm->generation),
-        .len = cpu_to_le32(n->params.lm.model.state_size),
-    };
-
-    if (!n->params.lm.model.state_size) {
-        return 0;
-    }
-
-    vs->flags |= cpu_to_le32(NVME_LM_VS_EXTRA);
-    vs->fixed_len = cpu_to_le16(sizeof(*vs) + sizeof(extra));
-    nvme_lm_append(out, &extra, sizeof(extra));
-    return n->params.lm.model.state_size;
-}
-
-/* The vendor part except for the extra state, whose length is returned */
-static uint32_t nvme_lm_build_vs(NvmeCtrl *n, GByteArray *out)
-{
-    g_autofree NvmeLmVs *vs = g_new0(NvmeLmVs, 1);
-    size_t at = out->len;
-    uint32_t extra;
-
-    nvme_lm_build_fixed(n, vs);
-    nvme_lm_append(out, vs, sizeof(*vs));
-    extra = nvme_lm_build_extra(n, vs, out);
-    vs->nr_ns = cpu_to_le16(nvme_lm_build_ns(n, out));
-    vs->nr_aer = cpu_to_le16(n->outstanding_aers);
-    nvme_lm_build_aers(n, out);
-    vs->nr_event = cpu_to_le16(nvme_lm_build_events(n, out));
-    vs->nr_held = cpu_to_le32(nvme_lm_build_held(n, out));
-    vs->total_len = cpu_to_le32(out->len - at + extra);
-    memcpy(out->data + at, vs, sizeof(*vs));
-    return extra;
-}
-
-static bool nvme_lm_zoned(NvmeCtrl *n)
-{
-    unsigned nsid;
-
-    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
-        NvmeNamespace *ns = nvme_ns(n, nsid);
-
-        if (ns && ns->csi != NVME_CSI_NVM) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
 /* Build the image that Get returns, and keep it. */
 uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
                               NvmeLmWhy *why)
 {
     bool suspended = n->lm->run == NVME_LM_SUSPENDED;
-    NvmeLmHeader hdr = {
-        .csattr = suspended ? NVME_LM_CSATTR_SUSPENDED : 0,
+    NvmeCtrlStateHdr hdr = {
+        .csattr = suspended ? NVME_CSATTR_SUSPENDED : 0,
     };
-    uint32_t extra = 0;
     GByteArray *out;
     size_t len;
 
     g_clear_pointer(&n->lm->image[csvi][csuuidi], g_bytes_unref);
 
-    NVME_LM_CHECK(!csuuidi || !nvme_lm_zoned(n), NVME_INVALID_FIELD, why,
-                  "get: zoned namespaces cannot move", 1, 0);
+    if (csuuidi) {
+        uint16_t status = nvme_lm_vs_refuse(n, why);
+
+        if (status) {
+            return status;
+        }
+    }
 
     out = g_byte_array_new();
     nvme_lm_append(out, &hdr, sizeof(hdr));
@@ -427,9 +105,9 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
     len = out->len;
     hdr.nvmecss[0] = cpu_to_le64((len - sizeof(hdr)) / 4);
     if (csuuidi) {
-        extra = nvme_lm_build_vs(n, out);
+        nvme_lm_vs_build(n, out);
     }
-    hdr.vss[0] = cpu_to_le64((out->len - len + extra) / 4);
+    hdr.vss[0] = cpu_to_le64((out->len - len) / 4);
     memcpy(out->data, &hdr, sizeof(hdr));
 
     n->lm->image[csvi][csuuidi] = g_byte_array_free_to_bytes(out);
@@ -439,17 +117,11 @@ uint16_t nvme_lm_freeze_image(NvmeCtrl *n, uint8_t csvi, uint8_t csuuidi,
 /* No state of this controller can be larger, with whatever a guest does. */
 uint64_t nvme_lm_max_state(NvmeCtrl *n)
 {
-    uint64_t mqes = NVME_CAP_MQES(ldq_le_p(&n->bar.cap)) + 1;
     uint64_t pairs = nvme_lm_own_pairs(n);
-    uint64_t slots = 4096 + pairs * mqes;
 
-    return sizeof(NvmeLmHeader) + sizeof(NvmeLmV0) +
-           pairs * (sizeof(NvmeLmV0Sq) + sizeof(NvmeLmV0Cq)) +
-           sizeof(NvmeLmVs) + NVME_LM_VS_GROWTH +
-           n->params.lm.model.state_size +
-           NVME_MAX_NAMESPACES * sizeof(NvmeLmVsNs) +
-           2 * (n->params.aerl + 2) + 4ULL * n->params.aer_max_queued +
-           slots * sizeof(NvmeLmVsHeld);
+    return sizeof(NvmeCtrlStateHdr) + sizeof(NvmeCtrlStateV0) +
+           pairs * (sizeof(NvmeCtrlStateSq) + sizeof(NvmeCtrlStateCq)) +
+           nvme_lm_vs_max(n);
 }
 
 /* Parsing: nothing below looks at a controller */
@@ -458,7 +130,7 @@ bool nvme_lm_parse_header(const uint8_t *buf, size_t len, uint64_t max,
                           bool v0, bool vendor, uint64_t *total,
                           NvmeLmWhy *why)
 {
-    const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
+    const NvmeCtrlStateHdr *hdr = (const NvmeCtrlStateHdr *)buf;
     uint64_t nvmecss, vss;
 
     CHECK(len >= sizeof(*hdr), why, "shorter than a header", len,
@@ -496,7 +168,7 @@ static bool nvme_lm_image_has_cq(const NvmeLmImage *img, uint16_t qid)
 static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
                              NvmeLmWhy *why)
 {
-    const NvmeLmV0Sq *sq = &img->sq[i];
+    const NvmeCtrlStateSq *sq = &img->sq[i];
     uint16_t qid = le16_to_cpu(sq->qid);
     uint16_t qsize = le16_to_cpu(sq->qsize);
     uint16_t attr = le16_to_cpu(sq->attr);
@@ -506,8 +178,9 @@ static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
     CHECK(!i || qid > le16_to_cpu(img->sq[i - 1].qid), why,
           "SQ: QIDs do not ascend", qid, le16_to_cpu(img->sq[i - 1].qid));
     CHECK(qsize && qsize < UINT16_MAX, why, "SQ: QSIZE", qsize, 1);
-    CHECK(attr & NVME_LM_Q_PC, why, "SQ: not physically contiguous", attr, 1);
-    CHECK(!(attr & ~NVME_LM_SQ_ATTR_MASK) && !sq->rsvd20, why,
+    CHECK(attr & NVME_CTRL_STATE_SQ_PC, why, "SQ: not physically contiguous",
+          attr, 1);
+    CHECK(!(attr & ~NVME_CTRL_STATE_SQ_MASK) && !sq->rsvd20, why,
           "SQ: reserved field", attr, le32_to_cpu(sq->rsvd20));
     CHECK(head <= qsize, why, "SQ: head", head, qsize);
     CHECK(tail <= qsize, why, "SQ: tail", tail, qsize);
@@ -519,7 +192,7 @@ static bool nvme_lm_parse_sq(const NvmeLmImage *img, unsigned i,
 static bool nvme_lm_parse_cq(const NvmeLmImage *img, unsigned i,
                              NvmeLmWhy *why)
 {
-    const NvmeLmV0Cq *cq = &img->cq[i];
+    const NvmeCtrlStateCq *cq = &img->cq[i];
     uint16_t qid = le16_to_cpu(cq->qid);
     uint16_t qsize = le16_to_cpu(cq->qsize);
     uint16_t attr = le16_to_cpu(cq->attr);
@@ -529,8 +202,9 @@ static bool nvme_lm_parse_cq(const NvmeLmImage *img, unsigned i,
     CHECK(!i || qid > le16_to_cpu(img->cq[i - 1].qid), why,
           "CQ: QIDs do not ascend", qid, le16_to_cpu(img->cq[i - 1].qid));
     CHECK(qsize && qsize < UINT16_MAX, why, "CQ: QSIZE", qsize, 1);
-    CHECK(attr & NVME_LM_Q_PC, why, "CQ: not physically contiguous", attr, 1);
-    CHECK(!(attr & ~NVME_LM_CQ_ATTR_MASK) && !cq->rsvd20, why,
+    CHECK(attr & NVME_CTRL_STATE_CQ_PC, why, "CQ: not physically contiguous",
+          attr, 1);
+    CHECK(!(attr & ~NVME_CTRL_STATE_CQ_MASK) && !cq->rsvd20, why,
           "CQ: reserved field", attr, le32_to_cpu(cq->rsvd20));
     CHECK(head <= qsize, why, "CQ: head", head, qsize);
     CHECK(tail <= qsize, why, "CQ: tail", tail, qsize);
@@ -540,7 +214,7 @@ static bool nvme_lm_parse_cq(const NvmeLmImage *img, unsigned i,
 static bool nvme_lm_parse_v0(const uint8_t *buf, size_t len, NvmeLmImage *img,
                              NvmeLmWhy *why)
 {
-    const NvmeLmV0 *v0 = (const NvmeLmV0 *)buf;
+    const NvmeCtrlStateV0 *v0 = (const NvmeCtrlStateV0 *)buf;
     uint64_t want;
     unsigned i;
 
@@ -551,12 +225,12 @@ static bool nvme_lm_parse_v0(const uint8_t *buf, size_t len, NvmeLmImage *img,
 
     img->niosq = le16_to_cpu(v0->niosq);
     img->niocq = le16_to_cpu(v0->niocq);
-    want = sizeof(*v0) + img->niosq * sizeof(NvmeLmV0Sq) +
-           img->niocq * sizeof(NvmeLmV0Cq);
+    want = sizeof(*v0) + img->niosq * sizeof(NvmeCtrlStateSq) +
+           img->niocq * sizeof(NvmeCtrlStateCq);
     CHECK(len == want, why, "NVMECSS does not fit NIOSQ and NIOCQ", len, want);
 
-    img->sq = (const NvmeLmV0Sq *)(buf + sizeof(*v0));
-    img->cq = (const NvmeLmV0Cq *)(img->sq + img->niosq);
+    img->sq = (const NvmeCtrlStateSq *)(buf + sizeof(*v0));
+    img->cq = (const NvmeCtrlStateCq *)(img->sq + img->niosq);
 
     for (i = 0; i < img->niocq; i++) {
         if (!nvme_lm_parse_cq(img, i, why)) {
@@ -572,266 +246,26 @@ static bool nvme_lm_parse_v0(const uint8_t *buf, size_t len, NvmeLmImage *img,
     return true;
 }
 
-static bool nvme_lm_parse_admin(const NvmeLmVs *vs, NvmeLmWhy *why)
+static bool nvme_lm_parse(const uint8_t *buf, size_t len, NvmeLmImage *img,
+                          NvmeLmWhy *why)
 {
-    uint32_t sq_size = le16_to_cpu(vs->sq_size);
-    uint32_t cq_size = le16_to_cpu(vs->cq_size);
-    uint32_t bits = le16_to_cpu(vs->page_bits);
-    uint64_t mask;
-
-    CHECK(bits >= 12 && bits <= 27, why, "page size", bits, 12);
-    CHECK(sq_size >= 2 && sq_size <= 4096, why, "admin SQ size", sq_size,
-          4096);
-    CHECK(cq_size >= 2 && cq_size <= 4096, why, "admin CQ size", cq_size,
-          4096);
-    CHECK(le16_to_cpu(vs->sq_head) < sq_size, why, "admin SQ head",
-          le16_to_cpu(vs->sq_head), sq_size);
-    CHECK(le16_to_cpu(vs->sq_tail) < sq_size, why, "admin SQ tail",
-          le16_to_cpu(vs->sq_tail), sq_size);
-    CHECK(le16_to_cpu(vs->cq_head) < cq_size, why, "admin CQ head",
-          le16_to_cpu(vs->cq_head), cq_size);
-    CHECK(le16_to_cpu(vs->cq_tail) < cq_size, why, "admin CQ tail",
-          le16_to_cpu(vs->cq_tail), cq_size);
-    CHECK(vs->cq_phase <= 1, why, "admin CQ phase", vs->cq_phase, 1);
-
-    mask = (1ULL << bits) - 1;
-    CHECK(!(le64_to_cpu(vs->sq_addr) & mask), why, "admin SQ address",
-          le64_to_cpu(vs->sq_addr), mask);
-    CHECK(!(le64_to_cpu(vs->cq_addr) & mask), why, "admin CQ address",
-          le64_to_cpu(vs->cq_addr), mask);
-    CHECK(!((le64_to_cpu(vs->dbbuf_dbs) | le64_to_cpu(vs->dbbuf_eis)) & mask),
-          why, "shadow doorbell address", le64_to_cpu(vs->dbbuf_dbs), mask);
-    return true;
-}
-
-/* CC and CSTS have to tell the same story as the presence of admin queues. */
-static bool nvme_lm_parse_enabled(const NvmeLmVs *vs, const NvmeLmImage *img,
-                                  NvmeLmWhy *why)
-{
-    uint32_t flags = le32_to_cpu(vs->flags);
-    uint32_t cc = le32_to_cpu(vs->cc), csts = le32_to_cpu(vs->csts);
-    bool admin = flags & NVME_LM_VS_ADMIN;
-
-    CHECK(!(csts & ~0xf), why, "CSTS", csts, 0xf);
-    CHECK(NVME_CSTS_SHST(csts) != 3, why, "CSTS.SHST", csts, 0);
-
-    if (admin) {
-        CHECK(NVME_CC_EN(cc), why, "admin queues without CC.EN", cc, 1);
-        CHECK(NVME_CSTS_RDY(csts) != NVME_CSTS_CFS(csts), why,
-              "CSTS of an enabled controller", csts, 1);
-        return nvme_lm_parse_admin(vs, why);
-    }
-
-    CHECK(buffer_is_zero(&vs->sq_addr, offsetof(NvmeLmVs, dbbuf_dbs) -
-                         offsetof(NvmeLmVs, sq_addr)), why,
-          "admin queues without their flag", flags, NVME_LM_VS_ADMIN);
-    CHECK(!NVME_CSTS_RDY(csts), why, "CSTS.RDY without admin queues", csts, 0);
-    CHECK(NVME_CC_EN(cc) == NVME_CSTS_CFS(csts), why,
-          NVME_CC_EN(cc) ? "CC.EN without admin queues"
-                         : "captured from an offline controller", csts, 0);
-    CHECK(!img->niosq && !img->niocq, why, "I/O queues without admin queues",
-          img->niosq + img->niocq, 0);
-    CHECK(!vs->nr_aer && !vs->nr_held, why, "commands without admin queues",
-          le16_to_cpu(vs->nr_aer), 0);
-    CHECK(!(flags & (NVME_LM_VS_DBBUF | NVME_LM_VS_SQ0_DB |
-                     NVME_LM_VS_CQ0_DB | NVME_LM_VS_QS_CREATED)),
-          why, "flags without admin queues", flags, 0);
-    return true;
-}
-
-static bool nvme_lm_parse_ns(const NvmeLmImage *img, NvmeLmWhy *why)
-{
-    unsigned i, nr = le16_to_cpu(img->vs->nr_ns);
-    uint32_t last = 0;
-
-    for (i = 0; i < nr; i++) {
-        const NvmeLmVsNs *ns = &img->ns[i];
-        uint32_t nsid = le32_to_cpu(ns->nsid);
-
-        CHECK(nsid > last && nsid <= NVME_MAX_NAMESPACES, why,
-              "namespace id", nsid, last);
-        CHECK(!(ns->attr & ~NVME_LM_VS_NS_WC_OFF) &&
-              buffer_is_zero(ns->rsvd6, sizeof(ns->rsvd6)), why,
-              "namespace: reserved field", nsid, 0);
-        CHECK(le16_to_cpu(img->vs->revision) > 1 ||
-              (!ns->attr && !ns->ind_crc), why,
-              "namespace: field of another revision", nsid, 0);
-        last = nsid;
-    }
-
-    return true;
-}
-
-/* Number of requests an SQ can have at a time, 0 if there is no such SQ */
-static uint32_t nvme_lm_sq_slots(const NvmeLmImage *img, uint16_t sqid)
-{
-    unsigned i;
-
-    if (!sqid) {
-        return le16_to_cpu(img->vs->sq_size);
-    }
-
-    for (i = 0; i < img->niosq; i++) {
-        if (le16_to_cpu(img->sq[i].qid) == sqid) {
-            return le16_to_cpu(img->sq[i].qsize) + 1;
-        }
-    }
-
-    return 0;
-}
-
-static bool nvme_lm_parse_held(const NvmeLmImage *img, NvmeLmWhy *why)
-{
-    g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
-    uint32_t i, nr = le32_to_cpu(img->vs->nr_held);
-
-    g_hash_table_insert(used, GUINT_TO_POINTER(0),
-                        GUINT_TO_POINTER(le16_to_cpu(img->vs->nr_aer)));
-
-    for (i = 0; i < nr; i++) {
-        const NvmeLmVsHeld *e = &img->held[i];
-        uint16_t sqid = le16_to_cpu(e->sqid);
-        uint32_t slots = nvme_lm_sq_slots(img, sqid);
-        gpointer key = GUINT_TO_POINTER(sqid);
-        uint32_t count = GPOINTER_TO_UINT(g_hash_table_lookup(used, key));
-
-        CHECK(!(le16_to_cpu(e->status) & 0x8000) && !e->rsvd6, why,
-              "held completion: reserved field", le16_to_cpu(e->status), 0);
-        CHECK(count < slots, why, "more commands than its SQ can have", sqid,
-              slots);
-        g_hash_table_insert(used, key, GUINT_TO_POINTER(count + 1));
-    }
-
-    CHECK(le16_to_cpu(img->vs->nr_aer) <= nvme_lm_sq_slots(img, 0), why,
-          "more AERs than the admin SQ can have",
-          le16_to_cpu(img->vs->nr_aer), nvme_lm_sq_slots(img, 0));
-    return true;
-}
-
-#define NVME_LM_CNTLID_RSVD     0xfff0
-
-static uint16_t nvme_lm_cntlid(const NvmeLmVs *vs)
-{
-    return lduw_le_p(vs->id_ctrl + offsetof(NvmeIdCtrl, cntlid));
-}
-
-/* The fixed part has to announce as much extra state as was received */
-static bool nvme_lm_parse_extra(const NvmeLmVs *vs, size_t len,
-                                const NvmeLmImage *img, NvmeLmWhy *why)
-{
-    const NvmeLmVsExtra *extra = (const NvmeLmVsExtra *)(vs + 1);
-    size_t want = sizeof(*vs) + sizeof(*extra);
-
-    if (!(le32_to_cpu(vs->flags) & NVME_LM_VS_EXTRA)) {
-        CHECK(!img->extra, why, "extra state without its flag", img->extra, 0);
-        return true;
-    }
-
-    CHECK(len >= want && le16_to_cpu(vs->fixed_len) >= want, why,
-          "extra state: length of the fixed part", le16_to_cpu(vs->fixed_len),
-          want);
-    CHECK(!extra->rsvd12, why, "extra state: reserved field",
-          le32_to_cpu(extra->rsvd12), 0);
-    CHECK(le32_to_cpu(extra->len) == img->extra, why, "extra state: length",
-          le32_to_cpu(extra->len), img->extra);
-    return true;
-}
-
-static bool nvme_lm_parse_vs(const uint8_t *buf, size_t len, NvmeLmImage *img,
-                             NvmeLmWhy *why)
-{
-    const NvmeLmVs *vs = (const NvmeLmVs *)buf;
-    uint16_t revision, fixed_len;
-    uint32_t flags;
-    uint64_t want;
-    unsigned i;
-
-    CHECK(len >= sizeof(*vs), why, "vendor data too short", len, sizeof(*vs));
-    revision = le16_to_cpu(vs->revision);
-    fixed_len = le16_to_cpu(vs->fixed_len);
-    CHECK(!memcmp(vs->magic, NVME_LM_VS_MAGIC, sizeof(vs->magic)), why,
-          "vendor data: magic", ldq_le_p(vs->magic), 0);
-    CHECK(revision && revision <= NVME_LM_VS_REVISION, why,
-          "vendor data: revision", revision, NVME_LM_VS_REVISION);
-    CHECK(fixed_len == sizeof(*vs) || (revision > 1 && !(fixed_len & 3) &&
-                                       fixed_len > sizeof(*vs)), why,
-          "vendor data: length of the fixed part", fixed_len, sizeof(*vs));
-
-    if (!nvme_lm_parse_extra(vs, len, img, why)) {
-        return false;
-    }
-
-    want = fixed_len + le16_to_cpu(vs->nr_ns) * sizeof(NvmeLmVsNs) +
-           ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4) +
-           4 * le16_to_cpu(vs->nr_event) +
-           (uint64_t)le32_to_cpu(vs->nr_held) * sizeof(NvmeLmVsHeld);
-    CHECK(len == want && le32_to_cpu(vs->total_len) == want + img->extra, why,
-          "vendor data: length does not fit its counts", len, want);
-
-    flags = le32_to_cpu(vs->flags);
-    CHECK(!(flags & ~NVME_LM_VS_FLAGS), why, "vendor data: flags", flags,
-          NVME_LM_VS_FLAGS);
-    CHECK(flags & NVME_LM_VS_CONSISTENT, why,
-          "captured from a controller that was not suspended", flags, 1);
-    CHECK(!vs->rsvd26 && buffer_is_zero(vs->rsvd67, sizeof(vs->rsvd67)) &&
-          buffer_is_zero(vs->rsvd184, sizeof(vs->rsvd184)) &&
-          buffer_is_zero(vs->rsvd232, sizeof(vs->rsvd232)), why,
-          "vendor data: reserved field", 1, 0);
-    CHECK(revision > 1 || (!vs->logs && !nvme_lm_cntlid(vs)), why,
-          "vendor data: field of another revision", revision, 2);
-    CHECK(nvme_lm_cntlid(vs) < NVME_LM_CNTLID_RSVD, why, "CNTLID",
-          nvme_lm_cntlid(vs), NVME_LM_CNTLID_RSVD);
-    CHECK(flags & NVME_LM_VS_DBBUF || !(vs->dbbuf_dbs || vs->dbbuf_eis), why,
-          "shadow doorbell address without its flag",
-          le64_to_cpu(vs->dbbuf_dbs), 0);
-
-    /* there is no namespace 0 and none above the highest */
-    CHECK(!(vs->changed_ns[0] & 1) &&
-          !(vs->changed_ns[NVME_MAX_NAMESPACES / 8] & ~1) &&
-          buffer_is_zero(vs->changed_ns + NVME_MAX_NAMESPACES / 8 + 1,
-                         sizeof(vs->changed_ns) - NVME_MAX_NAMESPACES / 8 - 1),
-          why, "changed namespaces", vs->changed_ns[0], 0);
-
-    img->vs = vs;
-    /* a later firmware may have appended what need not be understood */
-    img->ns = (const NvmeLmVsNs *)(buf + fixed_len);
-    img->aer = (const uint8_t *)(img->ns + le16_to_cpu(vs->nr_ns));
-    img->event = img->aer + ROUND_UP(2 * le16_to_cpu(vs->nr_aer), 4);
-    img->held = (const NvmeLmVsHeld *)(img->event +
-                                       4 * le16_to_cpu(vs->nr_event));
-
-    for (i = 0; i < le16_to_cpu(vs->nr_event); i++) {
-        CHECK(img->event[4 * i] < 8 && !img->event[4 * i + 3], why,
-              "asynchronous event", ldl_le_p(img->event + 4 * i), 7);
-    }
-
-    return nvme_lm_parse_enabled(vs, img, why) && nvme_lm_parse_ns(img, why) &&
-           nvme_lm_parse_held(img, why);
-}
-
-static bool nvme_lm_parse(const uint8_t *buf, size_t len, uint64_t extra,
-                          NvmeLmImage *img, NvmeLmWhy *why)
-{
-    const NvmeLmHeader *hdr = (const NvmeLmHeader *)buf;
+    const NvmeCtrlStateHdr *hdr = (const NvmeCtrlStateHdr *)buf;
     uint64_t total, v0_len, vs_len;
 
-    *img = (NvmeLmImage) { .extra = extra };
-    if (!nvme_lm_parse_header(buf, len, len + extra, true, true, &total,
-                              why)) {
+    *img = (NvmeLmImage) {};
+    if (!nvme_lm_parse_header(buf, len, len, true, true, &total, why)) {
         return false;
     }
-    CHECK(total == len + extra, why, "length", len + extra, total);
+    CHECK(total == len, why, "length", len, total);
 
     v0_len = 4 * le64_to_cpu(hdr->nvmecss[0]);
     vs_len = 4 * le64_to_cpu(hdr->vss[0]);
-    CHECK(vs_len >= extra, why, "extra state: length", extra, vs_len);
-    vs_len -= extra;
     buf += sizeof(*hdr);
 
     if (v0_len && !nvme_lm_parse_v0(buf, v0_len, img, why)) {
         return false;
     }
-    return !vs_len || nvme_lm_parse_vs(buf + v0_len, vs_len, img, why);
+    return !vs_len || nvme_lm_vs_parse(buf + v0_len, vs_len, img, why);
 }
 
 /* Comparing with the controller that is to become what the image says */
@@ -846,7 +280,7 @@ static bool nvme_lm_check_queues(NvmeCtrl *n, const NvmeLmImage *img,
     unsigned i;
 
     for (i = 0; i < img->niosq; i++) {
-        const NvmeLmV0Sq *sq = &img->sq[i];
+        const NvmeCtrlStateSq *sq = &img->sq[i];
 
         CHECK(le16_to_cpu(sq->qsize) <= mqes, why, "SQ: larger than MQES",
               le16_to_cpu(sq->qsize), mqes);
@@ -854,7 +288,7 @@ static bool nvme_lm_check_queues(NvmeCtrl *n, const NvmeLmImage *img,
               le64_to_cpu(sq->prp1), mask);
     }
     for (i = 0; i < img->niocq; i++) {
-        const NvmeLmV0Cq *cq = &img->cq[i];
+        const NvmeCtrlStateCq *cq = &img->cq[i];
 
         CHECK(le16_to_cpu(cq->qsize) <= mqes, why, "CQ: larger than MQES",
               le16_to_cpu(cq->qsize), mqes);
@@ -865,34 +299,18 @@ static bool nvme_lm_check_queues(NvmeCtrl *n, const NvmeLmImage *img,
     return true;
 }
 
-/*
- * What the guest was told by Number of Queues, 0 if it has not asked. Who has
- * no admin queues can have created nothing and has to ask again.
- */
-static unsigned nvme_lm_pairs(const NvmeLmVs *vs)
-{
-    return le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN ?
-           le16_to_cpu(vs->ioqpairs) : 0;
-}
-
 static bool nvme_lm_check_resources(NvmeCtrl *n, const NvmeLmImage *img,
                                     NvmeLmWhy *why)
 {
     bool offline = nvme_lm_offline(n);
     unsigned pairs = offline ? 0 : n->conf_ioqpairs;
-    unsigned told, i;
+    unsigned i;
 
     CHECK(!offline || !img->vs, why,
           "an offline controller has no resources", 0, 1);
 
-    if (img->vs) {
-        told = nvme_lm_pairs(img->vs);
-        pairs = nvme_lm_own_pairs(n);
-        CHECK(told <= pairs, why, "too few queues", pairs, told);
-        pairs = told ? told : pairs;
-        CHECK(le16_to_cpu(img->vs->vectors) <= n->conf_msix_qsize, why,
-              "too few vectors", n->conf_msix_qsize,
-              le16_to_cpu(img->vs->vectors));
+    if (img->vs && !nvme_lm_vs_check_resources(n, img, &pairs, why)) {
+        return false;
     }
     for (i = 0; i < img->niosq; i++) {
         CHECK(le16_to_cpu(img->sq[i].qid) <= pairs, why, "too few queues",
@@ -909,243 +327,26 @@ static bool nvme_lm_check_resources(NvmeCtrl *n, const NvmeLmImage *img,
     return true;
 }
 
-/*
- * Identify Controller. A guest that read it may rely on every byte that is not
- * named here; device-state.rst has the reasons for those that are.
- */
-enum NvmeLmIdRule {
-    NVME_LM_ID_IGNORED,
-    NVME_LM_ID_AT_LEAST,
-    NVME_LM_ID_LIMIT,       /* the same, and 0 is no limit */
-};
-
-typedef struct NvmeLmIdField {
-    uint16_t offset;
-    uint8_t len;
-    enum NvmeLmIdRule rule;
-} NvmeLmIdField;
-
-static const NvmeLmIdField nvme_lm_id_fields[] = {
-    { offsetof(NvmeIdCtrl, fr), 8, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, rab), 1, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, mdts), 1, NVME_LM_ID_LIMIT },
-    { offsetof(NvmeIdCtrl, cntlid), 2, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, rtd3r), 4, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, rtd3e), 4, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, acl), 1, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, aerl), 1, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, elpe), 1, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, wctemp), 2, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, cctemp), 2, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, mtfa), 2, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, tnvmcap), 16, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, unvmcap), 16, NVME_LM_ID_IGNORED },
-    { offsetof(NvmeIdCtrl, nn), 4, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, awun), 2, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, awupf), 2, NVME_LM_ID_AT_LEAST },
-    { offsetof(NvmeIdCtrl, acwu), 2, NVME_LM_ID_AT_LEAST },
-};
-
-static uint32_t nvme_lm_id_value(const uint8_t *id, const NvmeLmIdField *f)
-{
-    return ldn_le_p(id + f->offset, f->len);
-}
-
-static bool nvme_lm_check_id_field(const NvmeLmIdField *f, const uint8_t *id,
-                                   const uint8_t *own, NvmeLmWhy *why)
-{
-    uint32_t got, has;
-
-    if (f->rule == NVME_LM_ID_IGNORED) {
-        return true;
-    }
-
-    got = nvme_lm_id_value(id, f);
-    has = nvme_lm_id_value(own, f);
-    if (f->rule == NVME_LM_ID_LIMIT) {
-        /* no limit becomes the highest one */
-        CHECK(got - 1 <= has - 1, why,
-              "Identify Controller: more than here (byte, own value)",
-              f->offset, has);
-        return true;
-    }
-    CHECK(got <= has, why,
-          "Identify Controller: more than here (byte, own value)", f->offset,
-          has);
-    return true;
-}
-
-static bool nvme_lm_check_id(const uint8_t *id, const uint8_t *own,
-                             NvmeLmWhy *why)
-{
-    const NvmeLmIdField *f = nvme_lm_id_fields;
-    const NvmeLmIdField *end = f + ARRAY_SIZE(nvme_lm_id_fields);
-    unsigned i = 0;
-
-    while (i < sizeof(NvmeIdCtrl)) {
-        if (f < end && i == f->offset) {
-            if (!nvme_lm_check_id_field(f, id, own, why)) {
-                return false;
-            }
-            i += f++->len;
-            continue;
-        }
-        CHECK(id[i] == own[i], why,
-              "Identify Controller differs (byte, own byte)", i, own[i]);
-        i++;
-    }
-
-    return true;
-}
-
-static bool nvme_lm_check_limits(NvmeCtrl *n, const NvmeLmImage *img,
-                                 NvmeLmWhy *why)
-{
-    const NvmeLmVs *vs = img->vs;
-    g_autofree NvmeLmVs *own = g_new0(NvmeLmVs, 1);
-    uint32_t bits = le16_to_cpu(vs->page_bits);
-    uint64_t cap = ldq_le_p(&n->bar.cap);
-
-    nvme_lm_build_limits(n, own);
-
-    if (!nvme_lm_check_id(vs->id_ctrl, (uint8_t *)&n->lm->own_id, why)) {
-        return false;
-    }
-    CHECK(vs->cap == own->cap, why, "CAP", le64_to_cpu(vs->cap),
-          le64_to_cpu(own->cap));
-    CHECK(vs->vs == own->vs, why, "VS", le32_to_cpu(vs->vs),
-          le32_to_cpu(own->vs));
-    CHECK(vs->bar_size == own->bar_size, why, "BAR size",
-          le64_to_cpu(vs->bar_size), le64_to_cpu(own->bar_size));
-    CHECK(vs->effects_crc == own->effects_crc, why,
-          "commands supported and effects", le32_to_cpu(vs->effects_crc),
-          le32_to_cpu(own->effects_crc));
-    CHECK(vs->vectors == own->vectors, why, "number of vectors",
-          le16_to_cpu(vs->vectors), le16_to_cpu(own->vectors));
-    CHECK(vs->vsl == own->vsl, why, "VSL", vs->vsl, own->vsl);
-    CHECK(img->extra <= n->params.lm.model.state_size, why, "extra state",
-          img->extra, n->params.lm.model.state_size);
-    CHECK(!(vs->logs & ~(n->lm->own_ocp ? NVME_LM_VS_LOG_C0 : 0)), why,
-          "log pages", vs->logs, n->lm->own_ocp);
-
-    CHECK(le16_to_cpu(vs->nr_aer) <= n->params.aerl + 1, why,
-          "outstanding AERs", le16_to_cpu(vs->nr_aer), n->params.aerl + 1);
-    CHECK(le16_to_cpu(vs->nr_event) <= n->params.aer_max_queued, why,
-          "queued events", le16_to_cpu(vs->nr_event),
-          n->params.aer_max_queued);
-
-    if (le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN) {
-        CHECK(bits >= 12 + NVME_CAP_MPSMIN(cap) &&
-              bits <= 12 + NVME_CAP_MPSMAX(cap), why, "page size", bits,
-              12 + NVME_CAP_MPSMAX(cap));
-    }
-
-    return true;
-}
-
-static bool nvme_lm_check_ns(NvmeCtrl *n, const NvmeLmVsNs *want,
-                             uint16_t revision, NvmeLmWhy *why)
-{
-    uint32_t nsid = le32_to_cpu(want->nsid);
-    NvmeNamespace *ns = nvme_subsys_ns(n->subsys, nsid);
-    NvmeLmVsNs own;
-
-    CHECK(nvme_lm_has_ns(n, nsid, false), why, "namespace missing", 0, nsid);
-
-    nvme_lm_describe_ns(n, ns, &own);
-    CHECK(own.csi == want->csi && own.csi == NVME_CSI_NVM, why,
-          "namespace: command set", want->csi, own.csi);
-    CHECK(!memcmp(own.uuid, want->uuid, sizeof(own.uuid)), why,
-          "namespace: UUID", nsid, 0);
-    CHECK(!memcmp(own.nguid, want->nguid, sizeof(own.nguid)), why,
-          "namespace: NGUID", nsid, 0);
-    CHECK(own.eui64 == want->eui64, why, "namespace: EUI64",
-          le64_to_cpu(want->eui64), le64_to_cpu(own.eui64));
-    CHECK(own.nsze == want->nsze, why, "namespace: size",
-          le64_to_cpu(want->nsze), le64_to_cpu(own.nsze));
-    CHECK(own.flbas == want->flbas && own.dps == want->dps &&
-          own.pif == want->pif, why, "namespace: format", want->flbas,
-          own.flbas);
-    CHECK(own.nmic == want->nmic, why, "namespace: sharing", want->nmic,
-          own.nmic);
-    CHECK(own.id_crc == want->id_crc, why, "namespace: Identify data",
-          le32_to_cpu(want->id_crc), le32_to_cpu(own.id_crc));
-    if (revision > 1) {
-        CHECK(own.ind_crc == want->ind_crc, why,
-              "namespace: data independent of the command set",
-              le32_to_cpu(want->ind_crc), le32_to_cpu(own.ind_crc));
-        CHECK(own.attr == want->attr, why, "namespace: write cache",
-              want->attr, own.attr);
-    }
-    return true;
-}
-
-static bool nvme_lm_image_has_ns(const NvmeLmImage *img, uint32_t nsid)
-{
-    unsigned i;
-
-    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
-        if (le32_to_cpu(img->ns[i].nsid) == nsid) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-/*
- * An enabled guest keeps exactly the namespaces it had. One that attaches by
- * itself at every enable may be taken away for that; one that was attached on
- * purpose may not. A guest that is still to enable the controller will get all
- * those that attach by themselves, so they have to be the same.
- */
-static bool nvme_lm_check_namespaces(NvmeCtrl *n, const NvmeLmImage *img,
-                                     NvmeLmWhy *why)
-{
-    bool enabled = le32_to_cpu(img->vs->flags) & NVME_LM_VS_ADMIN;
-    unsigned i, nsid;
-
-    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
-        if (!nvme_lm_check_ns(n, &img->ns[i], le16_to_cpu(img->vs->revision),
-                              why)) {
-            return false;
-        }
-    }
-
-    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
-        if (!nvme_lm_has_ns(n, nsid, false) ||
-            nvme_lm_image_has_ns(img, nsid)) {
-            continue;
-        }
-        CHECK(enabled &&
-              nvme_lm_auto_attach(n, nvme_subsys_ns(n->subsys, nsid)), why,
-              "namespace that the source did not have", nsid, 0);
-    }
-
-    return true;
-}
-
 static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
-                              bool replace, NvmeLmWhy *why)
+                              NvmeLmWhy *why)
 {
     bool queues = img->niosq || img->niocq;
 
     if (!nvme_lm_check_resources(n, img, why)) {
-        return NVME_LM_NOT_ENOUGH_RESOURCES;
+        return NVME_NOT_ENOUGH_RESOURCES;
     }
-    NVME_LM_CHECK(replace || !queues || !nvme_lm_has_io_queues(n),
+    NVME_LM_CHECK(!queues || !nvme_lm_has_io_queues(n),
                   NVME_INVALID_FIELD, why, "target has I/O queues", 1, 0);
-    NVME_LM_CHECK(replace || !img->vs || n->lm->run == NVME_LM_SUSPENDED,
-                  NVME_LM_CTRL_NOT_SUSPENDED, why,
+    NVME_LM_CHECK(!img->vs || n->lm->run == NVME_LM_SUSPENDED,
+                  NVME_CTRL_NOT_SUSPENDED, why,
                   "vendor data for a controller that runs", 0, 1);
-    NVME_LM_CHECK(replace || !img->vs || !nvme_lm_has_io_queues(n),
+    NVME_LM_CHECK(!img->vs || !nvme_lm_has_io_queues(n),
                   NVME_INVALID_FIELD, why,
                   "vendor data for a controller with I/O queues", 1, 0);
     NVME_LM_CHECK(img->vs || !queues || nvme_lm_admin_queues(n),
                   NVME_CMD_SEQ_ERROR, why,
                   "I/O queues for a controller that is not enabled", 0, 1);
-    if (img->vs && (!nvme_lm_check_limits(n, img, why) ||
-                    !nvme_lm_check_namespaces(n, img, why))) {
+    if (img->vs && !nvme_lm_vs_check(n, img, why)) {
         return NVME_INVALID_FIELD;
     }
     if (!nvme_lm_check_queues(n, img, why)) {
@@ -1157,154 +358,19 @@ static uint16_t nvme_lm_check(NvmeCtrl *n, const NvmeLmImage *img,
 
 /* Changing the controller: cannot fail, touches no memory of the host */
 
-/*
- * Remove all queues. The controller is quiesced or disabled: what its queues
- * still have are AERs and completions that were held back.
- */
-void nvme_lm_remove_queues(NvmeCtrl *n)
-{
-    NvmeRequest *req;
-    unsigned i;
-
-    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
-        if (n->cq[i]) {
-            QTAILQ_FOREACH(req, &n->cq[i]->req_list, entry) {
-                nvme_lm_drop_sg(&req->sg);
-            }
-        }
-    }
-    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
-        if (n->sq[i]) {
-            nvme_free_sq(n->sq[i], n);
-        }
-    }
-    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
-        if (n->cq[i]) {
-            nvme_free_cq(n->cq[i], n);
-        }
-    }
-
-    while (!QTAILQ_EMPTY(&n->aer_queue)) {
-        NvmeAsyncEvent *event = QTAILQ_FIRST(&n->aer_queue);
-
-        QTAILQ_REMOVE(&n->aer_queue, event, entry);
-        g_free(event);
-    }
-
-    n->aer_queued = 0;
-    n->outstanding_aers = 0;
-    n->cq_pending = 0;
-}
-
-static void nvme_lm_apply_registers(NvmeCtrl *n, const NvmeLmVs *vs)
-{
-    n->bar.cc = vs->cc;
-    n->bar.csts = vs->csts;
-    n->bar.aqa = vs->aqa;
-    n->bar.intms = vs->intms;
-    n->bar.intmc = vs->intms;
-    n->bar.asq = vs->asq;
-    n->bar.acq = vs->acq;
-    n->bar.cmbmsc = vs->cmbmsc;
-}
-
-/*
- * The guest goes on to see what it was told: limits until the controller is
- * reset, the controller id until the function is.
- */
-static void nvme_lm_apply_told(NvmeCtrl *n, const NvmeLmVs *vs)
-{
-    uint8_t *id = (uint8_t *)&n->id_ctrl;
-    unsigned pairs = nvme_lm_pairs(vs);
-    unsigned i;
-
-    n->id_ctrl = n->lm->own_id;
-    n->params.ocp = n->lm->own_ocp;
-    n->conf_ioqpairs = pairs ? pairs : nvme_lm_own_pairs(n);
-    n->lm->pairs_told = pairs;
-    n->lm->pairs_lowered = pairs && pairs < nvme_lm_own_pairs(n);
-
-    if (le16_to_cpu(vs->revision) > 1) {
-        n->id_ctrl.cntlid = cpu_to_le16(nvme_lm_cntlid(vs));
-        n->params.ocp = vs->logs & NVME_LM_VS_LOG_C0;
-    }
-    if (!(le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN)) {
-        return;
-    }
-    for (i = 0; i < ARRAY_SIZE(nvme_lm_id_fields); i++) {
-        const NvmeLmIdField *f = &nvme_lm_id_fields[i];
-
-        if (f->rule != NVME_LM_ID_IGNORED) {
-            memcpy(id + f->offset, vs->id_ctrl + f->offset, f->len);
-        }
-    }
-}
-
-static void nvme_lm_apply_features(NvmeCtrl *n, const NvmeLmVs *vs)
-{
-    uint64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
-    uint32_t flags = le32_to_cpu(vs->flags);
-    unsigned i;
-
-    n->qs_created = flags & NVME_LM_VS_QS_CREATED;
-    n->lm->sq0_db = flags & NVME_LM_VS_SQ0_DB;
-    n->lm->cq0_db = flags & NVME_LM_VS_CQ0_DB;
-    nvme_lm_wc_choose(n, flags & NVME_LM_VS_WC_OFF);
-
-    nvme_set_write_atomicity(n, flags & NVME_LM_VS_DN);
-
-    n->lm->frozen_ms = now;
-    n->host_timestamp = le64_to_cpu(vs->timestamp);
-    n->timestamp_set_qemu_clock_ms = now - le64_to_cpu(vs->timestamp_age_ms);
-    n->lm->clock_stopped = true;
-    n->features.temp_thresh_hi = le16_to_cpu(vs->temp_thresh_hi);
-    n->features.temp_thresh_low = le16_to_cpu(vs->temp_thresh_low);
-    n->features.async_config = le32_to_cpu(vs->async_config);
-    memcpy(&n->features.hbs, vs->hbs, sizeof(n->features.hbs));
-
-    n->aer_mask = vs->aer_mask;
-    bitmap_zero(n->changed_nsids, NVME_CHANGED_NSID_SIZE);
-    for (i = 0; i < NVME_CHANGED_NSID_SIZE; i++) {
-        if (vs->changed_ns[i / 8] & (1 << (i % 8))) {
-            set_bit(i, n->changed_nsids);
-        }
-    }
-}
-
-static void nvme_lm_apply_admin(NvmeCtrl *n, const NvmeLmVs *vs)
-{
-    n->page_bits = le16_to_cpu(vs->page_bits);
-    n->page_size = 1 << n->page_bits;
-    n->max_prp_ents = n->page_size / sizeof(uint64_t);
-    n->dbbuf_enabled = le32_to_cpu(vs->flags) & NVME_LM_VS_DBBUF;
-    n->dbbuf_dbs = le64_to_cpu(vs->dbbuf_dbs);
-    n->dbbuf_eis = le64_to_cpu(vs->dbbuf_eis);
-
-    nvme_init_cq(&n->admin_cq, n, le64_to_cpu(vs->cq_addr), 0, 0,
-                 le16_to_cpu(vs->cq_size), 1);
-    n->admin_cq.head = le16_to_cpu(vs->cq_head);
-    n->admin_cq.tail = le16_to_cpu(vs->cq_tail);
-    n->admin_cq.phase = vs->cq_phase;
-
-    nvme_init_sq(&n->admin_sq, n, le64_to_cpu(vs->sq_addr), 0, 0,
-                 le16_to_cpu(vs->sq_size));
-    n->admin_sq.head = le16_to_cpu(vs->sq_head);
-    n->admin_sq.tail = le16_to_cpu(vs->sq_tail);
-}
-
 static void nvme_lm_apply_io_queues(NvmeCtrl *n, const NvmeLmImage *img)
 {
     unsigned i;
 
     for (i = 0; i < img->niocq; i++) {
-        const NvmeLmV0Cq *e = &img->cq[i];
+        const NvmeCtrlStateCq *e = &img->cq[i];
         NvmeCQueue *cq = g_new0(NvmeCQueue, 1);
         uint16_t attr = le16_to_cpu(e->attr);
-        bool s0pt = attr & NVME_LM_CQ_S0PT;
+        bool s0pt = attr & NVME_CTRL_STATE_CQ_S0PT;
 
         nvme_init_cq(cq, n, le64_to_cpu(e->prp1), le16_to_cpu(e->qid),
                      le16_to_cpu(e->iv), le16_to_cpu(e->qsize) + 1,
-                     !!(attr & NVME_LM_CQ_IEN));
+                     !!(attr & NVME_CTRL_STATE_CQ_IEN));
         cq->head = le16_to_cpu(e->head);
         cq->tail = le16_to_cpu(e->tail);
         cq->phase = cq->tail ? s0pt : !s0pt;
@@ -1312,7 +378,7 @@ static void nvme_lm_apply_io_queues(NvmeCtrl *n, const NvmeLmImage *img)
     }
 
     for (i = 0; i < img->niosq; i++) {
-        const NvmeLmV0Sq *e = &img->sq[i];
+        const NvmeCtrlStateSq *e = &img->sq[i];
         NvmeSQueue *sq = g_new0(NvmeSQueue, 1);
 
         nvme_init_sq(sq, n, le64_to_cpu(e->prp1), le16_to_cpu(e->qid),
@@ -1323,125 +389,31 @@ static void nvme_lm_apply_io_queues(NvmeCtrl *n, const NvmeLmImage *img)
     }
 }
 
-static NvmeRequest *nvme_lm_take_request(NvmeSQueue *sq, uint16_t cid)
-{
-    NvmeRequest *req = QTAILQ_FIRST(&sq->req_list);
-
-    QTAILQ_REMOVE(&sq->req_list, req, entry);
-    req->cmd.cid = cid;
-    req->cqe.cid = cid;
-    return req;
-}
-
-static void nvme_lm_apply_commands(NvmeCtrl *n, const NvmeLmImage *img)
-{
-    const NvmeLmVs *vs = img->vs;
-    NvmeRequest *req;
-    uint32_t i;
-
-    for (i = 0; i < le16_to_cpu(vs->nr_aer); i++) {
-        uint16_t cid;
-
-        memcpy(&cid, img->aer + 2 * i, sizeof(cid));
-        req = nvme_lm_take_request(&n->admin_sq, cid);
-        req->cmd.opcode = NVME_ADM_CMD_ASYNC_EV_REQ;
-        QTAILQ_INSERT_TAIL(&n->admin_sq.out_req_list, req, entry);
-        n->aer_reqs[n->outstanding_aers++] = req;
-    }
-
-    for (i = 0; i < le16_to_cpu(vs->nr_event); i++) {
-        NvmeAsyncEvent *event = g_new0(NvmeAsyncEvent, 1);
-
-        event->result.event_type = img->event[4 * i];
-        event->result.event_info = img->event[4 * i + 1];
-        event->result.log_page = img->event[4 * i + 2];
-        QTAILQ_INSERT_TAIL(&n->aer_queue, event, entry);
-        n->aer_queued++;
-    }
-
-    for (i = 0; i < le32_to_cpu(vs->nr_held); i++) {
-        const NvmeLmVsHeld *e = &img->held[i];
-        NvmeSQueue *sq = n->sq[le16_to_cpu(e->sqid)];
-
-        req = nvme_lm_take_request(sq, e->cid);
-        req->status = le16_to_cpu(e->status);
-        req->cqe.result = e->result;
-        req->cqe.dw1 = e->dw1;
-        QTAILQ_INSERT_TAIL(&n->cq[sq->cqid]->req_list, req, entry);
-    }
-}
-
-static void nvme_lm_apply_namespaces(NvmeCtrl *n, const NvmeLmImage *img)
-{
-    unsigned nsid;
-
-    for (nsid = 1; nsid <= NVME_MAX_NAMESPACES; nsid++) {
-        bool want = nvme_lm_image_has_ns(img, nsid);
-
-        if (want && !nvme_ns(n, nsid)) {
-            nvme_attach_ns(n, nvme_subsys_ns(n->subsys, nsid));
-        } else if (!want && nvme_ns(n, nsid)) {
-            nvme_detach_ns(n, nvme_ns(n, nsid));
-        }
-    }
-
-    nvme_update_dsm_limits(n, NULL);
-}
-
-static void nvme_lm_apply_err_rec(NvmeCtrl *n, const NvmeLmImage *img)
-{
-    unsigned i;
-
-    memset(n->features.err_rec, 0, sizeof(n->features.err_rec));
-    for (i = 0; i < le16_to_cpu(img->vs->nr_ns); i++) {
-        n->features.err_rec[le32_to_cpu(img->ns[i].nsid)] =
-            le32_to_cpu(img->ns[i].err_rec);
-    }
-}
-
 static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
 {
-    const NvmeLmVs *vs = img->vs;
-    bool admin = vs && (le32_to_cpu(vs->flags) & NVME_LM_VS_ADMIN);
-
-    if (vs) {
-        nvme_lm_remove_queues(n);
-        n->dbbuf_enabled = false;
-        n->dbbuf_dbs = 0;
-        n->dbbuf_eis = 0;
-        if (admin) {
-            nvme_lm_apply_admin(n, vs);
-            nvme_lm_apply_namespaces(n, img);
-        }
-        nvme_lm_apply_registers(n, vs);
-        nvme_lm_apply_told(n, vs);
-        nvme_lm_apply_features(n, vs);
-        nvme_lm_apply_err_rec(n, img);
+    if (img->vs) {
+        nvme_lm_vs_apply(n, img);
     }
 
     nvme_lm_apply_io_queues(n, img);
 
-    if (vs) {
-        nvme_lm_apply_commands(n, img);
+    if (img->vs) {
+        nvme_lm_vs_apply_commands(n, img);
     }
 }
 
-/*
- * Verify a complete image and make the controller what it says. Its last
- * @extra bytes have been checked and are not there. With @replace the
- * controller may have I/O queues, and may be disabled instead of suspended.
- */
+/* Verify a complete image and make the controller what it says. */
 uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
-                        uint64_t extra, bool replace, NvmeLmWhy *why)
+                        NvmeLmWhy *why)
 {
     NvmeLmImage img;
     uint16_t status;
 
-    if (!nvme_lm_parse(buf, len, extra, &img, why)) {
+    if (!nvme_lm_parse(buf, len, &img, why)) {
         return NVME_INVALID_FIELD;
     }
 
-    status = nvme_lm_check(n, &img, replace, why);
+    status = nvme_lm_check(n, &img, why);
     if (status) {
         return status;
     }
@@ -1450,7 +422,7 @@ uint16_t nvme_lm_commit(NvmeCtrl *n, const uint8_t *buf, size_t len,
     nvme_lm_image_drop(n->lm);
     trace_pci_nvme_lm_commit(n->cntlid, img.niosq, img.niocq, !!img.vs);
 
-    if (n->lm->run != NVME_LM_SUSPENDED && !replace) {
+    if (n->lm->run != NVME_LM_SUSPENDED) {
         nvme_lm_kick(n);
     }
 

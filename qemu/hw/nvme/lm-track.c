@@ -10,13 +10,18 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
-#include "qapi/error.h"
+#include "qemu/units.h"
 
 #include "lm.h"
 #include "trace.h"
 
-/* The largest granularity here is 4 GiB. */
-#define NVME_LM_MAX_MRTG    20
+#define NVME_LM_CMMRTD      64
+#define NVME_LM_NMMRTD      128
+#define NVME_LM_MINMRTG     0
+#define NVME_LM_MAXMRTG     9
+
+/* Units that all logs of an MMC may have together, a bit of memory each */
+#define NVME_LM_TRACK_UNITS (32 * MiB)
 
 /* Addresses from start to last; unit is the number of the first unit. */
 typedef struct NvmeLmRange {
@@ -45,8 +50,6 @@ struct NvmeLmTrack {
     unsigned long units;
     unsigned long cursor;       /* reading goes on from here */
     unsigned long *dirty;
-    unsigned long *reported;    /* since MTR was 0 last; NULL: none held back */
-    unsigned long *hot;         /* reported before that */
 };
 
 /* A run of units to report, never beyond its range */
@@ -58,54 +61,27 @@ typedef struct NvmeLmDirtyRun {
 
 static unsigned nvme_lm_unit_bits(unsigned mrtg)
 {
-    return NVME_LM_UNIT_BITS + mrtg;
+    return NVME_MRTG_SHIFT + mrtg;
 }
 
-/* Properties and Identify */
-
-bool nvme_lm_track_check_params(NvmeCtrl *n, Error **errp)
-{
-    NvmeLmTrackParams *p = &n->params.lm.track;
-
-    if (!p->on) {
-        return true;
-    }
-
-    if (!p->descriptors || p->descriptors_total < p->descriptors) {
-        error_setg(errp, "lm-track-descriptors has to be at least 1 and at "
-                   "most lm-track-descriptors-total");
-        return false;
-    }
-
-    if (p->min_granularity > p->max_granularity ||
-        p->max_granularity > NVME_LM_MAX_MRTG) {
-        error_setg(errp, "lm-track-max-granularity has to be at least "
-                   "lm-track-min-granularity and at most %u",
-                   NVME_LM_MAX_MRTG);
-        return false;
-    }
-
-    return true;
-}
+/* Identify */
 
 void nvme_lm_track_init(NvmeCtrl *n)
 {
-    NvmeLmTrackParams *p = &n->params.lm.track;
-    uint8_t *id = (uint8_t *)&n->id_ctrl;
+    NvmeIdCtrl *id = &n->id_ctrl;
 
-    if (!p->on) {
+    if (!n->params.lm.track) {
         return;
     }
 
-    stw_le_p(id + NVME_LM_ID_CMMRTD, p->descriptors);
-    stw_le_p(id + NVME_LM_ID_NMMRTD, p->descriptors_total);
-    id[NVME_LM_ID_MINMRTG] = p->min_granularity;
-    id[NVME_LM_ID_MAXMRTG] = p->max_granularity;
-    id[NVME_LM_ID_TRATTR] = NVME_LM_TRATTR_THMCS |
-                            (p->pow2 ? NVME_LM_TRATTR_MRTLL : 0);
+    id->cmmrtd = cpu_to_le16(NVME_LM_CMMRTD);
+    id->nmmrtd = cpu_to_le16(NVME_LM_NMMRTD);
+    id->minmrtg = NVME_LM_MINMRTG;
+    id->maxmrtg = NVME_LM_MAXMRTG;
+    id->trattr = NVME_TRATTR_THMCS;
 
-    n->cse.acs[NVME_LM_TRACK_SEND] = NVME_CMD_EFF_CSUPP;
-    n->cse.acs[NVME_LM_TRACK_RECV] = NVME_CMD_EFF_CSUPP;
+    n->cse.acs[NVME_ADM_CMD_TRACK_SEND] = NVME_CMD_EFF_CSUPP;
+    n->cse.acs[NVME_ADM_CMD_TRACK_RECV] = NVME_CMD_EFF_CSUPP;
 }
 
 /* The end of tracking */
@@ -121,8 +97,6 @@ void nvme_lm_track_drop(NvmeCtrl *n)
     n->lm_track = NULL;
     g_free(t->range);
     g_free(t->dirty);
-    g_free(t->reported);
-    g_free(t->hot);
     g_free(t);
 }
 
@@ -132,15 +106,6 @@ void nvme_lm_track_mmc_reset(NvmeCtrl *n, NvmeCtrl *target)
     if (target->lm_track && target->lm_track->mmc == n) {
         trace_pci_nvme_lm_track_stop(target->cntlid, "by reset of its MMC");
         nvme_lm_track_drop(target);
-    }
-}
-
-/* The target was reset. The MMC tracks it, so that need not be the end. */
-void nvme_lm_track_target_reset(NvmeCtrl *n)
-{
-    if (n->lm_track && n->lm_track->mmc->params.lm.track.reset_ends) {
-        trace_pci_nvme_lm_track_stop(n->cntlid, "by its own reset");
-        nvme_lm_track_drop(n);
     }
 }
 
@@ -199,13 +164,6 @@ void nvme_lm_track_mark_sg(NvmeCtrl *n, NvmeSg *sg, uint64_t len)
     }
 }
 
-void nvme_lm_track_mark_cqe(NvmeCtrl *n, uint64_t addr, uint64_t len)
-{
-    if (n->lm_track->mmc->params.lm.track.cqes) {
-        nvme_lm_track_mark(n, addr, len);
-    }
-}
-
 /*
  * A read from the medium ends: be it with an error or cancelled, any part of
  * its data may be in memory.
@@ -238,7 +196,7 @@ static uint64_t nvme_lm_track_free_units(NvmeCtrl *mmc)
         }
     }
 
-    return mmc->params.lm.track.units - used;
+    return NVME_LM_TRACK_UNITS - used;
 }
 
 /* Descriptors of this MMC, or of all in the subsystem */
@@ -284,45 +242,35 @@ static uint32_t nvme_lm_track_fit(const NvmeLmTrackList *list, unsigned mrtg,
     return i;
 }
 
-/* The granularity that is used and reported for a requested one */
-static unsigned nvme_lm_track_rpmpg(NvmeCtrl *n, unsigned rmrtg)
-{
-    NvmeLmTrackParams *p = &n->params.lm.track;
-
-    return p->report_fine ? p->min_granularity : rmrtg;
-}
-
 static uint16_t nvme_lm_track_resources(NvmeCtrl *n, NvmeRequest *req,
                                         const NvmeLmTrackList *list,
                                         NvmeLmWhy *why)
 {
     uint64_t units = nvme_lm_track_free_units(n);
-    uint8_t max = n->params.lm.track.max_granularity;
     unsigned mrtg = list->rmrtg;
     uint32_t fit;
 
-    fit = nvme_lm_track_fit(list, nvme_lm_track_rpmpg(n, mrtg), units);
+    fit = nvme_lm_track_fit(list, mrtg, units);
     if (fit == list->nr) {
         return NVME_SUCCESS;
     }
 
     do {
         mrtg++;
-    } while (mrtg <= max &&
-             nvme_lm_track_fit(list, nvme_lm_track_rpmpg(n, mrtg),
-                               units) < list->nr);
+    } while (mrtg <= NVME_LM_MAXMRTG &&
+             nvme_lm_track_fit(list, mrtg, units) < list->nr);
 
-    req->cqe.result = cpu_to_le32(mrtg <= max ? mrtg : NVME_LM_NO_MRTG);
+    req->cqe.result = cpu_to_le32(mrtg <= NVME_LM_MAXMRTG ? mrtg
+                                                          : NVME_MRTG_NONE);
     req->cqe.dw1 = cpu_to_le32(fit);
-    NVME_LM_REFUSE(NVME_LM_NOT_ENOUGH_RESOURCES, why,
+    NVME_LM_REFUSE(NVME_NOT_ENOUGH_RESOURCES, why,
                    "track: descriptors that fit", fit, list->nr);
 }
 
-static uint16_t nvme_lm_track_parse_desc(NvmeCtrl *n, const uint8_t *buf,
-                                         unsigned mrtg, NvmeLmRange *r,
-                                         NvmeLmWhy *why)
+static uint16_t nvme_lm_track_parse_desc(const uint8_t *buf, unsigned mrtg,
+                                         NvmeLmRange *r, NvmeLmWhy *why)
 {
-    const NvmeLmTrackDesc *d = (const NvmeLmTrackDesc *)buf;
+    const NvmeTrackMemoryDescr *d = (const NvmeTrackMemoryDescr *)buf;
     unsigned shift = nvme_lm_unit_bits(mrtg);
     uint64_t start = le64_to_cpu(d->saddr);
     uint64_t bytes = (uint64_t)le32_to_cpu(d->len) << shift;
@@ -332,35 +280,28 @@ static uint16_t nvme_lm_track_parse_desc(NvmeCtrl *n, const uint8_t *buf,
     NVME_LM_CHECK(bytes, NVME_INVALID_FIELD, why, "track: LEN is 0", 0, 1);
     NVME_LM_CHECK(bytes - 1 <= UINT64_MAX - start, NVME_INVALID_FIELD, why,
                   "track: range beyond 64 bits", start, bytes);
-    NVME_LM_CHECK(!n->params.lm.track.pow2 || is_power_of_2(bytes),
-                  NVME_INVALID_FIELD, why, "track: length is no power of two",
-                  bytes, 0);
 
     *r = (NvmeLmRange) { .start = start, .last = start + bytes - 1 };
     return NVME_SUCCESS;
 }
 
 static uint16_t nvme_lm_track_parse_header(NvmeCtrl *n,
-                                           const NvmeLmTrackHeader *hdr,
+                                           const NvmeTrackMemoryHdr *hdr,
                                            NvmeLmWhy *why)
 {
-    NvmeLmTrackParams *p = &n->params.lm.track;
     uint32_t nr = le32_to_cpu(hdr->rnmrtd);
     uint64_t mine = nvme_lm_track_descriptors(n, false);
     uint64_t all = nvme_lm_track_descriptors(n, true);
 
     NVME_LM_CHECK(!hdr->ver, NVME_INVALID_FIELD, why, "track: VER", hdr->ver,
                   0);
-    NVME_LM_CHECK(hdr->rmrtg >= p->min_granularity &&
-                  hdr->rmrtg <= p->max_granularity, NVME_INVALID_FIELD, why,
-                  "track: RMRTG", hdr->rmrtg,
-                  p->max_granularity << 8 | p->min_granularity);
+    NVME_LM_CHECK(hdr->rmrtg <= NVME_LM_MAXMRTG, NVME_INVALID_FIELD, why,
+                  "track: RMRTG", hdr->rmrtg, NVME_LM_MAXMRTG);
     NVME_LM_CHECK(nr, NVME_INVALID_FIELD, why, "track: RNMRTD is 0", 0, 1);
-    NVME_LM_CHECK(nr + mine <= p->descriptors, NVME_INVALID_FIELD, why,
-                  "track: descriptors above CMMRTD", nr + mine, p->descriptors);
-    NVME_LM_CHECK(nr + all <= p->descriptors_total, NVME_INVALID_FIELD, why,
-                  "track: descriptors above NMMRTD", nr + all,
-                  p->descriptors_total);
+    NVME_LM_CHECK(nr + mine <= NVME_LM_CMMRTD, NVME_INVALID_FIELD, why,
+                  "track: descriptors above CMMRTD", nr + mine, NVME_LM_CMMRTD);
+    NVME_LM_CHECK(nr + all <= NVME_LM_NMMRTD, NVME_INVALID_FIELD, why,
+                  "track: descriptors above NMMRTD", nr + all, NVME_LM_NMMRTD);
 
     return NVME_SUCCESS;
 }
@@ -372,14 +313,14 @@ static uint16_t nvme_lm_track_parse_header(NvmeCtrl *n,
  */
 static bool nvme_lm_track_header_reachable(NvmeCtrl *n, uint64_t room)
 {
-    uint64_t max = sizeof(NvmeLmTrackHeader) +
-                   n->params.lm.track.descriptors * sizeof(NvmeLmTrackDesc);
+    uint64_t max = sizeof(NvmeTrackMemoryHdr) +
+                   NVME_LM_CMMRTD * sizeof(NvmeTrackMemoryDescr);
 
-    return room >= sizeof(NvmeLmTrackHeader) || max <= room + n->page_size;
+    return room >= sizeof(NvmeTrackMemoryHdr) || max <= room + n->page_size;
 }
 
 static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
-                                    NvmeLmTrackHeader *hdr, uint8_t **buf,
+                                    NvmeTrackMemoryHdr *hdr, uint8_t **buf,
                                     NvmeLmWhy *why)
 {
     uint64_t prp1 = le64_to_cpu(req->cmd.dptr.prp1);
@@ -402,7 +343,7 @@ static uint16_t nvme_lm_track_fetch(NvmeCtrl *n, NvmeRequest *req,
     }
 
     len = sizeof(*hdr) +
-          (uint64_t)le32_to_cpu(hdr->rnmrtd) * sizeof(NvmeLmTrackDesc);
+          (uint64_t)le32_to_cpu(hdr->rnmrtd) * sizeof(NvmeTrackMemoryDescr);
     NVME_LM_CHECK(len <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD, why,
                   "track: longer than MDTS allows", len,
                   nvme_lm_max_transfer(n));
@@ -452,7 +393,7 @@ static void nvme_lm_track_begin(NvmeCtrl *n, NvmeCtrl *target,
 
     t->mmc = n;
     t->nr_desc = list->nr;
-    t->rpmpg = nvme_lm_track_rpmpg(n, list->rmrtg);
+    t->rpmpg = list->rmrtg;
     t->nr_ranges = nr;
     t->range = range;
     for (i = 0; i < nr; i++) {
@@ -461,10 +402,6 @@ static void nvme_lm_track_begin(NvmeCtrl *n, NvmeCtrl *target,
     }
 
     t->dirty = bitmap_new(t->units);
-    if (n->params.lm.track.hold_hot) {
-        t->reported = bitmap_new(t->units);
-        t->hot = bitmap_new(t->units);
-    }
 
     target->lm_track = t;
     trace_pci_nvme_lm_track_start(target->cntlid, list->nr, nr, t->rpmpg,
@@ -477,7 +414,7 @@ static uint16_t nvme_lm_track_start(NvmeCtrl *n, NvmeCtrl *target,
     g_autofree uint8_t *buf = NULL;
     g_autofree NvmeLmRange *range = NULL;
     g_autofree NvmeLmRange *merged = NULL;
-    NvmeLmTrackHeader hdr;
+    NvmeTrackMemoryHdr hdr;
     NvmeLmTrackList list;
     uint16_t status;
     uint32_t i, nr;
@@ -491,8 +428,8 @@ static uint16_t nvme_lm_track_start(NvmeCtrl *n, NvmeCtrl *target,
     list.nr = le32_to_cpu(hdr.rnmrtd);
     list.range = range = g_new(NvmeLmRange, list.nr);
     for (i = 0; i < list.nr; i++) {
-        status = nvme_lm_track_parse_desc(n, buf + sizeof(hdr) +
-                                          i * sizeof(NvmeLmTrackDesc),
+        status = nvme_lm_track_parse_desc(buf + sizeof(hdr) +
+                                          i * sizeof(NvmeTrackMemoryDescr),
                                           list.rmrtg, &range[i], why);
         if (status) {
             return status;
@@ -532,10 +469,8 @@ static uint16_t nvme_lm_track_memory(NvmeCtrl *n, NvmeCtrl *target,
 {
     bool start = extract32(le32_to_cpu(req->cmd.cdw10), 16, 1);
 
-    NVME_LM_CHECK(target->lm->run != NVME_LM_SUSPENDED ||
-                  (!start && n->params.lm.track.stop_suspended),
-                  NVME_LM_CTRL_SUSPENDED, why, "track: target is suspended",
-                  start, 0);
+    NVME_LM_CHECK(target->lm->run != NVME_LM_SUSPENDED, NVME_CTRL_SUSPENDED,
+                  why, "track: target is suspended", start, 0);
 
     if (!start) {
         return nvme_lm_track_stop(n, target, why);
@@ -554,8 +489,8 @@ uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
     NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
     /* no user data tracking (TUDCS) */
-    NVME_LM_CHECK(sel == NVME_LM_TRACK_MEMORY, NVME_INVALID_FIELD, why,
-                  "track: SEL", sel, NVME_LM_TRACK_MEMORY);
+    NVME_LM_CHECK(sel == NVME_TRACK_MEMORY, NVME_INVALID_FIELD, why,
+                  "track: SEL", sel, NVME_TRACK_MEMORY);
     NVME_LM_CHECK(target, NVME_INVALID_CTRL_ID, why,
                   "track: CNTLID names no migratable controller", cntlid, 0);
 
@@ -564,39 +499,6 @@ uint16_t nvme_lm_track_send(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
 }
 
 /* Track Receive */
-
-/* The first unit that is dirty and not hot, or @to */
-static unsigned long nvme_lm_track_next_cold(NvmeLmTrack *t,
-                                             unsigned long from,
-                                             unsigned long to)
-{
-    unsigned long mask = BITMAP_FIRST_WORD_MASK(from);
-    unsigned long word, i;
-
-    for (i = BIT_WORD(from); i * BITS_PER_LONG < to; i++) {
-        word = t->dirty[i] & ~t->hot[i] & mask;
-        if (word) {
-            return MIN(i * BITS_PER_LONG + ctzl(word), to);
-        }
-        mask = ~0UL;
-    }
-
-    return to;
-}
-
-/*
- * What was reported a moment ago and is dirty again waits for its turn, unless
- * nothing changes any more.
- */
-static unsigned long nvme_lm_track_next(NvmeLmTrack *t, unsigned long from,
-                                        unsigned long to, bool last)
-{
-    if (t->hot && !last) {
-        return nvme_lm_track_next_cold(t, from, to);
-    }
-
-    return find_next_bit(t->dirty, to, from);
-}
 
 /* The range that a unit belongs to */
 static NvmeLmRange *nvme_lm_track_range(NvmeLmTrack *t, unsigned long unit)
@@ -617,15 +519,15 @@ static NvmeLmRange *nvme_lm_track_range(NvmeLmTrack *t, unsigned long unit)
 }
 
 /* The next run to report, from the cursor on and around */
-static bool nvme_lm_track_run(NvmeLmTrack *t, bool last, NvmeLmDirtyRun *run)
+static bool nvme_lm_track_run(NvmeLmTrack *t, NvmeLmDirtyRun *run)
 {
     unsigned shift = nvme_lm_unit_bits(t->rpmpg);
     unsigned long end, unit;
     NvmeLmRange *r;
 
-    unit = nvme_lm_track_next(t, t->cursor, t->units, last);
+    unit = find_next_bit(t->dirty, t->units, t->cursor);
     if (unit == t->units) {
-        unit = nvme_lm_track_next(t, 0, t->cursor, last);
+        unit = find_next_bit(t->dirty, t->cursor, 0);
         if (unit == t->cursor) {
             return false;
         }
@@ -637,9 +539,6 @@ static bool nvme_lm_track_run(NvmeLmTrack *t, bool last, NvmeLmDirtyRun *run)
     run->addr = r->start + ((uint64_t)(unit - r->unit) << shift);
 
     end = find_next_zero_bit(t->dirty, end, unit);
-    if (t->hot && !last) {
-        end = find_next_bit(t->hot, end, unit);
-    }
     run->nr = end - unit;
     return true;
 }
@@ -647,29 +546,16 @@ static bool nvme_lm_track_run(NvmeLmTrack *t, bool last, NvmeLmDirtyRun *run)
 static void nvme_lm_track_take(NvmeLmTrack *t, const NvmeLmDirtyRun *run)
 {
     bitmap_clear(t->dirty, run->first, run->nr);
-    if (t->reported) {
-        bitmap_set(t->reported, run->first, run->nr);
-    }
     t->cursor = run->first + run->nr;
 }
 
-/* Nothing is left: the next reading begins at the lowest address again. */
-static void nvme_lm_track_round_ends(NvmeLmTrack *t)
-{
-    t->cursor = 0;
-    if (t->hot) {
-        bitmap_copy(t->hot, t->reported, t->units);
-        bitmap_zero(t->reported, t->units);
-    }
-}
-
-static uint32_t nvme_lm_track_fill(NvmeLmTrack *t, NvmeLmChangedDesc *desc,
-                                   uint32_t max, bool last, bool *more)
+static uint32_t nvme_lm_track_fill(NvmeLmTrack *t, NvmeTrackedMemoryDescr *desc,
+                                   uint32_t max, bool *more)
 {
     NvmeLmDirtyRun run;
     uint32_t nr = 0;
 
-    while ((*more = nvme_lm_track_run(t, last, &run)) && nr < max) {
+    while ((*more = nvme_lm_track_run(t, &run)) && nr < max) {
         nvme_lm_track_take(t, &run);
         desc[nr].saddr = cpu_to_le64(run.addr);
         desc[nr].len = cpu_to_le32(run.nr);
@@ -677,14 +563,16 @@ static uint32_t nvme_lm_track_fill(NvmeLmTrack *t, NvmeLmChangedDesc *desc,
     }
 
     if (!*more) {
-        nvme_lm_track_round_ends(t);
+        /* the next reading begins at the lowest address again */
+        t->cursor = 0;
     }
 
     return nr;
 }
 
 /* The host has not got it, so it is still to be reported. */
-static void nvme_lm_track_undo(NvmeCtrl *target, const NvmeLmChangedDesc *desc,
+static void nvme_lm_track_undo(NvmeCtrl *target,
+                               const NvmeTrackedMemoryDescr *desc,
                                uint32_t nr, unsigned rpmpg)
 {
     uint32_t i;
@@ -701,8 +589,8 @@ static uint16_t nvme_lm_track_read(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
 {
     bool suspended = target->lm->run == NVME_LM_SUSPENDED;
     g_autofree uint8_t *buf = g_malloc0(len);
-    NvmeLmChangedHeader *hdr = (NvmeLmChangedHeader *)buf;
-    NvmeLmChangedDesc *desc = (NvmeLmChangedDesc *)(hdr + 1);
+    NvmeTrackedMemoryHdr *hdr = (NvmeTrackedMemoryHdr *)buf;
+    NvmeTrackedMemoryDescr *desc = (NvmeTrackedMemoryDescr *)(hdr + 1);
     NvmeLmTrack *t = target->lm_track;
     unsigned rpmpg = t->rpmpg;
     uint16_t status;
@@ -710,9 +598,9 @@ static uint16_t nvme_lm_track_read(NvmeCtrl *n, NvmeCtrl *target, uint64_t len,
     bool more;
 
     nr = nvme_lm_track_fill(t, desc, (len - sizeof(*hdr)) / sizeof(*desc),
-                            suspended, &more);
-    hdr->attrb = (more ? NVME_LM_CHANGED_MTR : 0) |
-                 (suspended ? NVME_LM_CHANGED_SUSP : 0);
+                            &more);
+    hdr->attrb = (more ? NVME_TRACKED_MEMORY_MTR : 0) |
+                 (suspended ? NVME_TRACKED_MEMORY_SUSP : 0);
     hdr->cntlid = cpu_to_le16(target->cntlid);
     hdr->ntmcd = cpu_to_le32(nr);
     hdr->rpmpg = cpu_to_le16(rpmpg);
@@ -733,7 +621,8 @@ uint16_t nvme_lm_track_receive(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
     uint8_t sel = le32_to_cpu(req->cmd.cdw10) & 0xff;
     uint16_t cntlid = le32_to_cpu(req->cmd.cdw11) & 0xffff;
     uint64_t len = ((uint64_t)le32_to_cpu(req->cmd.cdw12) + 1) << 2;
-    uint64_t min = sizeof(NvmeLmChangedHeader) + sizeof(NvmeLmChangedDesc);
+    uint64_t min = sizeof(NvmeTrackedMemoryHdr) +
+                   sizeof(NvmeTrackedMemoryDescr);
     NvmeCtrl *target = nvme_lm_target(n, cntlid);
 
     NVME_LM_CHECK(!sel, NVME_INVALID_FIELD, why, "tracked: SEL", sel, 0);

@@ -12,8 +12,21 @@
 #include "qemu/cutils.h"
 #include "hw/pci/pcie_sriov.h"
 
-#include "lm.h"
+#include "lm-vendor.h"
 #include "trace.h"
+
+/* The VF of that number, from 1 on; NULL if it is not enabled */
+NvmeCtrl *nvme_lm_vf(NvmeCtrl *n, uint16_t index)
+{
+    PCIDevice *vf;
+
+    if (!index || index > n->nr_sec_ctrls) {
+        return NULL;
+    }
+
+    vf = pcie_sriov_get_vf_at_index(PCI_DEVICE(n), index - 1);
+    return vf ? NVME(vf) : NULL;
+}
 
 /*
  * The size of a suspended VF is what SAVE will transfer. A VF that runs may
@@ -29,7 +42,7 @@ static uint16_t nvme_lm_vendor_query(NvmeCtrl *target, NvmeRequest *req,
         return status;
     }
 
-    lm->size_told = nvme_lm_image_size(lm->image[1][1]);
+    lm->size_told = g_bytes_get_size(lm->image[1][1]);
     req->cqe.result = cpu_to_le32(lm->size_told);
     return NVME_SUCCESS;
 }
@@ -51,7 +64,7 @@ static GBytes *nvme_lm_vendor_image(NvmeCtrl *target, uint16_t *status,
         return NULL;
     }
 
-    if (!image || nvme_lm_image_size(lm->image[1][1]) <= lm->size_told) {
+    if (!image || g_bytes_get_size(lm->image[1][1]) <= lm->size_told) {
         g_clear_pointer(&image, g_bytes_unref);
         image = g_bytes_ref(lm->image[1][1]);
     }
@@ -73,8 +86,8 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
         return status;
     }
 
-    size = nvme_lm_image_size(image);
-    NVME_LM_CHECK(size <= lm->size_told, NVME_LM_NOT_ENOUGH_RESOURCES, why,
+    size = g_bytes_get_size(image);
+    NVME_LM_CHECK(size <= lm->size_told, NVME_NOT_ENOUGH_RESOURCES, why,
                   "save: state is larger than the host was told", size,
                   lm->size_told);
     NVME_LM_CHECK(lm->size_told <= nvme_lm_max_transfer(n), NVME_INVALID_FIELD,
@@ -83,18 +96,12 @@ static uint16_t nvme_lm_vendor_save_suspended(NvmeCtrl *n, NvmeCtrl *target,
 
     /* the PRPs are those of the size that was told, not of a smaller one */
     buf = g_malloc0(lm->size_told);
-    nvme_lm_image_read(image, 0, buf, size);
+    memcpy(buf, g_bytes_get_data(image, NULL), size);
     status = nvme_c2h(n, buf, lm->size_told, req);
     NVME_LM_CHECK(!status, status, why, "save: data transfer", lm->size_told,
                   0);
 
-    trace_pci_nvme_lm_vendor_save(target->cntlid, size,
-                                  n->params.lm.save_disables);
-    if (n->params.lm.save_disables && lm->run == NVME_LM_SUSPENDED) {
-        nvme_lm_disable(target);
-        lm->save_disabled = true;
-    }
-
+    trace_pci_nvme_lm_vendor_save(target->cntlid, size);
     return NVME_SUCCESS;
 }
 
@@ -166,7 +173,6 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
     g_autofree uint8_t *buf = NULL;
     uint64_t max = MIN(nvme_lm_max_transfer(n), nvme_lm_max_state(target));
     uint64_t total;
-    NvmeLmExtra extra;
     uint16_t status;
 
     NVME_LM_CHECK(lm->run == NVME_LM_SUSPENDED ||
@@ -188,27 +194,17 @@ static uint16_t nvme_lm_vendor_load(NvmeCtrl *n, NvmeCtrl *target,
                   NVME_INVALID_FIELD, why,
                   "load: size is not that of the state", size, total);
 
-    if (!nvme_lm_extra_verify(buf, total, &extra, why)) {
-        return NVME_INVALID_FIELD;
-    }
-
-    status = nvme_lm_commit(target, buf, extra.at, extra.len, true, why);
+    status = nvme_lm_commit(target, buf, total, true, why);
     if (status) {
         return status;
     }
 
     lm->load_begun = false;
-    lm->save_disabled = false;
     if (lm->run != NVME_LM_SUSPENDED) {
         nvme_lm_freeze(n, target);
     }
 
     return NVME_SUCCESS;
-}
-
-static bool nvme_lm_vendor_usable(NvmeCtrl *target)
-{
-    return nvme_lm_usable(target) || target->lm->save_disabled;
 }
 
 uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
@@ -225,9 +221,6 @@ uint16_t nvme_lm_vendor_cmd(NvmeCtrl *n, NvmeRequest *req, NvmeLmWhy *why)
     if (opcode == NVME_LM_VS_RESUME) {
         return nvme_lm_resume(target, NVME_CMD_SEQ_ERROR, why);
     }
-
-    NVME_LM_CHECK(nvme_lm_vendor_usable(target), NVME_CMD_SEQ_ERROR, why,
-                  "vendor: VF is not enabled", 0, 1);
 
     switch (opcode) {
     case NVME_LM_VS_QUERY_DATA_SIZE:

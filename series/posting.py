@@ -273,12 +273,15 @@ def unmaintained(series):
 
 
 def sphinx(series, root):
-    """What Sphinx has to say of the documents under ROOT that the series adds or changes, by themselves."""
-    documents = [path for path in series.now if path.startswith(root) and path.endswith(".rst") and not series.index(path)]
+    """What Sphinx has to say of the documents under ROOT that the series and those that it needs add or change, by themselves."""
+    documents, below = [], series
+    while below:
+        documents += [path for path in below.now if path.startswith(root) and path.endswith(".rst") and not below.index(path)]
+        below = below.on
     with tempfile.TemporaryDirectory(prefix="series-") as work:
         for path in documents:
             # kernel-doc needs the whole tree
-            write(work, os.path.relpath(path, root), re.sub(r"(?m)^\.\. kernel-doc::.*\n(?: +.*\n)*", "", series.now[path]))
+            write(work, os.path.relpath(path, root), re.sub(r"(?m)^\.\. kernel-doc::.*\n(?: +.*\n)*", "", series.get(path)))
         write(work, "contents.rst", ".. toctree::\n   :glob:\n\n   **\n")
         r = subprocess.run(["sphinx-build", "-q", "-W", "--keep-going", "-n", "-C", "-D", "root_doc=contents", "-b", "dummy", work,
                             os.path.join(work, "out")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

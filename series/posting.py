@@ -313,6 +313,9 @@ def make(module, cls, below, output):
         print(f"ok - {name}: documents # SKIP no sphinx-build; \"make htmldocs\" installs it")
     for patch in written:
         print(f"    {patch}")
+    for patch in patches:
+        if unknown := re.search(r'(?m)^Fixes: \?+ (\(".*"\))$', read(patch)):
+            print(f"# to be filled in by whoever posts it: the commit {unknown[1]} in {patch}")
     return ok, patches
 
 

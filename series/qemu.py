@@ -37,6 +37,8 @@ class Qemu(Series):
         super().__init__(source, "series/qemu")
         self.make()
         self.check_complete()
+        if self.exists(f"{NVME}/lm.c"):
+            self.check_base()
 
     def make(self):
         """All steps."""
@@ -82,6 +84,17 @@ class Qemu(Series):
             ours = os.path.join(TOP, "qemu", path)
             if os.path.exists(ours) and path not in changed and text != read(ours):
                 raise Mismatch(f"{path} is not what it is in qemu/")
+
+
+    def check_base(self):
+        """The source has nothing that live migration would have to know."""
+        with tempfile.TemporaryDirectory(prefix="series-") as work:
+            for path in glob.glob(os.path.join(self.source, NVME, "*.[ch]")):
+                name = os.path.relpath(path, self.source)
+                write(work, name, self.get(name))
+            r = subprocess.run([os.path.join(TOP, "qemu/check-base"), work], stdout=subprocess.PIPE, text=True, check=False)
+        if r.returncode:
+            raise Mismatch(r.stdout)
 
 
 class Lm(Qemu):

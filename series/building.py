@@ -72,6 +72,9 @@ class Sources:
         return changed
 
 
+BUILT = set()       # patches that were built after, for another series on the same one
+
+
 def build(name, directory, source, patches, commands, complaints, last=False):
     """Build after each patch what COMMANDS(changed, all so far) says, (title, shell command) each; COMPLAINTS(output) are faults.
 
@@ -83,8 +86,9 @@ def build(name, directory, source, patches, commands, complaints, last=False):
         for patch in patches:
             changed = sources.apply(patch)
             seen.update(changed)
-            if last and patch != patches[-1]:
+            if patch in BUILT or last and patch != patches[-1]:
                 continue
+            BUILT.add(patch)
             changed = seen if last else changed
             wrong, titles, start = [], [], time.monotonic()
             for title, command in commands(changed, seen, patch == patches[-1]):
@@ -93,7 +97,7 @@ def build(name, directory, source, patches, commands, complaints, last=False):
                 wrong += complaints(output)
                 if rc:
                     wrong += [f"{title}: exit code {rc}", *output.splitlines()[-30:]]
-            number = os.path.basename(patch)[:4]
+            which = f"{os.path.basename(os.path.dirname(patch))}: patch {os.path.basename(patch)[:4]}"
             took = f" ({time.monotonic() - start:.0f} s)" if titles else ""
-            ok &= verdict(f"{name}: patch {number}: {', '.join(titles) or 'nothing to build'}{took}", wrong)
+            ok &= verdict(f"{name}, {which}: {', '.join(titles) or 'nothing to build'}{took}", wrong)
     return ok

@@ -287,7 +287,8 @@ def build_everything():
     """Build the device with all parts; returns whether all is well."""
     tree = source()
     with tempfile.TemporaryDirectory(prefix="series-") as work:
-        return build(tree, export(Everything(tree), "All parts\n\nTogether.\n", PREFIX, work)[1:], True)
+        patches = export(Everything(tree), "All parts\n\nTogether.\n", PREFIX, os.path.join(work, "everything"))
+        return build(tree, patches[1:], True)
 
 
 def qtests(seen):

@@ -186,13 +186,14 @@ def qemu_argv():
 @functools.cache
 def _properties_of(qemu, device):
     out = subprocess.run([*qemu, "-device", f"{device},help"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return re.findall(r"^  ([\w.-]+)=", out, re.M)
+    return dict(re.findall(r"^  ([\w.-]+)=(.*)", out, re.M))
 
 
 def properties(device, props):
-    """An argument of -device. Properties of the emulated device are left out where this QEMU has not got them."""
+    """An argument of -device. Properties of the emulated device are left out where this QEMU has not got them, or not that command set."""
     has = _properties_of(tuple(qemu_argv()), device)
-    return ",".join([device, *(f"{k}={v}" for k, v in props.items() if k in has or not OWN.match(k))])
+    return ",".join([device, *(f"{k}={v}" for k, v in props.items()
+                               if not OWN.match(k) or k in has and ((k, v) != ("lm", "vendor") or v in has[k]))])
 
 
 def modules_part(kernel):

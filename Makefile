@@ -96,8 +96,8 @@ help:
 	@echo 'make static        checkpatch, sparse, W=1, kernel-doc, Sphinx and shellcheck'
 	@echo 'make htmldocs      the documents, by Sphinx, in Documentation/output/html'
 	@echo 'make series        series-out/: patches for the kernel and for QEMU, ready to post'
-	@echo 'make check-series  the same, builds after each patch, and runs the tests on a kernel with all'
-	@echo '                   of them (first run: about two hours)'
+	@echo 'make check-series  the same, builds after each patch, and runs the tests on a kernel and a QEMU'
+	@echo '                   with all of them (first run: about two hours)'
 	@echo 'make clean         remove what "make modules" and "make tools" built'
 
 modules: private-header
@@ -159,9 +159,11 @@ htmldocs:
 series:
 	@series/make
 
-# KUnit, the kselftests and the driver's tests on a kernel built from the series
+# KUnit, the kselftests and the driver's tests on a kernel built from the series, and the device's
+# tests on a QEMU built from them
 check-series:
 	@series/make --build
 	@tests/run --kernel posted driver,selftests
+	@tests/device/newest
 
 endif

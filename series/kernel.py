@@ -263,8 +263,10 @@ def build(tree, patches, last=False):
 
     def commands(changed, seen, _last):
         if any(path.startswith(("drivers/", "include/")) for path in changed):
-            objects = f"{HOST}/" + (f" {DRIVER}/" if f"{DRIVER}/Makefile" in seen else "")
-            yield "modules", BUILD % {"v": "m", "targets": "modules"}
+            # by name: those of nvme are a part of it only with the driver
+            nvme = " ".join(path[:-1] + "o" for path in sorted(seen) if path.startswith(f"{HOST}/pf") and path.endswith(".c"))
+            objects = f"{HOST}/ {nvme}" + (f" {DRIVER}/" if f"{DRIVER}/Makefile" in seen else "")
+            yield "modules", BUILD % {"v": "m", "targets": f"{nvme} modules"}
             yield "built in", BUILD % {"v": "y", "targets": objects}
         if any(path.startswith(SELFTESTS) for path in changed):
             yield "selftests", ("make -s -C /mnt/src/tools/testing/selftests TARGETS=vfio/migration FORCE_TARGETS=1 install "

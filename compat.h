@@ -33,7 +33,7 @@
 #define NVMEVF_MATCH_DATA		void *
 
 /* Resets are counted since 7.x: before that, only the suspended bit shows one */
-#define nvmevf_ctrl_resets(ctrl)	-1L
+#define nvmevf_ctrl_resets(ctrl)	(-1L)
 
 /* A name instead of a string before 6.13 */
 #undef MODULE_IMPORT_NS

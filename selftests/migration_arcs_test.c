@@ -422,7 +422,7 @@ static void submit_burst(struct __test_metadata *_metadata, struct udrv *u, stru
 	}
 }
 
-/* What a stopped device is told of it does when it runs again, and not before. */
+/* What is submitted to a stopped device is executed when it runs again, not before. */
 MIG_TEST(arcs, s73_s74_told_of_work_while_stopped)
 {
 	static const u32 states[] = { ST_P2P, ST_STOP, ST_PRE_COPY_P2P };

@@ -144,11 +144,15 @@ static void submit_burst(struct __test_metadata *_metadata, struct unvme *u, uns
 		ASSERT_NE(NULL, unvme_submit(u, 0, &features_cmd, count_done, done));
 }
 
-/* From the moment that SET returns there is no change of memory and no interrupt. */
+/*
+ * From the moment that SET returns there is no change of memory and no interrupt. In STOP_COPY the
+ * state may have been read already; a doorbell that is rung after that may be lost.
+ */
 static void check_silence(struct __test_metadata *_metadata, struct mig *m, u32 state)
 {
 	struct unvme *u = to_unvme(m->u);
 	unsigned int done = 0, sent = u->opts.queues * (u->opts.depth - 1) + 4;
+	bool may_ring = state != ST_STOP_COPY;
 	struct quiet quiet;
 	int fd, err;
 
@@ -157,10 +161,12 @@ static void check_silence(struct __test_metadata *_metadata, struct mig *m, u32 
 	ASSERT_EQ(0, quiet_start(&quiet, m->u));
 	ASSERT_EQ(0, err);
 	EXPECT_STATE(&m->dev, state);
-	unvme_reap_all(u);
+	if (may_ring)
+		unvme_reap_all(u);
 	EXPECT_EQ(0, quiet_check(&quiet, WATCH_MS))
 		TH_LOG("in %s", mig_state_name(state));
-	EXPECT_EQ(0, unvme_reap_all(u));
+	if (may_ring)
+		EXPECT_EQ(0, unvme_reap_all(u));
 	quiet_end(&quiet);
 	if (fd >= 0)
 		close(fd);

@@ -286,6 +286,13 @@ static bool begin_held(const struct scene *sc, struct vf *v, bool execute)
 	       actor_start(sc, v) && fault_held(tap_arg(), 1) && actor_waits();
 }
 
+/* A reader that has got a part already comes back once more, perhaps to a dead file. */
+static void check_cut(const struct scene *sc, int err, int want)
+{
+	EXPECT(err == want || (sc == &scene_read && err == -ENODEV), "%s: %d, not %d",
+	       scene_what(sc, vf_a.pf_nr), err, want);
+}
+
 static void check_dead_file(const struct scene *sc)
 {
 	char byte;
@@ -303,7 +310,7 @@ static void check_reset(const struct scene *sc, bool execute)
 
 	if (!begin_held(sc, v, execute) || !vf_reset(v))
 		return;
-	EXPECT_EQ(actor_end(), wanted(sc, ECANCELED), "%s", scene_what(sc, v->pf_nr));
+	check_cut(sc, actor_end(), wanted(sc, ECANCELED));
 	v->u.udrv.faults = 0;
 	check_dead_file(sc);
 	vf_check_off(v);
@@ -349,7 +356,7 @@ static void test_close(void)
 		return;
 	v->u.udrv.faults = 0;
 	vf_close(v);
-	EXPECT_EQ(actor_end(), -ECANCELED, "%s", scene_what(sc, v->pf_nr));
+	check_cut(sc, actor_end(), -ECANCELED);
 	check_dead_file(sc);
 	if (!vf_open(v, tap_arg(), 1) || !vf_expect_state(v, ST_RUNNING))
 		return;

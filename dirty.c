@@ -15,6 +15,7 @@
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
 #include <linux/log2.h>
+#include <linux/module.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
@@ -766,3 +767,6 @@ const struct vfio_log_ops nvmevf_dirty_log_ops = {
 	.log_stop		= nvmevf_dirty_log_stop,
 	.log_read_and_clear	= nvmevf_dirty_log_read_and_clear,
 };
+
+/* of iova_bitmap_set() */
+MODULE_IMPORT_NS("IOMMUFD");

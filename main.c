@@ -435,6 +435,5 @@ static void __exit nvmevf_exit(void)
 }
 module_exit(nvmevf_exit);
 
-MODULE_IMPORT_NS("IOMMUFD");
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("VFIO PCI driver for NVMe functions, with live migration of virtual functions");

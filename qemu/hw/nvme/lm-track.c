@@ -78,7 +78,7 @@ void nvme_lm_track_init(NvmeCtrl *n)
     id->nmmrtd = cpu_to_le16(NVME_LM_NMMRTD);
     id->minmrtg = NVME_LM_MINMRTG;
     id->maxmrtg = NVME_LM_MAXMRTG;
-    id->trattr = NVME_TRATTR_THMCS;
+    id->trattr |= NVME_TRATTR_THMCS;
 
     n->cse.acs[NVME_ADM_CMD_TRACK_SEND] = NVME_CMD_EFF_CSUPP;
     n->cse.acs[NVME_ADM_CMD_TRACK_RECV] = NVME_CMD_EFF_CSUPP;

@@ -181,8 +181,8 @@ void nvme_test_enable(NvmeTestCtrl *c)
     qtest_writeq(c->qts, c->bar + NVME_REG_ASQ, c->admin.sq);
     qtest_writeq(c->qts, c->bar + NVME_REG_ACQ, c->admin.cq);
     qtest_writel(c->qts, c->bar + NVME_REG_CC,
-                 1 << CC_EN_SHIFT | 6 << CC_IOSQES_SHIFT |
-                 4 << CC_IOCQES_SHIFT);
+                 1 << CC_EN_SHIFT | c->css << CC_CSS_SHIFT |
+                 6 << CC_IOSQES_SHIFT | 4 << CC_IOCQES_SHIFT);
     wait_ready(c, true);
 }
 

@@ -32,6 +32,7 @@ typedef struct NvmeTestCtrl {
     uint8_t devfn;
     uint64_t bar;
     uint16_t cid;
+    uint8_t css;        /* command sets of CC that nvme_test_enable() selects */
     NvmeTestQueue admin;
 } NvmeTestCtrl;
 

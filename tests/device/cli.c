@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "track.h"
+#include "udmq.h"
 
 #define STATE_FILE "/tmp/device-test-state"
 
@@ -167,6 +168,41 @@ static void test_cli_track(void)
 	EXPECT_EQ(cli_id(pf, "minmrtg"), l.minmrtg, "MINMRTG");
 	EXPECT_EQ(cli_id(pf, "maxmrtg"), l.maxmrtg, "MAXMRTG");
 }
+
+/*
+ * The queue is ours: the kernel takes back the memory that create-cdq gives to its own. And get-cdq
+ * has 8 bytes for data of 512.
+ */
+static void test_cli_log(void)
+{
+	const struct udmq_entry *e;
+	struct vf *d = &vf_a;
+	struct udmq q;
+
+	if (!vf_start(d, LOG_PLAIN, 1, 1) ||
+	    !EXPECT_EQ(udmq_create(&q, d->pf, d, 8), LM_SC_OK, "create"))
+		return;
+	EXPECT_EQ(cli(d, "track-send", "--sel=0 --mos=1 --cdqid=0", true), 0, "start");
+	EXPECT(cli(d, "track-send", "--sel=0 --mos=1 --cdqid=0", false), "start twice");
+	EXPECT_EQ(unvme_rw(&d->u, 1, true, 17, 3), 0, "write");
+	e = udmq_read(&q);
+	if (EXPECT(e, "no entry"))
+		EXPECT(e->slba == 17 && e->nlb == 2, "slba %llu", (unsigned long long)e->slba);
+	EXPECT_EQ(cli(d, "set-cdq", "--cdqid=0 --hp=1", true), 0, "head pointer");
+	EXPECT(cli(d, "set-cdq", "--cdqid=0 --hp=3", false), "a head without an entry");
+	EXPECT_EQ(cli(d, "track-send", "--sel=0 --mos=0 --cdqid=0", true), 0, "stop");
+	e = udmq_read(&q);
+	if (EXPECT(e, "no entry"))
+		EXPECT_EQ(udmq_esa(e), UDMQ_STOPPED, "ESA");
+	EXPECT_EQ(cli(d, "delete-cdq", "--cdqid=0", true), 0, "delete");
+	EXPECT(cli(d, "delete-cdq", "--cdqid=0", false), "delete twice");
+}
+
+static const struct tap_test cli_log_tests[] = {
+	{ "log of user data", test_cli_log },
+};
+
+const struct test_group cli_log_group = { "cli-log", cli_log_tests, ARRAY_SIZE(cli_log_tests) };
 
 static const struct tap_test cli_tests[] = {
 	{ "limits of memory tracking", test_cli_track },

@@ -18,6 +18,12 @@ enum {
 	TR_OFF
 };
 
+/* The PFs of the machine "log", in its order. */
+enum {
+	LOG_PLAIN, LOG_OTHER, LOG_FEW, LOG_FEW2, LOG_TINY, LOG_LATE, LOG_LATER, LOG_WHOLE, LOG_META,
+	LOG_OFF
+};
+
 /*
  * Rounds of a test with random input, whose sequence begins anew: @standard of them from @seed on,
  * or what LM_FUZZ and LM_SEED say.
@@ -76,9 +82,10 @@ struct test_group {
 	void (*report)(void);	/* after all of them, what was done; may be NULL */
 };
 
-extern const struct test_group cli_group, dirty_group, dirty_draining_group, dirty_tracking_group,
-	faults_group, fuzz_group, identify_group, model_group, move_group, reset_group,
-	reset_draining_group, rules_group, state_group, state_variant_group, suspend_group,
-	track_group, track_tracking_group, variant_group;
+extern const struct test_group cli_group, cli_log_group, dirty_group, dirty_draining_group,
+	dirty_tracking_group, faults_group, fuzz_group, identify_group, log_group,
+	log_draining_group, model_group, move_group, reset_group, reset_draining_group, rules_group,
+	state_group, state_variant_group, suspend_group, track_group, track_tracking_group,
+	variant_group;
 
 #endif /* TESTS_DEVICE_H */

@@ -167,7 +167,8 @@ static void fuzz_command(struct lm_pf *pf, u16 cntlid, u8 *buf)
 		cmd.cdw15 %= FUZZ_BUF / 4;
 	if (cmd.opcode == LM_OP_VS_LOAD && dishonest(pf, cmd.cdw11))
 		cmd.cdw11 %= FUZZ_BUF;
-	if (cmd.opcode & 3) {
+	/* a queue's memory has to stay, so there is none, and no queue is created */
+	if (cmd.opcode & 3 && cmd.opcode != LM_OP_CDQ) {
 		cmd.data = buf;
 		cmd.len = FUZZ_BUF;
 	}

@@ -39,11 +39,13 @@ static void check_no_tracking(const u8 *id)
 
 static void check_memory_tracking(const u8 *id)
 {
-	EXPECT_EQ(id[576], 1, "TRATTR");
+	EXPECT_EQ(id[576], 3, "TRATTR");
 	EXPECT(le16(id + 570), "CMMRTD %u", le16(id + 570));
 	EXPECT(le16(id + 572) >= le16(id + 570), "NMMRTD %u", le16(id + 572));
 	EXPECT(id[574] <= id[575], "MINMRTG %u, MAXMRTG %u", id[574], id[575]);
-	EXPECT(zero(id + 577, 588 - 577), "limits of user data tracking");
+	EXPECT_EQ(id[577], 0, "reserved byte");
+	EXPECT(le16(id + 578), "MCUDMQ %u", le16(id + 578));
+	EXPECT(le16(id + 580) >= le16(id + 578), "MNSUDMQ %u", le16(id + 580));
 	EXPECT(zero(id + 588, 768 - 588), "reserved bytes");
 }
 
@@ -161,9 +163,8 @@ static void test_effects_pf(void)
 		return;
 	for (i = 0; i < ARRAY_SIZE(tp_opcodes); i++) {
 		u8 op = tp_opcodes[i];
-		bool has = pf->hmlms && op != LM_OP_CDQ;
 
-		EXPECT_EQ(effects(log, op), has, "opcode %#x", op);
+		EXPECT_EQ(effects(log, op), pf->hmlms, "opcode %#x", op);
 	}
 	for (i = 0; i < ARRAY_SIZE(vs_opcodes); i++)
 		EXPECT_EQ(effects(log, vs_opcodes[i]), pf->vendor, "opcode %#x", vs_opcodes[i]);

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "options.h"
 #include "track.h"
+#include "udmq.h"
 
 static void before(void)
 {
@@ -22,6 +23,9 @@ static void after(void)
 	for (i = 0; i < MAX_PFS; i++)
 		if (pf_opened(i))
 			lm_fault_end(pf_opened(i));	/* an error if it has none */
+	for (i = 0; i < MAX_PFS; i++)
+		if (pf_opened(i))
+			udmq_end(pf_opened(i));
 	vf_end();
 	for (i = 0; i < MAX_PFS; i++)
 		if (pf_opened(i))
@@ -54,6 +58,7 @@ static void add_group(void)
 		&track_tracking_group, &dirty_tracking_group,
 		&state_variant_group, &variant_group,
 		&model_group,
+		&log_group, &log_draining_group, &cli_log_group,
 	};
 	size_t i;
 

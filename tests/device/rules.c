@@ -56,31 +56,6 @@ static void test_vectors(void)
 	VECTOR(lm_vs_cmd(LM_OP_VS_LOAD, 3, b, 512), 0xd5, 3, 512, 0, 0, 0, 512);
 }
 
-/* What is not offered is refused in order. */
-static void expect_refused(struct lm_pf *pf, struct lm_cmd cmd)
-{
-	int st = pf_do(pf, cmd);
-
-	EXPECT(st == LM_SC_INVALID_OPCODE || st == LM_SC_INVALID_FIELD, "opcode %#x: status %#x",
-	       cmd.opcode, st);
-}
-
-static void test_not_offered(void)
-{
-	static u8 buf[4096] __aligned(4096);
-	struct lm_pf *pf = pf_get(PF_TP);
-	int id;
-
-	if (!pf)
-		return;
-	id = lm_cntlid(pf, 1);
-	memset(buf, 0, sizeof(buf));
-	expect_refused(pf, lm_cdq_create_cmd(id, buf, 4096));
-	expect_refused(pf, lm_cdq_delete_cmd(5));
-	expect_refused(pf, lm_user_log_cmd(5, true));
-	expect_refused(pf, lm_user_log_cmd(5, false));
-}
-
 /* ---- selectors and targets ---- */
 
 static void test_reserved_values(void)
@@ -942,7 +917,6 @@ static void test_vendor_load(void)
 
 static const struct tap_test rules_tests[] = {
 	{ "encodings of section 7.1", test_vectors },
-	{ "tracking and queues are not offered", test_not_offered },
 	{ "reserved values", test_reserved_values },
 	{ "unknown controller", test_unknown_controller },
 	{ "a PF as target", test_mmc_as_target },

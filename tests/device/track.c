@@ -79,7 +79,7 @@ static void test_targets(void)
 
 static void test_selectors(void)
 {
-	static const u8 sel[] = { 0, 2, 3, 0x7f, 0x80, 0xff };
+	static const u8 sel[] = { 2, 3, 0x7f, 0x80, 0xff };
 	static u8 buf[4096] __aligned(4096);
 	struct vf *d = &vf_a;
 	struct lm_cmd cmd;
@@ -101,7 +101,7 @@ static void test_selectors(void)
 	expect_tracked(&t, false, "after all that");
 	if (!start_arena(&t, d))
 		return;
-	for (i = 1; i < ARRAY_SIZE(sel); i++) {
+	for (i = 0; i < ARRAY_SIZE(sel); i++) {
 		cmd = lm_track_recv_cmd(d->cntlid, buf, 4096);
 		cmd.cdw10 = sel[i];
 		EXPECT_ST(d->pf, cmd, LM_SC_INVALID_FIELD, "Track Receive SEL %#x", sel[i]);

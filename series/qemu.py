@@ -214,6 +214,25 @@ class Model(Qemu):
         self.hunks("documents")
 
 
+class Log(Qemu):
+    """The log of user data."""
+
+    NAME = "log"
+    ON = Lm
+    PATCHES = ("0060",)
+
+    def make(self):
+        self.step("log")
+        self.number("0060")
+        self.sources("lm-log.c")
+        self.step("qtest")
+        self.files("tests/qtest/nvme-lm-log-test.c")
+        self.hunks("qtest")
+        self.step("documents")
+        self.files("docs/specs/nvme-lm-log.rst")
+        self.hunks("documents")
+
+
 class Tcg(Qemu):
     """A mending that has nothing to do with NVMe."""
 
@@ -224,7 +243,7 @@ class Tcg(Qemu):
         self.step_of_number("0050")
 
 
-SERIES = [Lm, Faults, Vendor, Model, Tcg]
+SERIES = [Lm, Faults, Vendor, Model, Log, Tcg]
 
 if set(PATCHES) != {number for cls in SERIES for number in cls.PATCHES}:
     raise Mismatch("a patch of qemu/patches is in no series")

@@ -215,16 +215,19 @@ class Model(Qemu):
 
 
 class Log(Qemu):
-    """The log of user data."""
+    """The log of user data, and what else a copy of namespaces needs."""
 
     NAME = "log"
     ON = Lm
-    PATCHES = ("0060",)
+    PATCHES = ("0060", "0061")
 
     def make(self):
         self.step("log")
         self.number("0060")
         self.sources("lm-log.c")
+        self.step("lba-status")
+        self.number("0061")
+        self.sources("lm-alloc.c")
         self.step("qtest")
         self.files("tests/qtest/nvme-lm-log-test.c")
         self.hunks("qtest")

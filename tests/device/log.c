@@ -1088,6 +1088,126 @@ static void test_metadata(void)
 	expect_none(&q, "no more");
 }
 
+/* ---- allocated blocks ---- */
+
+#define ALLOCATED	2u
+#define STATUS_BYTES	4096u
+
+static struct lm_cmd status_cmd(u64 slba, u16 blocks, u8 atype, void *buf, u32 bytes)
+{
+	return (struct lm_cmd){
+		.opcode = 0x86, .nsid = 1, .cdw10 = slba, .cdw11 = slba >> 32,
+		.cdw12 = bytes / 4 - 1, .cdw13 = blocks | (u32)atype << 24,
+		.data = buf, .len = STATUS_BYTES,
+	};
+}
+
+/* How many extents are allocated there, the first ones of them; the completion condition */
+static u32 get_status(struct lm_pf *pf, u64 slba, u16 blocks, u32 bytes, struct range *r, u32 max,
+		      u8 *cmpc)
+{
+	static u8 buf[STATUS_BYTES] __aligned(4096);
+	u32 nr, i;
+
+	if (!EXPECT_ST(pf, status_cmd(slba, blocks, ALLOCATED, buf, bytes), LM_SC_OK, "status"))
+		return ~0u;
+	memcpy(&nr, buf, 4);
+	*cmpc = buf[4];
+	for (i = 0; i < nr && i < max; i++) {
+		memcpy(&r[i].slba, buf + 8 + 16 * i, 8);
+		memcpy(&r[i].nlb, buf + 16 + 16 * i, 4);
+		r[i].nlb++;
+	}
+	return nr;
+}
+
+/* The medium has larger blocks than the namespace, perhaps. */
+static void expect_extent(const struct range *r, u64 slba, u32 nlb)
+{
+	EXPECT(r->slba <= slba && r->slba + r->nlb >= slba + nlb && r->nlb < nlb + 64,
+	       "%u blocks from %llu on are allocated, not %u from %llu on",
+	       r->nlb, (unsigned long long)r->slba, nlb,
+	       (unsigned long long)slba);
+}
+
+/* Nobody else writes to this namespace. */
+static void test_allocated(void)
+{
+	struct lm_pf *pf = pf_get(LOG_TINY);
+	struct vf *d = &vf_a;
+	struct range r[4];
+	u8 buf[4096], cmpc;
+
+	if (!pf || !vf_start(d, LOG_TINY, 1, 1))
+		return;
+	EXPECT(pf->id[257] & 2, "OACS");
+	EXPECT_EQ(lm_identify(pf, 0x06, 0, buf), LM_SC_OK, "CNS 06h");
+	EXPECT_EQ(buf[18], 1, "AOCS");
+	EXPECT_EQ(get_status(pf, 0, 0, STATUS_BYTES, r, 4, &cmpc), 0, "an empty medium");
+	EXPECT_EQ(cmpc, 2, "CMPC");
+
+	EXPECT_EQ(do_write(&d->u, 8192, 128), 0, "write");
+	EXPECT_EQ(do_write(&d->u, d->u.nsze - 1, 1), 0, "write");
+	EXPECT_EQ(get_status(pf, 0, 0, STATUS_BYTES, r, 4, &cmpc), 2, "two extents");
+	EXPECT_EQ(cmpc, 2, "CMPC");
+	expect_extent(&r[0], 8192, 128);
+	expect_extent(&r[1], d->u.nsze - 1, 1);
+	EXPECT_EQ(r[1].slba + r[1].nlb, d->u.nsze, "the end");
+
+	EXPECT_EQ(get_status(pf, 0, 0, 8 + 16, r, 4, &cmpc), 1, "room for one");
+	EXPECT_EQ(cmpc, 1, "CMPC");
+	expect_extent(&r[0], 8192, 128);
+	EXPECT_EQ(get_status(pf, 8192 + 64, 0, STATUS_BYTES, r, 4, &cmpc), 2, "from the middle");
+	EXPECT_EQ(r[0].slba, 8192 + 64, "from the middle");
+	EXPECT_EQ(get_status(pf, 8192 + 16, 8, STATUS_BYTES, r, 4, &cmpc), 1, "eight blocks");
+	EXPECT(r[0].slba == 8192 + 16 && r[0].nlb == 8, "more than eight blocks");
+	EXPECT_EQ(get_status(pf, 0, 8000, STATUS_BYTES, r, 4, &cmpc), 0, "none of them");
+	EXPECT_EQ(cmpc, 2, "CMPC");
+}
+
+static void test_allocated_off(void)
+{
+	static u8 buf[STATUS_BYTES] __aligned(4096);
+	struct lm_pf *pf = pf_get(LOG_OFF);
+
+	if (!pf)
+		return;
+	EXPECT_EQ(pf->id[257] & 2, 0, "OACS");
+	EXPECT_ST(pf, status_cmd(0, 0, ALLOCATED, buf, STATUS_BYTES), LM_SC_INVALID_OPCODE,
+		  "status");
+	EXPECT_EQ(lm_identify(pf, 0x06, 0, buf), LM_SC_OK, "CNS 06h");
+	EXPECT_EQ(buf[18], 0, "AOCS");
+}
+
+static void test_allocated_errors(void)
+{
+	static const u8 atype[] = { 0, 1, 3, 0x10, 0x11, 0xff };
+	static const u32 nsid[] = { 0, 2, 0xfffffffe, 0xffffffff };
+	static u8 buf[STATUS_BYTES] __aligned(4096);
+	struct vf *d = &vf_a;
+	struct lm_cmd cmd;
+	unsigned int i;
+
+	if (!vf_start(d, LOG_PLAIN, 1, 0))
+		return;
+	for (i = 0; i < ARRAY_SIZE(atype); i++)
+		EXPECT_ST(d->pf, status_cmd(0, 0, atype[i], buf, STATUS_BYTES),
+			  LM_SC_INVALID_FIELD, "ATYPE %#x", atype[i]);
+	for (i = 0; i < ARRAY_SIZE(nsid); i++) {
+		cmd = status_cmd(0, 0, ALLOCATED, buf, STATUS_BYTES);
+		cmd.nsid = nsid[i];
+		EXPECT_ST(d->pf, cmd, 0x00b, "NSID %#x", nsid[i]);
+	}
+	EXPECT_ST(d->pf, status_cmd(0, 0, ALLOCATED, buf, 4), LM_SC_INVALID_FIELD, "MNDW 0");
+	EXPECT_ST(d->pf, status_cmd(0, 0, ALLOCATED, buf, 64 << 20), LM_SC_INVALID_FIELD,
+		  "MNDW above MDTS");
+	EXPECT_ST(d->pf, status_cmd(d->u.nsze, 0, ALLOCATED, buf, STATUS_BYTES), 0x080,
+		  "beyond the end");
+	EXPECT_ST(d->pf, status_cmd(d->u.nsze - 1, 0, ALLOCATED, buf, STATUS_BYTES), LM_SC_OK,
+		  "the last block");
+	EXPECT_EQ(d->u.id_ctrl[257] & 2, 0, "OACS of the VF");
+}
+
 /* ---- commands in flight ---- */
 
 #define SLOW_WRITES	60u
@@ -1229,6 +1349,9 @@ static const struct tap_test log_tests[] = {
 	{ "whole namespace, deallocation", test_whole },
 	{ "late entries", test_late },
 	{ "metadata", test_metadata },
+	{ "allocated blocks", test_allocated },
+	{ "errors of allocated blocks", test_allocated_errors },
+	{ "allocated blocks are not reported", test_allocated_off },
 };
 
 const struct test_group log_group = { "log", log_tests, ARRAY_SIZE(log_tests) };

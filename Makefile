@@ -7,6 +7,7 @@ obj-$(CONFIG_NVME_VFIO_PCI) += nvme-vfio-pci.o
 nvme-vfio-pci-y := \
 	admission.o	\
 	buf.o		\
+	cdq.o		\
 	cmdsets.o	\
 	debugfs.o	\
 	dirty.o		\
@@ -15,12 +16,15 @@ nvme-vfio-pci-y := \
 	fence.o		\
 	ident.o		\
 	layout.o	\
+	log.o		\
+	log_ring.o	\
 	main.o		\
 	match.o		\
 	migf.o		\
 	mmc.o		\
 	nvme_pf.o	\
 	nvme_pf_cmds.o	\
+	nvme_pf_log.o	\
 	nvme_pf_vs.o	\
 	probe.o		\
 	refusal.o	\
@@ -39,8 +43,10 @@ obj-$(CONFIG_NVME_VFIO_PCI_KUNIT_TEST) += nvme-vfio-pci-test.o
 nvme-vfio-pci-test-y := \
 	admission_test.o	\
 	dirty_bitmap_test.o	\
-	match_test.o	\
-	mmc_test.o	\
+	log_ring_test.o		\
+	match_test.o		\
+	mmc_test.o		\
+	nvme_pf_log_test.o	\
 	stream_test.o	\
 	track_test.o	\
 	wire_test.o

@@ -16,6 +16,7 @@
 
 #include "debugfs.h"
 #include "lm.h"
+#include "log.h"
 #include "mmc.h"
 #include "stats.h"
 #include "vf.h"
@@ -134,6 +135,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));
 	nvmevf_show_logging(seq, vf, page_size);
+	nvmevf_log_show(lm, seq);
 	nvmevf_show_command(seq, lm->mmc, opcode, since);
 	nvmevf_mmc_show(lm->mmc, seq);
 	if (refused)

@@ -129,13 +129,15 @@ struct nvmevf_ahead {
  * @saved_len: bytes of state in @saved
  * @ahead: transfer under way; before any other command of this VF it is waited for
  * @track: tracking capabilities of the PF
+ * @log_queues: number of logs of user data that the PF can keep
+ * @log: the character device for them, or NULL
  * @exports: support of the PF for exported NVM subsystems, as the end of a message, or ""
  * @hello: identity and limits for HELLO, complete except for the length of the state
  * @pf_hello: the same for the PF, to compare with a source that sends those of its PF
  * @stats: for debugfs; has its own lock
  *
  * Constant after probe: @vf to @listed, @csvi, @csuuidi, @nuuid, @uuids, @track,
- * @exports, @pf_hello. The state mutex of the device protects the rest.
+ * @log_queues, @log, @exports, @pf_hello. The state mutex of the device protects the rest.
  */
 struct nvmevf_lm {
 	struct pci_dev *vf;
@@ -158,6 +160,8 @@ struct nvmevf_lm {
 	u32 saved_len;
 	struct nvmevf_ahead ahead;
 	struct nvmevf_track_limits track;
+	u16 log_queues;
+	struct nvmevf_log_dev *log;
 	const char *exports;
 	struct nvme_lm_hello hello;
 	struct nvme_lm_hello pf_hello;

@@ -16,6 +16,7 @@
 #include "exec.h"
 #include "fence.h"
 #include "lm.h"
+#include "log.h"
 #include "migf.h"
 #include "mmc.h"
 #include "ops.h"
@@ -284,6 +285,7 @@ static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char
 		return ERR_PTR(ret);
 	}
 
+	nvmevf_log_add(lm);
 	return lm;
 }
 

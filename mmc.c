@@ -17,6 +17,7 @@
 #include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/export.h>
+#include <linux/limits.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
@@ -30,6 +31,7 @@
 #include "buf.h"
 #include "mmc.h"
 #include "nvme_pf.h"
+#include "nvme_pf_log.h"
 #include "trace.h"
 #include "wire.h"
 
@@ -53,6 +55,9 @@
 
 /* How long to try to resume a VF that has another owner by now */
 #define NVMEVF_UNDO_MS		30000
+
+/* Commands for logs are admitted by controller id, counted from here: no VF has such a number */
+#define NVMEVF_LOG_ID		INT_MIN
 
 /* When commands that take long are logged for the first time, and how often from then on */
 #define NVMEVF_WATCH_FIRST_S	10
@@ -353,6 +358,35 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
 	return ctrl;
 }
 
+/* Owns the reference to @ctrl, even if it fails */
+static struct nvmevf_mmc *nvmevf_mmc_new(struct nvmevf_ctrl *ctrl, struct pci_dev *pdev)
+{
+	struct nvmevf_mmc *mmc = kzalloc_obj(*mmc);
+
+	if (!mmc) {
+		nvmevf_ctrl_put(ctrl);
+		return NULL;
+	}
+
+	kref_init(&mmc->ref);
+	mutex_init(&mmc->late_lock);
+	init_waitqueue_head(&mmc->wait);
+	mmc->ctrl = ctrl;
+	mmc->vf = pci_dev_get(pdev);
+	return mmc;
+}
+
+/**
+ * nvmevf_mmc_pdev - get the function that is the MMC
+ * @mmc: the handle
+ *
+ * Return: the PF, valid as long as the handle.
+ */
+struct pci_dev *nvmevf_mmc_pdev(const struct nvmevf_mmc *mmc)
+{
+	return pci_physfn(mmc->vf);
+}
+
 /**
  * nvmevf_mmc_get - find the MMC of a VF
  * @vf: the virtual function
@@ -372,22 +406,41 @@ struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
 	if (IS_ERR(ctrl))
 		return ERR_CAST(ctrl);
 
-	mmc = kzalloc_obj(*mmc);
-	if (!mmc) {
-		nvmevf_ctrl_put(ctrl);
+	mmc = nvmevf_mmc_new(ctrl, vf);
+	if (!mmc)
 		return ERR_PTR(-ENOMEM);
-	}
 
-	kref_init(&mmc->ref);
-	mutex_init(&mmc->late_lock);
-	init_waitqueue_head(&mmc->wait);
-	mmc->ctrl = ctrl;
-	mmc->vf = pci_dev_get(vf);
 	mmc->vf_id = pci_iov_vf_id(vf);
 	nvme_pf_vf_init(&mmc->target, vf);
 	return mmc;
 }
 EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_get);
+
+/**
+ * nvmevf_mmc_get_log - get a handle for the log of a controller
+ * @mmc: any handle to the MMC
+ * @cntlid: the controller
+ *
+ * Commands for the log are admitted beside those that migrate the controller: neither
+ * waits for the other. The handle is valid as long as the link of any function that
+ * has this MMC.
+ *
+ * Context: Process.
+ * Return: the handle, for nvmevf_mmc_put(), or NULL.
+ */
+struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid)
+{
+	struct nvmevf_mmc *log;
+
+	kref_get(&mmc->ctrl->ref);
+	log = nvmevf_mmc_new(mmc->ctrl, nvmevf_mmc_pdev(mmc));
+	if (!log)
+		return NULL;
+
+	log->vf_id = NVMEVF_LOG_ID + cntlid;
+	nvme_pf_set_controller(&log->target, cntlid);
+	return log;
+}
 
 /**
  * nvmevf_mmc_link - link the VF to its PF

@@ -68,6 +68,8 @@ extern struct workqueue_struct *nvmevf_wq;
 int nvmevf_mmc_init(void);
 void nvmevf_mmc_exit(void);
 struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf);
+struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid);
+struct pci_dev *nvmevf_mmc_pdev(const struct nvmevf_mmc *mmc);
 const char *nvmevf_mmc_why_not(long err);
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv);

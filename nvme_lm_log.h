@@ -81,19 +81,28 @@ struct nvme_lm_log_start {
 /*
  * NVME_LM_LOG_START - create the queue and start logging; once per open file
  *
- * Errors: EBUSY the controller is logged already, or is suspended, or this file had a log before;
- * EINVAL a bad argument; ENODEV no such controller, or the device is gone; ENOSPC the physical
- * function has no queue left; ENOMEM; EIO the device refused it.
+ * Errors: EBUSY the controller is logged already, or is suspended, or this file had a log before,
+ * or the physical function takes no command now; EINVAL a bad argument; ENODEV no such controller,
+ * or the device is gone; ENOSPC the physical function has no queue left; ENOMEM; ENOTCONN the
+ * physical function was reset; ETIMEDOUT it does not answer; EINTR a fatal signal; EIO the device
+ * refused it. After an error it can be tried again.
  *
  * After it read() returns whole entries, at least one, and waits for one unless O_NONBLOCK is set
  * (EAGAIN). An entry is given back to the device when read() has returned it. read() returns 0
  * after an entry ESA_STOPPED or ESA_FULL; ENOTCONN if the physical function was reset, which loses
- * the log; ENODEV if the device is gone; EINVAL for a buffer smaller than an entry or without a
- * log. poll() reports EPOLLIN for all of these, and EPOLLHUP with what is an end.
+ * the log; ENODEV if the device is gone; EIO if the device refuses to take entries back; EINVAL for
+ * a buffer smaller than an entry or without a log. poll() reports EPOLLIN for all of these, and
+ * EPOLLHUP with what is an end.
  */
 #define NVME_LM_LOG_START	_IOWR('N', 0xa0, struct nvme_lm_log_start)
 
-/* NVME_LM_LOG_STOP - stop logging; entries that are there can still be read, the last is ESA_STOPPED */
+/*
+ * NVME_LM_LOG_STOP - stop logging; entries that are there can still be read, the last is
+ * ESA_STOPPED. It returns 0, too, if logging has ended before.
+ *
+ * Errors: EBUSY the controller is suspended; EINVAL there was no log; ENOTCONN and ENODEV as of
+ * read(); EIO the device refused it.
+ */
 #define NVME_LM_LOG_STOP	_IO('N', 0xa1)
 
 #endif /* _UAPI_LINUX_NVME_LM_LOG_H */

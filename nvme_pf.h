@@ -64,6 +64,10 @@ struct nvme_pf_verb {
  * @first: lowest controller id that is wanted: list_secondary
  * @state_len: bytes of controller state, for verbs that count in bytes
  * @offset: in the controller state, in bytes: get, set
+ * @queue: DMA address of a Controller Data Queue: cdq_create
+ * @queue_len: its bytes: cdq_create
+ * @cdqid: its identifier: the other verbs for a queue or a log
+ * @head: its head, counted in entries: cdq_set
  */
 struct nvme_pf_op {
 	const struct nvme_pf_verb *verb;
@@ -73,6 +77,10 @@ struct nvme_pf_op {
 	u16 first;
 	u32 state_len;
 	u64 offset;
+	u64 queue;
+	u32 queue_len;
+	u16 cdqid;
+	u32 head;
 };
 
 extern const struct nvme_pf_verb nvme_pf_verb_identify;

@@ -15,6 +15,8 @@
 #include "exec.h"
 #include "ident.h"
 #include "lm.h"
+#include "log.h"
+#include "log_ring.h"
 #include "match.h"
 #include "mmc.h"
 #include "nvme_pf.h"
@@ -90,6 +92,8 @@ static int nvmevf_probe_identify(struct nvmevf_lm *lm)
 
 	if (lm->ops->track_start)
 		nvmevf_track_parse_limits(&lm->track, id);
+	if (lm->ops->cmdset == NVME_LM_CMDSET_TP4159)
+		lm->log_queues = nvmevf_log_queues(id);
 	nvmevf_hello_fill(&lm->hello, id, NVME_LM_IDENT_PF);
 	lm->hello.cmdset = lm->ops->cmdset;
 	lm->pf_hello = lm->hello;
@@ -354,6 +358,7 @@ void nvmevf_lm_free(struct nvmevf_lm *lm)
 	if (!lm)
 		return;
 
+	nvmevf_log_remove(lm);
 	nvmevf_mmc_put(lm->mmc);
 	nvmevf_buf_put(lm->saved);
 	kfree(lm->uuids);

@@ -664,6 +664,8 @@ static int nvmevf_log_dev_register(struct nvmevf_log_dev *dev, struct nvmevf_lm 
 	if (ret)
 		return ret;
 
+	/* not before the device is complete: a log may be started at once */
+	guard(mutex)(&dev->lock);
 	ret = misc_register(&dev->misc);
 	if (ret) {
 		nvmevf_cdqs_exit(&dev->cdqs);
@@ -694,7 +696,8 @@ static struct nvmevf_log_dev *nvmevf_log_dev_new(struct nvmevf_lm *lm)
 		return NULL;
 	}
 
-	pci_info(lm->vf, "log of user data: /dev/%s\n", dev->misc.nodename);
+	dev_info(dev->misc.this_device, "%u controllers can be logged at a time\n",
+		 lm->log_queues);
 	list_add(&dev->node, &nvmevf_log_devs);
 	return dev;
 }

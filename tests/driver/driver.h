@@ -244,6 +244,14 @@ void set_everything(struct unvme *u);
 #define NR_FEATURES	5
 void read_features(struct unvme *u, u32 *f);
 
+/* ---- logs of changed user data: log.c ---- */
+
+/* The device of a PF; -1: the test is skipped, or failed. */
+int user_log_open(int pf, int flags);
+
+/* START with a queue of so many entries. 0 or -errno. */
+int user_log_start(int fd, u16 cntlid, u32 entries);
+
 /* ---- the commands that the driver sends, and how to get it to send each: scene.c ---- */
 
 struct scene {
@@ -314,8 +322,8 @@ bool set_timeouts(const char *ms);
 void scene_end(void);
 
 extern const struct test_group alloc_group, arcs_group, bind_group, crowd_group, dirty_group,
-	endless_group, fault_group, fence_group, hang_group, keep_group, lie_group, lost_group,
-	move_group, precopy_group, refuse_group, status_group, stream_group, trace_group,
+	endless_group, fault_group, fence_group, hang_group, keep_group, lie_group, log_group,
+	lost_group, move_group, precopy_group, refuse_group, status_group, stream_group, trace_group,
 	trace_fault_group, unload_group, upgrade_group;
 
 #endif /* TESTS_DRIVER_H */

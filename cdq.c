@@ -366,8 +366,8 @@ int nvmevf_cdq_stop(struct nvmevf_cdq *cdq, unsigned int flags)
  * @head: the first slot that is not given back
  *
  * Context: Process; sleeps, a fatal signal ends it.
- * Return: 0; -ENOTCONN if the PF was reset; -EBUSY, -EINTR or -ETIMEDOUT if this can be
- * tried again; another negative errno.
+ * Return: 0; -ENOTCONN if the PF was reset; -EBUSY, -EINTR, -ENOMEM or -ETIMEDOUT if this
+ * can be tried again; another negative errno.
  */
 int nvmevf_cdq_set_head(struct nvmevf_cdq *cdq, u32 head)
 {

@@ -484,7 +484,7 @@ static void nvmevf_log_give_back_locked(struct nvmevf_log *log)
 	ret = nvmevf_cdq_set_head(log->cdq, head);
 	if (!ret)
 		log->given = head;
-	else if (ret != -EBUSY && ret != -EINTR && ret != -ETIMEDOUT)
+	else if (ret != -EBUSY && ret != -EINTR && ret != -ETIMEDOUT && ret != -ENOMEM)
 		nvmevf_log_fail_locked(log, ret == -ENOTCONN ? ret : -EIO);
 }
 

@@ -163,6 +163,7 @@ static void disarm(void)
 
 static struct stream saved;
 static int migf = -1;
+static int user_log = -1;
 static bool logging;
 
 static void close_migf(void)
@@ -241,6 +242,58 @@ static bool be_unbound(struct vf *v)
 {
 	vf_close(v);
 	return EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 1), NULL), 0, "unbind");
+}
+
+static void close_user_log(void)
+{
+	if (user_log >= 0)
+		close(user_log);
+	user_log = -1;
+}
+
+static bool be_log_open(struct vf *v)
+{
+	if (!be_running(v))
+		return false;
+	user_log = user_log_open(tap_arg(), O_NONBLOCK);
+	return user_log >= 0;
+}
+
+static int op_user_log_start(struct vf *v)
+{
+	return user_log_start(user_log, lm_cntlid(pf_get(tap_arg()), 1), 0);
+}
+
+static bool be_user_logging(struct vf *v)
+{
+	return be_log_open(v) && EXPECT_EQ(op_user_log_start(v), 0, "START of a log");
+}
+
+/* A Suspend adds an entry. */
+static bool be_user_logged(struct vf *v)
+{
+	return be_user_logging(v) && go(v, ST_STOP);
+}
+
+static int op_user_log_open(struct vf *v)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/nvme-lm/%s", pf_bdf(tap_arg()));
+	user_log = open(path, O_RDWR | O_CLOEXEC);
+	return user_log < 0 ? -errno : 0;
+}
+
+static int op_user_log_stop(struct vf *v)
+{
+	return user_log_stop(user_log);
+}
+
+static int op_user_log_read(struct vf *v)
+{
+	static u8 room[4096];
+
+	return read(user_log, room, sizeof(room)) < 0 ? -errno : 0;
 }
 
 static int op_p2p(struct vf *v)
@@ -378,6 +431,10 @@ static const struct step steps[] = {
 	{ "close in RESUMING", be_loading, op_close },
 	{ "logging", be_running, op_log, true },
 	{ "report", be_logging, op_report, true },
+	{ "open of a log", be_running, op_user_log_open, true },
+	{ "start of a log", be_log_open, op_user_log_start, true },
+	{ "read of a log", be_user_logged, op_user_log_read, true },
+	{ "stop of a log", be_user_logging, op_user_log_stop, true },
 	{ "open", be_closed, op_open, true },
 	{ "bind", be_unbound, op_bind },
 	{ "unbind", be_closed, op_unbind, true },
@@ -387,6 +444,7 @@ static const struct step steps[] = {
 static bool recover(struct vf *v)
 {
 	close_migf();
+	close_user_log();
 	if (logging)
 		EXPECT_EQ(vdev_log_stop(&v->dev), 0, "STOP of logging");
 	logging = false;
@@ -483,9 +541,28 @@ static void test_buffer(void)
 	finish();
 }
 
+/* A queue that cannot be deleted is deleted later. */
+static void test_log_close(void)
+{
+	struct vf *v = &vf_a;
+
+	if (!prepare(v) || !aim(NULL) || !be_user_logging(v))
+		return;
+	klog_mark();
+	fail_all(true);
+	close_user_log();
+	fail_all(false);
+	EXPECT_EQ(klog_count_any("cannot be deleted: its memory is kept"), 1, "kept");
+	klog_wait_any("is deleted");
+	if (be_user_logging(v))
+		close_user_log();
+	finish();
+}
+
 static const struct drv_test alloc_tests[] = {
 	{ "each allocation fails once", test_each, ON_BOTH },
 	{ "no buffers", test_buffer, ON_BOTH },
+	{ "a log is closed without memory", test_log_close, ON_TP },
 };
 
 const struct test_group alloc_group = { "alloc", alloc_tests, ARRAY_SIZE(alloc_tests) };

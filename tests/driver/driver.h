@@ -252,6 +252,9 @@ int user_log_open(int pf, int flags);
 /* START with a queue of so many entries. 0 or -errno. */
 int user_log_start(int fd, u16 cntlid, u32 entries);
 
+/* STOP. 0 or -errno. */
+int user_log_stop(int fd);
+
 /* ---- the commands that the driver sends, and how to get it to send each: scene.c ---- */
 
 struct scene {

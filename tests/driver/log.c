@@ -77,7 +77,7 @@ int user_log_start(int fd, u16 cntlid, u32 entries)
 	return err;
 }
 
-static int stop(int fd)
+int user_log_stop(int fd)
 {
 	return ioctl(fd, NVME_LM_LOG_STOP) ? -errno : 0;
 }
@@ -232,7 +232,7 @@ static void test_arguments(void)
 	EXPECT_EQ(ioctl(fd, NVME_LM_LOG_START, NULL) ? errno : 0, EFAULT, "START of nothing");
 	EXPECT_EQ(take(fd, e, 2), -EINVAL, "read without a log");
 	EXPECT(poll_fd(fd, 0) & POLLIN, "poll without a log");
-	EXPECT_EQ(stop(fd), -EINVAL, "STOP without a log");
+	EXPECT_EQ(user_log_stop(fd), -EINVAL, "STOP without a log");
 	EXPECT(lseek(fd, 0, SEEK_SET) < 0 && errno == ESPIPE, "seek");
 	EXPECT(write(fd, e, sizeof(e)) < 0 && errno == EINVAL, "write");
 
@@ -342,7 +342,7 @@ static void test_reads(void)
 		return;
 	for (i = 0; i < 50; i++)
 		EXPECT_EQ(unvme_rw(&v->u, 1, false, i, 1), 0, "read");
-	EXPECT_EQ(stop(fd), 0, "STOP");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP");
 	n = take(fd, e, ARRAY_SIZE(e));
 	EXPECT(n >= 1 && n <= 2, "%d entries", n);
 	for (i = 0; i < n; i++)
@@ -393,7 +393,7 @@ static void test_full(void)
 		EXPECT(poll_fd(fd, 0) & POLLHUP, "poll");
 		for (i = 0; i < 3; i++)
 			EXPECT_EQ(take(fd, e, 64), 0, "read after the last entry");
-		EXPECT_EQ(stop(fd), 0, "STOP after the end");
+		EXPECT_EQ(user_log_stop(fd), 0, "STOP after the end");
 	}
 	close(fd);
 	fd = user_log_open(tap_arg(), 0);
@@ -416,9 +416,9 @@ static void test_stop(void)
 	if (fd < 0)
 		return;
 	write_blocks(v, 3, 1);
-	EXPECT_EQ(stop(fd), 0, "STOP");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP");
 	write_blocks(v, 100, 1);
-	EXPECT_EQ(stop(fd), 0, "STOP again");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP again");
 	memset(&seen, 0, sizeof(seen));
 	if (read_until(fd, &seen, v, -1, NVME_LM_LOG_ESA_STOPPED)) {
 		EXPECT(seen.block[3], "a write before STOP");
@@ -442,7 +442,7 @@ static void test_pieces(void)
 		return;
 	for (i = 0; i < 10; i++)
 		write_blocks(v, i, 1);
-	EXPECT_EQ(stop(fd), 0, "STOP");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP");
 	bad = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	do {
 		EXPECT(read(fd, bad, 4096) < 0 && errno == EFAULT, "read into nothing");
@@ -561,7 +561,7 @@ static void test_shared(void)
 	reader_start(&b, copy, true);
 	for (i = 0; i < 100; i++)
 		write_blocks(v, 2 * i, 1);
-	EXPECT_EQ(stop(fd), 0, "STOP");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP");
 	EXPECT_EQ(reader_end(&a), 0, "one reader");
 	EXPECT_EQ(reader_end(&b), 0, "the other");
 	total = a.entries + b.entries;
@@ -634,7 +634,7 @@ static void test_suspend(void)
 	    !read_until(fd, &seen, v, -1, NVME_LM_LOG_ESA_SUSPENDED))
 		return;
 	EXPECT(seen.block[7], "a write before the Suspend");
-	EXPECT_EQ(stop(fd), -EBUSY, "STOP of a suspended controller");
+	EXPECT_EQ(user_log_stop(fd), -EBUSY, "STOP of a suspended controller");
 	other = user_log_open(tap_arg(), 0);
 	EXPECT_EQ(user_log_start(other, cntlid_of(v), 64), -EBUSY, "START of another log");
 	close(other);
@@ -643,7 +643,7 @@ static void test_suspend(void)
 	memset(&seen, 0, sizeof(seen));
 	if (write_blocks(v, 9, 1) && read_until(fd, &seen, v, 9, 0))
 		EXPECT_EQ(seen.first, 1, "entries that are the first after a Resume");
-	EXPECT_EQ(stop(fd), 0, "STOP");
+	EXPECT_EQ(user_log_stop(fd), 0, "STOP");
 	close(fd);
 }
 
@@ -682,7 +682,7 @@ static void test_pf_reset(void)
 	EXPECT_EQ(reader_end(&r), -ENOTCONN, "read");
 	EXPECT_EQ(take(fd, e, 8), -ENOTCONN, "read again");
 	EXPECT(poll_fd(fd, 0) & POLLHUP, "poll");
-	EXPECT_EQ(stop(fd), -ENOTCONN, "STOP");
+	EXPECT_EQ(user_log_stop(fd), -ENOTCONN, "STOP");
 	v->u.udrv.faults = 0;
 	vf_close(v);
 	if (!pf_provision(tap_arg()))
@@ -736,7 +736,7 @@ static void test_unbind(void)
 	EXPECT_EQ(reader_end(&r), -ENODEV, "read");
 	EXPECT_EQ(take(fd, e, 8), -ENODEV, "read again");
 	EXPECT(poll_fd(fd, 0) & POLLHUP, "poll");
-	EXPECT_EQ(stop(fd), -ENODEV, "STOP");
+	EXPECT_EQ(user_log_stop(fd), -ENODEV, "STOP");
 	EXPECT_EQ(user_log_start(idle, id, 64), -ENODEV, "START");
 	EXPECT(access(log_path(tap_arg()), F_OK), "the device is there");
 	EXPECT_EQ(remove_module(), -EAGAIN, "unload with an open file");

@@ -12,8 +12,9 @@
  * again, the earlier queue is known to be lost, and nothing is sent for it any more.
  */
 
-#include <linux/bug.h>
+#include <asm/barrier.h>
 #include <linux/cleanup.h>
+#include <linux/compiler.h>
 #include <linux/dma-mapping.h>
 #include <linux/err.h>
 #include <linux/kref.h>
@@ -37,7 +38,7 @@
 
 static struct device *nvmevf_cdqs_dma(const struct nvmevf_cdqs *cdqs)
 {
-	return &nvmevf_mmc_pdev(cdqs->mmc)->dev;
+	return &nvmevf_mmc_pf(cdqs->mmc)->dev;
 }
 
 /* ---- commands ---- */
@@ -45,14 +46,21 @@ static struct device *nvmevf_cdqs_dma(const struct nvmevf_cdqs *cdqs)
 /* The device has answered all commands, and the clean-up of those given up is complete */
 static bool nvmevf_cdq_answered(const struct nvmevf_cdq *cdq)
 {
-	return kref_read(&cdq->token->ref) == 1;
+	if (kref_read(&cdq->token->ref) > 1)
+		return false;
+
+	/* what nvmevf_cdq_late() has written */
+	smp_rmb();
+	return true;
 }
 
-static void nvmevf_cdq_late(void *priv, unsigned int flags, bool reset_since)
+/* The command's reference to the token, which is dropped afterwards, orders this */
+static void nvmevf_cdq_late(void *priv, unsigned int flags, bool reset_since, u32 dw0)
 {
 	struct nvmevf_cdq *cdq = priv;
 
-	WRITE_ONCE(cdq->late, true);
+	cdq->late_id = dw0;
+	cdq->late = true;
 }
 
 /* Returns 0, an NVMe status or a negative errno */
@@ -64,7 +72,7 @@ static int nvmevf_cdq_exec_once(struct nvmevf_cdq *cdq, const struct nvme_pf_op 
 
 	ret = nvmevf_mmc_exec(cdq->mmc, op, cdq->token, len, result,
 			      nvmevf_limit_ms(NVMEVF_LIMIT_DATA), flags);
-	trace_nvmevf_command(nvmevf_mmc_pdev(cdq->mmc), op, cdq->cntlid, len, ret,
+	trace_nvmevf_command(nvmevf_mmc_pf(cdq->mmc), op, cdq->cntlid, len, ret,
 			     ktime_us_delta(ktime_get(), start));
 	return ret;
 }
@@ -111,7 +119,7 @@ static int nvmevf_cdq_cmd_locked(struct nvmevf_cdq *cdq, struct nvme_pf_op *op,
 	op->cdqid = cdq->cdqid;
 	ret = nvmevf_cdq_exec(cdq, op, 0, NULL, flags | NVMEVF_EXEC_AGAIN);
 	if (ret == NVME_SC_CDQ_INVALID)
-		cdq->lost = true;
+		WRITE_ONCE(cdq->lost, true);
 	if (ret == NVME_SC_CDQ_INVALID || ret == -ENOTCONN)
 		return -ENOTCONN;
 
@@ -212,14 +220,22 @@ static int nvmevf_cdqs_room_locked(const struct nvmevf_cdqs *cdqs, u16 cntlid)
 	return n < cdqs->max ? 0 : -ENOSPC;
 }
 
-/* What had this identifier before is lost */
+/*
+ * The device chose this identifier. Of two queues with the same one the earlier one is
+ * lost: a creation that was under way during the reset would have failed.
+ */
 static void nvmevf_cdq_take_id_locked(struct nvmevf_cdq *cdq, u16 cdqid)
 {
-	struct nvmevf_cdq *other;
+	struct nvmevf_cdq *other, *earlier;
+	bool later = true;
 
-	list_for_each_entry(other, &cdq->cdqs->all, node)
-		if (other->created && other->cdqid == cdqid)
-			other->lost = true;
+	list_for_each_entry(other, &cdq->cdqs->all, node) {
+		earlier = later ? cdq : other;
+		if (other == cdq)
+			later = false;
+		else if (other->created && other->cdqid == cdqid)
+			WRITE_ONCE(earlier->lost, true);
+	}
 
 	cdq->cdqid = cdqid;
 	cdq->created = true;
@@ -238,6 +254,9 @@ static int nvmevf_cdq_send_create(struct nvmevf_cdq *cdq)
 
 	nvmevf_mmc_live(cdq->mmc, &cdq->resets);
 	ret = nvmevf_cdq_exec(cdq, &op, 0, &result, NVMEVF_EXEC_KILLABLE);
+	/* the caller may try again with fewer slots */
+	if (ret == NVME_SC_INVALID_FIELD)
+		return -EINVAL;
 	if (ret)
 		return nvmevf_cdq_error(cdq, &op, ret);
 
@@ -268,12 +287,12 @@ static struct nvmevf_cdq *nvmevf_cdq_create_locked(struct nvmevf_cdqs *cdqs, u16
 	if (!cdq)
 		return ERR_PTR(-ENOMEM);
 
-	ret = nvmevf_cdq_send_create(cdq);
 	list_add(&cdq->node, &cdqs->all);
+	ret = nvmevf_cdq_send_create(cdq);
 	if (!ret)
 		return cdq;
 
-	if (nvmevf_cdq_answered(cdq) && !READ_ONCE(cdq->late))
+	if (nvmevf_cdq_answered(cdq) && !cdq->late)
 		nvmevf_cdq_remove_locked(cdq);
 	else
 		nvmevf_cdq_orphan_locked(cdq);
@@ -288,7 +307,8 @@ static struct nvmevf_cdq *nvmevf_cdq_create_locked(struct nvmevf_cdqs *cdqs, u16
  *
  * Context: Process; sleeps, a fatal signal ends it.
  * Return: the queue, for nvmevf_cdq_delete(), or an ERR_PTR: -EBUSY if the controller
- * has one, -ENOSPC, -ENOMEM, or the errno of the command.
+ * has one, -ENOSPC, -ENOMEM, -EINVAL if the device does not take so many slots or says
+ * that the controller has a queue, or the errno of the command.
  */
 struct nvmevf_cdq *nvmevf_cdq_create(struct nvmevf_cdqs *cdqs, u16 cntlid, u32 entries)
 {
@@ -426,9 +446,10 @@ static bool nvmevf_cdq_try_delete_locked(struct nvmevf_cdq *cdq)
 
 	if (!nvmevf_cdq_answered(cdq))
 		return false;
-	/* if it was created late, its identifier is not known */
+	if (!cdq->created && !cdq->late)
+		return true;
 	if (!cdq->created)
-		return !READ_ONCE(cdq->late);
+		nvmevf_cdq_take_id_locked(cdq, cdq->late_id);
 
 	return cdq->lost || !nvmevf_cdq_cmd_locked(cdq, &op, NVMEVF_EXEC_BRIEF) || cdq->lost;
 }

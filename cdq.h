@@ -19,7 +19,8 @@ struct nvmevf_mmc;
  * @max: number of queues that the MMC can have
  * @lock: protects what follows, and the queues; held during each command that creates or
  *	  names a queue
- * @all: the queues, those included that could not be deleted
+ * @all: the queues, those included that could not be deleted, in the order in which they
+ *	 were created, the latest first
  * @retry: deletes those that could not be deleted
  */
 struct nvmevf_cdqs {
@@ -47,6 +48,7 @@ struct nvmevf_cdqs {
  * @created: the device has said so
  * @lost: the device has deleted it
  * @late: a command that was given up succeeded
+ * @late_id: the identifier that it returned, if that was the creation
  * @orphan: nobody uses it any more, but the device may write to it
  */
 struct nvmevf_cdq {
@@ -64,6 +66,7 @@ struct nvmevf_cdq {
 	bool created;
 	bool lost;
 	bool late;
+	u16 late_id;
 	bool orphan;
 };
 

@@ -303,6 +303,9 @@ static int nvmevf_log_begin_locked(struct nvmevf_log *log, u32 entries)
 	int ret;
 
 	cdq = nvmevf_log_create_cdq(log, entries);
+	if (cdq == ERR_PTR(-EINVAL))
+		dev_err_ratelimited(log->dev->cdqs.log, "controller %u has a queue, or so many slots are not possible: %u\n",
+				    log->cntlid, entries ?: NVMEVF_LOG_LEAST);
 	if (IS_ERR(cdq))
 		return PTR_ERR(cdq);
 
@@ -686,7 +689,7 @@ static struct nvmevf_log_dev *nvmevf_log_dev_new(struct nvmevf_lm *lm)
 	if (!nvmevf_log_format_fits(lm))
 		return NULL;
 
-	dev = nvmevf_log_dev_alloc(nvmevf_mmc_pdev(lm->mmc));
+	dev = nvmevf_log_dev_alloc(nvmevf_mmc_pf(lm->mmc));
 	if (dev)
 		ret = nvmevf_log_dev_register(dev, lm);
 	if (ret) {
@@ -704,7 +707,7 @@ static struct nvmevf_log_dev *nvmevf_log_dev_new(struct nvmevf_lm *lm)
 
 static struct nvmevf_log_dev *nvmevf_log_dev_find(const struct nvmevf_lm *lm)
 {
-	struct device *pf = &nvmevf_mmc_pdev(lm->mmc)->dev;
+	struct device *pf = &nvmevf_mmc_pf(lm->mmc)->dev;
 	struct nvmevf_log_dev *dev;
 
 	lockdep_assert_held(&nvmevf_log_devs_lock);

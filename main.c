@@ -93,7 +93,7 @@ static const struct pci_error_handlers nvmevf_err_handlers = {
 };
 
 /* A command that was given up has succeeded after all */
-static void nvmevf_late(void *priv, unsigned int flags, bool reset_since)
+static void nvmevf_late(void *priv, unsigned int flags, bool reset_since, u32 dw0)
 {
 	struct nvmevf_device *vf = priv;
 	int ret;

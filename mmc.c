@@ -56,8 +56,8 @@
 /* How long to try to resume a VF that has another owner by now */
 #define NVMEVF_UNDO_MS		30000
 
-/* Commands for logs are admitted by controller id, counted from here: no VF has such a number */
-#define NVMEVF_LOG_ID		INT_MIN
+/* Commands for logs are admitted by controller id, from here on: no function has such a number */
+#define NVMEVF_LOG_ID		(INT_MIN / 2)
 
 /* When commands that take long are logged for the first time, and how often from then on */
 #define NVMEVF_WATCH_FIRST_S	10
@@ -377,12 +377,12 @@ static struct nvmevf_mmc *nvmevf_mmc_new(struct nvmevf_ctrl *ctrl, struct pci_de
 }
 
 /**
- * nvmevf_mmc_pdev - get the function that is the MMC
+ * nvmevf_mmc_pf - get the function that is the MMC
  * @mmc: the handle
  *
  * Return: the PF, valid as long as the handle.
  */
-struct pci_dev *nvmevf_mmc_pdev(const struct nvmevf_mmc *mmc)
+struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc)
 {
 	return pci_physfn(mmc->vf);
 }
@@ -433,7 +433,7 @@ struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid)
 	struct nvmevf_mmc *log;
 
 	kref_get(&mmc->ctrl->ref);
-	log = nvmevf_mmc_new(mmc->ctrl, nvmevf_mmc_pdev(mmc));
+	log = nvmevf_mmc_new(mmc->ctrl, nvmevf_mmc_pf(mmc));
 	if (!log)
 		return NULL;
 
@@ -1098,7 +1098,8 @@ static bool nvmevf_req_tell_late(struct nvmevf_req *req)
 	if (late_suspend)
 		nvmevf_leave(req);
 	if (!req->err && mmc->late)
-		mmc->late(mmc->priv, req->flags, req->reset_since);
+		mmc->late(mmc->priv, req->flags, req->reset_since,
+			  le32_to_cpu(req->cmd.result.u32));
 	else if (!req->err && req->reset_since && (req->flags & NVMEVF_EXEC_LOAD))
 		pci_err(mmc->vf, "was changed after its reset: reset it again\n");
 	return true;

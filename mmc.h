@@ -56,10 +56,11 @@ struct nvmevf_orphan {
  * @priv: the argument of nvmevf_mmc_set_late()
  * @flags: the flags that the command was sent with
  * @reset_since: the VF was reset before the answer came
+ * @dw0: dword 0 of the completion
  *
  * Context: Process; may sleep and may send commands.
  */
-typedef void (*nvmevf_late_fn)(void *priv, unsigned int flags, bool reset_since);
+typedef void (*nvmevf_late_fn)(void *priv, unsigned int flags, bool reset_since, u32 dw0);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern struct workqueue_struct *nvmevf_wq;
@@ -69,7 +70,7 @@ int nvmevf_mmc_init(void);
 void nvmevf_mmc_exit(void);
 struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf);
 struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid);
-struct pci_dev *nvmevf_mmc_pdev(const struct nvmevf_mmc *mmc);
+struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc);
 const char *nvmevf_mmc_why_not(long err);
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc);
 void nvmevf_mmc_set_late(struct nvmevf_mmc *mmc, nvmevf_late_fn late, void *priv);

@@ -40,6 +40,7 @@ struct pf_test {
 	u16 abort_status;		/* what the aborted command returns */
 	unsigned int late;
 	unsigned int late_flags;
+	u32 late_dw0;
 	bool suspends_late;		/* in the middle of the late function */
 };
 
@@ -112,12 +113,13 @@ static int fake_abort(struct nvme_ctrl *ctrl, u16 cid, struct nvme_pf_cmd *cmd, 
 	return 0;
 }
 
-static void note_late(void *priv, unsigned int flags, bool reset_since)
+static void note_late(void *priv, unsigned int flags, bool reset_since, u32 dw0)
 {
 	struct pf_test *t = priv;
 
 	t->late++;
 	t->late_flags = flags;
+	t->late_dw0 = dw0;
 	t->suspends_late = nvmevf_mmc_suspends_late(t->mmc);
 }
 
@@ -194,12 +196,14 @@ static void test_answer_frees(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, send(t, 1), -ETIMEDOUT);
 	KUNIT_ASSERT_NOT_NULL(test, t->sent);
+	t->sent->result.u32 = cpu_to_le32(0x12345678);
 	KUNIT_ASSERT_EQ(test, register_kretprobe(&probe), 0);
 	/* KASAN reports a write to the request after this */
 	t->sent->done(t->sent);
 	unregister_kretprobe(&probe);
 	flush_workqueue(nvmevf_wq);
 	KUNIT_EXPECT_EQ(test, t->late, 1);
+	KUNIT_EXPECT_EQ(test, t->late_dw0, 0x12345678);
 }
 
 /* Nothing else of the VF is sent until the answer, and everything afterwards */

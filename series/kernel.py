@@ -5,9 +5,11 @@ import glob
 import os
 import re
 import shutil
+import subprocess
+import tempfile
 
 import building
-from posting import Mismatch, Series, TOP, part, project, read, without_project, without_references, without_tools
+from posting import Mismatch, Series, TOP, part, project, read, without_project, without_references, without_tools, write
 from selftests import DRIVER_API, NvmeSelftests, SELFTESTS, Selftests
 
 PREFIX = "PATCH"
@@ -20,17 +22,44 @@ DOCUMENTS = f"{DRIVER_API}/nvme-vfio-pci"
 PLACES = {
     "nvme_pf.h": "include/linux/nvme-pf.h",
     "nvme_pf_vs.h": "include/linux/nvme-pf-vs.h",
+    "nvme_pf_log.h": "include/linux/nvme-pf-log.h",
+    "nvme_lm_log.h": "include/uapi/linux/nvme_lm_log.h",
     "nvme_pf_cmds.c": f"{HOST}/pf-cmds.c",
+    "nvme_pf_log.c": f"{HOST}/pf-log.c",
     "nvme_pf_vs.c": f"{HOST}/pf-vs.c",
 }
 # How they are included there; what these stand for is in nvme.h
-INCLUDES = {"nvme_pf.h": "linux/nvme-pf.h", "nvme_pf_vs.h": "linux/nvme-pf-vs.h", "nvme_lm.h": "linux/nvme.h"}
+INCLUDES = {"nvme_pf.h": "linux/nvme-pf.h", "nvme_pf_vs.h": "linux/nvme-pf-vs.h", "nvme_pf_log.h": "linux/nvme-pf-log.h",
+            "nvme_lm.h": "linux/nvme.h", "nvme_lm_log.h": "linux/nvme_lm_log.h"}
 # What a tree has in another form: series/kernel/SERIES/files and patches
 OTHERS = {"compat.h", "layout.c", "nvme_pf.c", "ops.h", "nvme_lm.h"}
 # What is of the vendor set only
 VENDOR = {"vendor.h", "vendor.c", "nvme_pf_vs.h", "nvme_pf_vs.c", "nvme_pf_vs_test.c", "cmdsets.c"}
 
+# What is of the log of user data only; series/kernel/log/hooks is what other files have for it
+LOG = {"cdq.h", "cdq.c", "log.h", "log.c", "log_ring.h", "log_ring.c", "log_ring_test.c", "nvme_lm_log.h", "nvme_pf_log.h",
+       "nvme_pf_log.c", "nvme_pf_log_test.c"}
+LOG_HOOKS = "series/kernel/log/hooks"
+
 DRIVER_DOCUMENTS = ["dma-logging", "locking", "stream"]
+
+
+def log_hooks():
+    """The part of the hooks for each file."""
+    return {re.match(r"--- a/(\S+)", part)[1]: part for part in re.split(r"(?m)^(?=--- a/)", project(LOG_HOOKS))[1:]}
+
+
+def without_log(name):
+    """A file of the project without its hooks for the log."""
+    if not (hooks := log_hooks().get(name)):
+        return project(name)
+    with tempfile.TemporaryDirectory(prefix="series-") as work:
+        write(work, name, project(name))
+        r = subprocess.run(["patch", "-p1", "-s", "-R", "--no-backup-if-mismatch", "-d", work], input=hooks, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if r.returncode:
+            raise Mismatch(f"{LOG_HOOKS} is not in {name}:\n{r.stdout}")
+        return read(work, name)
 
 
 def with_includes(text):
@@ -49,9 +78,9 @@ def definitions():
     return re.search(r"(?ms)^#include <linux/types\.h>\n(.*)^#endif", project("nvme_lm.h"))[1]
 
 
-def document(name, labelled):
+def document(name, labelled, get=project):
     """A document of the project as it stands in a tree, without tests and documents that are not there."""
-    text = without_tools(without_project(project(f"Documentation/{name}.rst")))
+    text = without_tools(without_project(get(f"Documentation/{name}.rst")))
     labels = [label for other in labelled for label in re.findall(r"(?m)^\.\. _([\w-]+):", project(f"Documentation/{other}.rst"))]
     text = without_references(text, [*labelled, *labels])
     text = re.sub(r"[,:] ``Nvme[A-Z]\w+``$", "", text, flags=re.M)      # names of the emulated device
@@ -155,12 +184,12 @@ class Driver(Series):
         self.sources("migf.h", "migf.c")
         self.step("main")
         self.sources("states.h", "states.c")
-        self.put(f"{DRIVER}/main.c", with_includes(project("main.c")))
+        self.put(f"{DRIVER}/main.c", with_includes(without_log("main.c")))
 
     def sources(self, *names):
         for name in names:
             place = PLACES.get(name, f"{DRIVER}/{name}")
-            self.add(place, with_includes(project(name)))
+            self.add(place, with_includes(without_log(name)))
             if name.endswith("_test.c"):
                 self.makefile.tests.add(name[:-1] + "o")
             elif name.endswith(".c") and place.startswith(DRIVER):
@@ -185,13 +214,13 @@ F:	{DRIVER}/
         """No file of the driver is forgotten."""
         for path in glob.glob(os.path.join(TOP, "*.[ch]")):
             name = os.path.basename(path)
-            if name not in OTHERS | VENDOR and PLACES.get(name, f"{DRIVER}/{name}") not in self.now:
+            if name not in OTHERS | VENDOR | LOG and PLACES.get(name, f"{DRIVER}/{name}") not in self.now:
                 raise Mismatch(f"no step adds {name}")
 
     def documents(self):
         self.step("documents")
         for name in DRIVER_DOCUMENTS:
-            self.add(f"{DOCUMENTS}/{name}.rst", document(name, DRIVER_DOCUMENTS))
+            self.add(f"{DOCUMENTS}/{name}.rst", document(name, DRIVER_DOCUMENTS, without_log))
         self.tree_file(f"{DOCUMENTS}/index.rst")
         self.tree_file("Documentation/ABI/testing/debugfs-nvme-vfio-pci")
         list_document(self, "nvme-vfio-pci/index")
@@ -218,7 +247,50 @@ class Vendor(Series):
         self.put(f"{DRIVER}/Makefile", self.makefile.text())
 
 
-SERIES = [Selftests, NvmeSelftests, Driver, Vendor]
+class Log(Series):
+    """The log of the user data that a controller changes."""
+
+    NAME = "log"
+    ON = Driver
+
+    def __init__(self, source):
+        super().__init__(source, "series/kernel")
+        self.makefile = self.on.makefile
+        self.step("nvme-pf-log")
+        self.hooks("nvme_pf.h")
+        self.sources("nvme_pf_log.h", "nvme_pf_log.c")
+        self.tree_patch("nvme-pf-log")
+        self.step("uapi")
+        self.sources("nvme_lm_log.h")
+        self.edit("MAINTAINERS", (f"F:\t{DRIVER}/\n", f"F:\t{DRIVER}/\nF:\t{PLACES['nvme_lm_log.h']}\n"))
+        self.step("ring")
+        self.sources("log_ring.h", "log_ring.c", "log_ring_test.c", "nvme_pf_log_test.c")
+        self.step("cdq")
+        self.hooks("mmc.h", "mmc.c", "mmc_test.c", "main.c")
+        self.sources("cdq.h", "cdq.c")
+        self.step("log")
+        self.hooks("lm.h", "probe.c", "debugfs.c")
+        self.sources("log.h", "log.c")
+        self.step("documents")
+        labelled = [*DRIVER_DOCUMENTS, "user-data-log"]
+        self.put(f"{DOCUMENTS}/locking.rst", document("locking", labelled))
+        self.add(f"{DOCUMENTS}/user-data-log.rst", document("user-data-log", labelled))
+        self.edit(f"{DOCUMENTS}/index.rst", ("   dma-logging\n", "   dma-logging\n   user-data-log\n"))
+
+    def hooks(self, *names):
+        for name in names:
+            self.put(PLACES.get(name, f"{DRIVER}/{name}"), with_includes(project(name)))
+
+    def sources(self, *names):
+        for name in names:
+            place = PLACES.get(name, f"{DRIVER}/{name}")
+            self.add(place, with_includes(project(name)))
+            if name.endswith(".c") and place.startswith(DRIVER):
+                (self.makefile.tests if name.endswith("_test.c") else self.makefile.objects).add(name[:-1] + "o")
+        self.put(f"{DRIVER}/Makefile", self.makefile.text())
+
+
+SERIES = [Selftests, NvmeSelftests, Driver, Vendor, Log]
 
 
 def version(source):

@@ -251,12 +251,27 @@ static void close_user_log(void)
 	user_log = -1;
 }
 
+static int op_user_log_open(struct vf *v)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/nvme-lm/%s", pf_bdf(tap_arg()));
+	user_log = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	return user_log < 0 ? -errno : 0;
+}
+
+/* Not on a device that does not log user data. */
+static bool be_able_to_log(struct vf *v)
+{
+	if (!be_running(v) || op_user_log_open(v))
+		return false;
+	close_user_log();
+	return true;
+}
+
 static bool be_log_open(struct vf *v)
 {
-	if (!be_running(v))
-		return false;
-	user_log = user_log_open(tap_arg(), O_NONBLOCK);
-	return user_log >= 0;
+	return be_able_to_log(v) && EXPECT_EQ(op_user_log_open(v), 0, "open");
 }
 
 static int op_user_log_start(struct vf *v)
@@ -273,15 +288,6 @@ static bool be_user_logging(struct vf *v)
 static bool be_user_logged(struct vf *v)
 {
 	return be_user_logging(v) && go(v, ST_STOP);
-}
-
-static int op_user_log_open(struct vf *v)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/dev/nvme-lm/%s", pf_bdf(tap_arg()));
-	user_log = open(path, O_RDWR | O_CLOEXEC);
-	return user_log < 0 ? -errno : 0;
 }
 
 static int op_user_log_stop(struct vf *v)
@@ -431,7 +437,7 @@ static const struct step steps[] = {
 	{ "close in RESUMING", be_loading, op_close },
 	{ "logging", be_running, op_log, true },
 	{ "report", be_logging, op_report, true },
-	{ "open of a log", be_running, op_user_log_open, true },
+	{ "open of a log", be_able_to_log, op_user_log_open, true },
 	{ "start of a log", be_log_open, op_user_log_start, true },
 	{ "read of a log", be_user_logged, op_user_log_read, true },
 	{ "stop of a log", be_user_logging, op_user_log_stop, true },

@@ -266,10 +266,12 @@ class Log(Series):
         self.step("ring")
         self.sources("log_ring.h", "log_ring.c", "log_ring_test.c", "nvme_pf_log_test.c")
         self.step("cdq")
-        self.hooks("mmc.h", "mmc.c", "mmc_test.c", "main.c")
+        self.hooks("mmc.h", "mmc.c", "mmc_test.c")
+        late = "static void nvmevf_late(void *priv, unsigned int flags, bool reset_since"
+        self.edit(f"{DRIVER}/main.c", (f"{late})", f"{late}, u32 dw0)"))
         self.sources("cdq.h", "cdq.c")
         self.step("log")
-        self.hooks("lm.h", "probe.c", "debugfs.c")
+        self.hooks("lm.h", "probe.c", "debugfs.c", "main.c")
         self.sources("log.h", "log.c")
         self.step("documents")
         labelled = [*DRIVER_DOCUMENTS, "user-data-log"]

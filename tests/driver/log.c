@@ -21,6 +21,7 @@
 
 #include "../../nvme_lm_log.h"
 #include "driver.h"
+#include "trap.h"
 
 /* No controller of the machine has this id */
 #define NO_CNTLID	0xfff0
@@ -467,6 +468,7 @@ struct reader {
 	pid_t tid;
 	struct nvme_lm_log_entry e[64];
 	unsigned int entries;
+	void *to;		/* for read_into() */
 	int n;			/* of the last read */
 	bool until_end;
 };
@@ -721,6 +723,44 @@ static void unbind_all(int pf)
 	}
 }
 
+static void *read_into(void *arg)
+{
+	struct reader *r = arg;
+
+	r->n = take(r->fd, r->to, 8);
+	return NULL;
+}
+
+/* A read that is held in its copy to the user holds up nobody else. */
+static void test_held_copy(void)
+{
+	int fd = begin(64);
+	struct trap trap;
+	struct reader r = { .fd = fd };
+
+	if (fd < 0)
+		return;
+	write_blocks(&vf_a, 1, 1);
+	vf_close(&vf_a);
+	if (trap_init(&trap)) {
+		tap_skip("kernel without userfaultfd");
+		close(fd);
+		return;
+	}
+	r.to = trap.page;
+	EXPECT_EQ(pthread_create(&r.thread, NULL, read_into, &r), 0, "thread");
+	if (EXPECT_EQ(trap_wait(&trap), 0, "the read does not copy")) {
+		EXPECT_EQ(user_log_stop(fd), 0, "STOP");
+		EXPECT(poll_fd(fd, 0) & POLLIN, "poll");
+		unbind_all(tap_arg());
+	}
+	trap_release(&trap, "", 1);
+	EXPECT(reader_end(&r) >= 1, "read: %d", r.n);
+	EXPECT_EQ(take(fd, r.e, 8), -ENODEV, "read after the end");
+	trap_fini(&trap);
+	close(fd);
+}
+
 static void test_unbind(void)
 {
 	struct nvme_lm_log_entry e[8];
@@ -945,6 +985,7 @@ static const struct drv_test log_tests[] = {
 	{ "Suspend and Resume", test_suspend, ON_TP },
 	{ "closed and started while suspended", test_suspended, ON_TP },
 	{ "reset of the PF", test_pf_reset, ON_TP },
+	{ "a read is held in its copy", test_held_copy, ON_TP },
 	{ "VFs are unbound", test_unbind, ON_TP },
 	{ "the PF is unbound", test_pf_unbind, ON_TP },
 	{ "Create is not answered", test_held_create, ON_TP },

@@ -101,6 +101,10 @@ static int nvmevf_cdq_error(const struct nvmevf_cdq *cdq, const struct nvme_pf_o
 {
 	int err = ret > 0 ? nvmevf_status_to_errno(ret) : ret;
 
+	/* that the controller is suspended is ordinary in a migration */
+	if (ret > 0 && err == -EBUSY)
+		return err;
+
 	if (ret > 0)
 		dev_err_ratelimited(cdq->cdqs->log, "%s of controller %u: NVMe status %#x (%pe)\n",
 				    op->verb->name, cdq->cntlid, ret, ERR_PTR(err));

@@ -280,8 +280,8 @@ static struct nvmevf_cdq *nvmevf_log_create_cdq(struct nvmevf_log *log, u32 entr
 	}
 }
 
-/* What is the device's way to say it is not the user's */
-static int nvmevf_log_start_error(int err)
+/* The errno of a status means something else to the user, who gets what the header lists */
+static int nvmevf_log_user_error(int err)
 {
 	switch (err) {
 	case -ENXIO:
@@ -344,7 +344,7 @@ static int nvmevf_log_start_locked(struct nvmevf_log *log, struct nvme_lm_log_st
 	ret = nvmevf_log_begin_locked(log, start->entries);
 	if (ret) {
 		nvmevf_log_leave(log);
-		return nvmevf_log_start_error(ret);
+		return nvmevf_log_user_error(ret);
 	}
 
 	start->entries = log->cdq->entries;
@@ -392,7 +392,7 @@ static int nvmevf_log_stop_locked(struct nvmevf_log *log)
 	if (ret == -ENOTCONN)
 		nvmevf_log_fail_locked(log, ret);
 	log->stopped = !ret;
-	return nvmevf_log_start_error(ret);
+	return nvmevf_log_user_error(ret);
 }
 
 static int nvmevf_log_ioctl_stop(struct nvmevf_log *log)
@@ -544,7 +544,7 @@ static ssize_t nvmevf_log_read(struct file *file, char __user *buf, size_t count
 	return ret;
 }
 
-/* Who holds the lock wakes the caller if there is something */
+/* It does not wait for a command: the watch wakes the caller if there is something */
 static __poll_t nvmevf_log_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct nvmevf_log *log = file->private_data;
@@ -774,8 +774,8 @@ static void nvmevf_log_dev_unregister(struct nvmevf_log_dev *dev)
  *
  * With the last function of an MMC its logs end, although their files may be open.
  *
- * Context: Process, the function is still linked to its MMC; sleeps for seconds at most
- * for each log.
+ * Context: Process, the function is still linked to its MMC; sleeps for seconds for each
+ * log, and until a start that is under way has ended.
  */
 void nvmevf_log_remove(struct nvmevf_lm *lm)
 {

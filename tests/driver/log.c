@@ -659,9 +659,11 @@ static void test_suspended(void)
 
 	if (fd < 0 || !go(v, ST_STOP))
 		return;
+	klog_mark();
 	close(fd);
 	fd = user_log_open(tap_arg(), 0);
 	EXPECT_EQ(user_log_start(fd, cntlid_of(v), 64), -EBUSY, "START of a suspended controller");
+	EXPECT_EQ(klog_count_any("nvme-lm-"), 0, "lines in the log");
 	if (!go(v, ST_RUNNING))
 		return;
 	EXPECT_EQ(user_log_start(fd, cntlid_of(v), 64), 0, "START after a Resume");

@@ -25,6 +25,8 @@ typedef __u64 u64;
 
 #define min_t(type, a, b)	min((type)(a), (type)(b))
 
+#define max_t(type, a, b)	max((type)(a), (type)(b))
+
 #define max(a, b) ({ \
 	__auto_type __a = (a); \
 	__auto_type __b = (b); \

@@ -106,20 +106,21 @@ def one_host(share=None, kernel="stable", **fields):
     return HostSpec(kernel, pfs, share, **fields)
 
 
-def host_specs(directory, shares, kernel="stable", size=512 << 20, more=(), **fields):
-    """Two hosts for guests on shared media: a TP4159 PF and a vendor PF each, the same namespaces behind both, a network.
+def host_specs(directory, shares, kernel="stable", size=512 << 20, more=(), media="shared", **fields):
+    """Two hosts for guests: a TP4159 PF and a vendor PF each, and a network.
 
-    more: further PFs of each host, as (command set, subsystem, properties).
+    more: further PFs of each host, as (command set, subsystem, properties); media: shared, or separate if each host has
+    namespaces of its own.
     """
     images = {}
     kinds = (("tp4159", "S1", {}), ("vendor", "S2", {}), *more)
-    for _, name, _ in kinds:
-        images[name] = os.path.join(directory, f"shared-{name}.img")
-        make_image(images[name], size)
+    for n, name in ((n, name) for n in range(len(shares)) for _, name, _ in kinds):
+        images[n, name] = os.path.join(directory, f"{media}-{name}{n if media == 'separate' else ''}.img")
+        make_image(images[n, name], size)
     link = os.path.join(directory, "net")
     specs = []
     for n, share in enumerate(shares):
-        pfs = [PF(lm, s, cntlid_base=n * 64, image=images[s], size=size, props=props) for lm, s, props in kinds]
+        pfs = [PF(lm, s, cntlid_base=n * 64, image=images[n, s], size=size, props=props) for lm, s, props in kinds]
         specs.append(HostSpec(kernel, pfs, share, ("connect" if n else "listen", link, f"10.77.0.{n + 1}/24"), **{"cpus": 1, **fields}))
     return specs
 

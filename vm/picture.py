@@ -312,8 +312,50 @@ def height_of(chapters):
 
 def draw(chapters, title, base):
     """Write BASE.svg and BASE.png; returns their names."""
-    text = script(chapters, title)
-    size = f"size {WIDTH},{height_of(chapters)} font 'DejaVu Sans,12'"
+    return _plot(script(chapters, title), height_of(chapters), base)
+
+
+def _left(n, m):
+    """What is left to copy, in the course of a migration: MiB."""
+    told = sorted([*m.progress, *((t, e["dirty"]) for t, e in m.rounds), m.stopped, (m.done[0], 0)])
+    return _block(f"left{n}", [(t - m.begun, d / MIB) for t, d in told])
+
+
+def _parts(m):
+    """What was sent: in the first round, in those after it, and while the guest was stopped; MiB."""
+    sent = [e["sent"] / MIB for _, e in m.rounds]
+    total = m.done[1]["sent"] / MIB
+    return sent[0], sent[-1] - sent[0], total - sent[-1]
+
+
+def rounds_script(moved, title):
+    """Commands for gnuplot: migrations with a copy (local.Moved)."""
+    height = TOP + ROW + BOTTOM
+    data = "".join(_left(n, m) for n, m in enumerate(moved))
+    data += _block("parts", [(n, *_parts(m)) for n, m in enumerate(moved, 1)])
+    curves = ", ".join(f"$left{n} using 1:2 with lines linecolor rgb '{'#08519c' if n == 0 else '#9ecae1'}' notitle" for n in reversed(range(len(moved))))
+    return data + "\n".join([
+        "set encoding utf8", f"set multiplot title '{title}' font ',18'", "set grid linecolor rgb '#d9d9d9'", "set border 3",
+        "set xtics nomirror", "set ytics nomirror", f"set label '{NOTE}' at screen 0.5, screen {15 / height:.5f} center font ',11' textcolor rgb '#606060'",
+        *_margins(height, CURVES_LEFT, CURVES_RIGHT - 40, TOP, height - BOTTOM + 30), "set title 'left to copy, MiB (the first migration dark)'",
+        "set xlabel 'seconds since the copy began'", "set xrange [0:*]", "set yrange [0:*]", f"plot {curves}", "unset label",
+        *_margins(height, BARS_LEFT - 110, BARS_RIGHT, TOP, height - BOTTOM + 30), "set title 'sent, MiB'", "set xlabel 'migration'",
+        f"set xrange [0.3:{len(moved) + 0.7}]", "set xtics 1", f"set yrange [0:{1.4 * max(sum(_parts(m)) for m in moved):.3f}]",
+        "set style fill solid 0.9", "set boxwidth 0.6", "set key top right",
+        f"plot $parts using 1:($2+$3+$4) with boxes linecolor rgb '{COLOURS['resume']}' title 'while the guest is stopped', "
+        f"$parts using 1:($2+$3) with boxes linecolor rgb '{COLOURS['suspend']}' title 'again, by the log', "
+        f"$parts using 1:2 with boxes linecolor rgb '{COLOURS['memory']}' title 'first round'",
+        "unset multiplot", ""])
+
+
+def draw_rounds(moved, title, base):
+    """Write BASE.svg and BASE.png of migrations with a copy; returns their names."""
+    return _plot(rounds_script(moved, title), TOP + ROW + BOTTOM, base)
+
+
+def _plot(text, height, base):
+    """Write BASE.svg and BASE.png."""
+    size = f"size {WIDTH},{height} font 'DejaVu Sans,12'"
     names = []
     for kind, terminal in (("svg", f"svg {size} background rgb 'white' dynamic"), ("png", f"pngcairo {size}")):
         names.append(f"{base}.{kind}")

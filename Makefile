@@ -78,10 +78,11 @@ NVME_SRC ?=
 
 NVME_HEADER := $(CURDIR)/.nvme
 
-.PHONY: help modules private-header tools clean demo bench check check-debug check-all fuzz fuzz-device soak vm appliance setup static htmldocs series check-series
+.PHONY: help modules private-header tools clean demo demo-local bench check check-debug check-all fuzz fuzz-device soak vm appliance setup static htmldocs series check-series
 
 help:
 	@echo 'make demo          two virtual hosts migrate a VM to and fro (first run: about 30 min)'
+	@echo 'make demo-local    the same with local disks: the disk is copied while the VM runs'
 	@echo 'make check         the whole test suite, on the stock kernels'
 	@echo 'make check-debug   tests of the driver on a debug kernel, with coverage'
 	@echo 'make check-all     all of that, static checks, the Debian package and the series: what CI runs'
@@ -135,6 +136,9 @@ appliance:
 
 demo: setup
 	@vm/demo
+
+demo-local: setup
+	@vm/demo-local
 
 check: setup
 	@tests/run

@@ -67,7 +67,7 @@ class Moved:
     way: str
     begun: float            # seconds
     rounds: list            # (seconds, event) of each round
-    progress: list          # (seconds, bytes to do)
+    progress: list          # (seconds, bytes to do), from the whole disk on
     stopped: tuple          # (seconds, bytes to do)
     done: tuple             # (seconds, event)
     info: dict              # what QEMU tells
@@ -131,5 +131,6 @@ class Pair(nested.Pair):
 
         def all_of(name):
             return [(t, e) for t, e in sender.events if e["event"] == name]
-        return Moved(f"{source.host.name} to {target.host.name}", begun, all_of("round"), [(t, e["dirty"]) for t, e in all_of("progress")],
+        return Moved(f"{source.host.name} to {target.host.name}", begun, all_of("round"),
+                     [(begun, os.path.getsize(self.image(source.host))), *((t, e["dirty"]) for t, e in all_of("progress"))],
                      [(t, e["dirty"]) for t, e in all_of("stopped")][-1], all_of("done")[-1], info)

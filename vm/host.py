@@ -71,7 +71,7 @@ CPU = "max,la57=off"
 class PF:
     """One physical function. Those with the same subsys share a subsystem and its namespace;
     image, size, cntlid_base and ns are the subsystem's and taken from its first PF."""
-    lm: str = "off"                 # tp4159, vendor, off
+    lm: str = "off"                 # tp4159, vendor, off; target: a PF of its subsystem migrates it
     subsys: str = "S1"
     serial: str = ""                # default: from subsys
     vfs: int = 4

@@ -25,6 +25,12 @@ enum {
 };
 
 /*
+ * On the machine "functions" PFs that the MMC, its PF 0, migrates stand for VFs 1 to 4 of this
+ * one, whose commands go to the MMC.
+ */
+enum { PF_FN = 8 };
+
+/*
  * Rounds of a test with random input, whose sequence begins anew: @standard of them from @seed on,
  * or what LM_FUZZ and LM_SEED say.
  */
@@ -86,6 +92,7 @@ extern const struct test_group cli_group, cli_log_group, dirty_group, dirty_drai
 	dirty_tracking_group, faults_group, fuzz_group, identify_group, log_group,
 	log_draining_group, model_group, move_group, reset_group, reset_draining_group, rules_group,
 	state_group, state_variant_group, suspend_group, track_group, track_tracking_group,
-	variant_group;
+	variant_group, dirty_functions_group, identify_functions_group, move_functions_group,
+	reset_functions_group, suspend_functions_group;
 
 #endif /* TESTS_DEVICE_H */

@@ -977,3 +977,15 @@ const struct test_group dirty_tracking_group = {
 const struct test_group dirty_draining_group = {
 	"draining", dirty_draining_tests, ARRAY_SIZE(dirty_draining_tests)
 };
+
+static const struct tap_test dirty_functions_tests[] = {
+	{ "dirty: data at each granularity", test_granularities, PF_FN },
+	{ "dirty: completions", test_completions, PF_FN },
+	{ "dirty: read once", test_consumed, PF_FN },
+	{ "dirty: anything", test_random, PF_FN },
+	{ "dirty: anything, shadow doorbells", test_random_shadow, PF_FN },
+};
+
+const struct test_group dirty_functions_group = {
+	"functions", dirty_functions_tests, ARRAY_SIZE(dirty_functions_tests)
+};

@@ -277,3 +277,36 @@ static const struct tap_test identify_tests[] = {
 };
 
 const struct test_group identify_group = { "identify", identify_tests, ARRAY_SIZE(identify_tests) };
+
+/* CNS 13h has all of the subsystem; CNS 15h has VFs only. */
+static void test_controllers(void)
+{
+	struct lm_pf *pf = pf_get(PF_FN);
+	int vfn, id, vf = pf ? lm_cntlid(pf, 1) : -1;
+	static u8 buf[4096];
+
+	if (!pf)
+		return;
+	for (vfn = 1; vfn <= 4; vfn++) {
+		id = vf_cntlid(PF_FN, vfn);
+		EXPECT(id != pf->cntlid && id != vf, "function %d has id %d", vfn, id);
+		EXPECT_EQ(lm_identify(pf, 0x13, id, buf), 0, "CNS 13h");
+		EXPECT(le16(buf) >= 1, "no controller from %d on", id);
+		EXPECT_EQ(le16(buf + 2), id, "first controller");
+		EXPECT_EQ(lm_identify(pf, 0x15, id, buf), 0, "CNS 15h");
+		EXPECT(!buf[0] || le16(buf + 32) != id, "function %d is a secondary controller",
+		       vfn);
+	}
+	EXPECT_EQ(lm_cntlid(pf, 2), -1, "a second secondary controller");
+}
+
+static const struct tap_test identify_functions_tests[] = {
+	{ "identify: no MMC, and within its own reach", test_vf, PF_FN },
+	{ "identify: effects log", test_effects_vf, PF_FN },
+	{ "identify: controllers of the subsystem", test_controllers, PF_FN },
+	{ "identify: the MMC itself", test_pf_tp, PF_FN },
+};
+
+const struct test_group identify_functions_group = {
+	"functions", identify_functions_tests, ARRAY_SIZE(identify_functions_tests)
+};

@@ -59,6 +59,8 @@ static void add_group(void)
 		&state_variant_group, &variant_group,
 		&model_group,
 		&log_group, &log_draining_group, &cli_log_group,
+		&identify_functions_group, &suspend_functions_group, &move_functions_group,
+		&reset_functions_group, &dirty_functions_group,
 	};
 	size_t i;
 

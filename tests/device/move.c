@@ -8,13 +8,14 @@
 
 #include "device.h"
 
-enum { ACROSS, SAME_PF, ACROSS_VENDOR, SAME_PF_VENDOR };
+enum { ACROSS, SAME_PF, ACROSS_VENDOR, SAME_PF_VENDOR, FUNCTIONS };
 
 static const struct { int pf; unsigned int vfn; } ends[][2] = {
 	[ACROSS] = { { PF_TP, 1 }, { PF_TP2, 2 } },
 	[SAME_PF] = { { PF_TP, 1 }, { PF_TP, 3 } },
 	[ACROSS_VENDOR] = { { PF_VS, 1 }, { PF_VS2, 2 } },
 	[SAME_PF_VENDOR] = { { PF_VS, 1 }, { PF_VS, 3 } },
+	[FUNCTIONS] = { { PF_FN, 1 }, { PF_FN, 2 } },
 };
 
 /* The driver always lives in vf_a.u, whichever VF it runs on. */
@@ -671,3 +672,22 @@ static const struct tap_test move_tests[] = {
 };
 
 const struct test_group move_group = { "move", move_tests, ARRAY_SIZE(move_tests) };
+
+static const struct tap_test move_functions_tests[] = {
+	{ "move: load, polled", test_load_polled, FUNCTIONS },
+	{ "move: load, interrupts", test_load_irq, FUNCTIONS },
+	{ "move: load, shadow doorbells", test_load_shadow, FUNCTIONS },
+	{ "move: doorbells rung on the loaded function", test_doorbells_loaded, FUNCTIONS },
+	{ "move: entries not consumed", test_unconsumed, FUNCTIONS },
+	{ "move: masked vector", test_masked, FUNCTIONS },
+	{ "move: full completion queue", test_full_cq, FUNCTIONS },
+	{ "move: features and registers", test_features, FUNCTIONS },
+	{ "move: number of queues stays fixed", test_sticky_queues, FUNCTIONS },
+	{ "move: event requests", test_aers, FUNCTIONS },
+	{ "move: controller that is off", test_disabled, FUNCTIONS },
+	{ "move: I/O queues only", test_queues_only, FUNCTIONS },
+};
+
+const struct test_group move_functions_group = {
+	"functions", move_functions_tests, ARRAY_SIZE(move_functions_tests)
+};

@@ -418,3 +418,14 @@ const struct test_group reset_group = { "reset", reset_tests, ARRAY_SIZE(reset_t
 const struct test_group reset_draining_group = {
 	"draining", reset_draining_tests, ARRAY_SIZE(reset_draining_tests)
 };
+
+static const struct tap_test reset_functions_tests[] = {
+	{ "reset: FLR of a suspended function", test_flr_suspended, PF_FN },
+	{ "reset: CC.EN=0 of a suspended function", test_cc_suspended, PF_FN },
+	{ "reset: the next tenant finds nothing", test_tenant, PF_FN },
+	{ "reset: nothing loaded survives", test_loaded_tenant, PF_FN },
+};
+
+const struct test_group reset_functions_group = {
+	"functions", reset_functions_tests, ARRAY_SIZE(reset_functions_tests)
+};

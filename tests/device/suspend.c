@@ -542,3 +542,22 @@ static const struct tap_test suspend_tests[] = {
 };
 
 const struct test_group suspend_group = { "suspend", suspend_tests, ARRAY_SIZE(suspend_tests) };
+
+static const struct tap_test suspend_functions_tests[] = {
+	{ "suspend: under load, interrupts", test_load_irq, PF_FN },
+	{ "suspend: under load, shadow doorbells", test_load_shadow, PF_FN },
+	{ "suspend: not needed to read the state", test_get_running, PF_FN },
+	{ "suspend: doorbells rung meanwhile", test_doorbells, PF_FN },
+	{ "suspend: admin doorbell rung meanwhile", test_admin_doorbell, PF_FN },
+	{ "suspend: registers", test_registers, PF_FN },
+	{ "suspend: CC.EN 0 to 1", test_enable_suspended, PF_FN },
+	{ "suspend: event requests and events", test_events, PF_FN },
+	{ "suspend: masked vector", test_masked_vector, PF_FN },
+	{ "suspend: full completion queue", test_full_cq, PF_FN },
+	{ "suspend: without bus mastering", test_bus_master, PF_FN },
+	{ "suspend: controller that is off", test_disabled, PF_FN },
+};
+
+const struct test_group suspend_functions_group = {
+	"functions", suspend_functions_tests, ARRAY_SIZE(suspend_functions_tests)
+};

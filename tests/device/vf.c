@@ -11,11 +11,13 @@ bool vf_open(struct vf *d, int pf, unsigned int vfn)
 {
 	struct lm_pf *p = pf_get(pf);
 
-	if (!p || !vf_find(d, pf, vfn) ||
-	    !EXPECT_EQ(lmt_init(&d->t, p, vfn), 0, "controller id of VF %u", vfn))
+	int id = vf_cntlid(pf, vfn);
+
+	if (!p || !vf_find(d, pf, vfn) || !EXPECT(id >= 0, "controller id of VF %u", vfn))
 		return false;
+	d->t = (struct lm_target){ .pf = p, .vfn = vfn, .cntlid = id };
 	d->pf = p;
-	d->cntlid = d->t.cntlid;
+	d->cntlid = id;
 	return vf_attach(d);
 }
 

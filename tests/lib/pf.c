@@ -35,6 +35,17 @@ const char *vf_bdf(int pf, unsigned int vfn)
 	return env_bdf(name);
 }
 
+int vf_cntlid(int pf, unsigned int vfn)
+{
+	struct lm_pf *p = pf_get(pf);
+	char name[32];
+
+	snprintf(name, sizeof(name), "LM_FUNCTION%d_%u", pf, vfn);
+	if (getenv(name))
+		return atoi(getenv(name));
+	return p ? lm_cntlid(p, vfn) : -1;
+}
+
 struct lm_pf *pf_opened(int nr)
 {
 	return pfs[nr].bdf[0] ? &pfs[nr] : NULL;

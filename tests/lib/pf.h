@@ -15,6 +15,12 @@
 const char *pf_bdf(int nr);
 const char *vf_bdf(int pf, unsigned int vfn);
 
+/*
+ * Controller id of a VF, -1 if there is none. A function that is no VF may stand for one: then
+ * LM_FUNCTIONn_m has its controller id.
+ */
+int vf_cntlid(int pf, unsigned int vfn);
+
 /* The PF's nvme device, opened on first use; NULL and the test failed or is skipped. */
 struct lm_pf *pf_get(int nr);
 

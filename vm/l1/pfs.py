@@ -123,7 +123,7 @@ def setup_pf(uevents, number, bdf, vfs, vq, vi):
     """Bring up one PF and its VFs; returns what commands find in their environment."""
     ctrl = uevents.wait(f"the controller at {bdf}", lambda: find_ctrl(bdf))
     dev = f"/dev/{ctrl}"
-    env = {f"LM_PF{number}": bdf, f"LM_CTRL{number}": dev}
+    env = {f"LM_PF{number}": bdf, f"LM_CTRL{number}": dev, f"LM_CNTLID{number}": read(f"/sys/class/nvme/{ctrl}/cntlid")}
     env[f"LM_NS{number}"] = "/dev/" + uevents.wait(f"the namespace of {bdf}", lambda: find_namespace(ctrl))
     if vfs:
         env[f"LM_VFS{number}"] = f"{vfs} {vq} {vi}"

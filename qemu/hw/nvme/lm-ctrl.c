@@ -12,9 +12,19 @@
 #include "lm.h"
 #include "trace.h"
 
+/* Of a controller that is no VF, itself */
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n)
 {
-    return NVME(pcie_sriov_get_pf(PCI_DEVICE(n)));
+    PCIDevice *pci = PCI_DEVICE(n);
+
+    return pci_is_vf(pci) ? NVME(pcie_sriov_get_pf(pci)) : n;
+}
+
+/* Whether it migrates others; a controller is never both an MMC and a target */
+bool nvme_lm_is_mmc(NvmeCtrl *n)
+{
+    return n->lm && !pci_is_vf(PCI_DEVICE(n)) &&
+           n->params.lm.mode != NVME_LM_MODE_TARGET;
 }
 
 bool nvme_lm_enabled(NvmeCtrl *n)
@@ -29,7 +39,7 @@ bool nvme_lm_admin_queues(NvmeCtrl *n)
 
 bool nvme_lm_offline(NvmeCtrl *n)
 {
-    return !nvme_sctrl(n)->scs;
+    return pci_is_vf(PCI_DEVICE(n)) && !nvme_sctrl(n)->scs;
 }
 
 bool nvme_lm_has_io_queues(NvmeCtrl *n)
@@ -45,11 +55,16 @@ bool nvme_lm_has_io_queues(NvmeCtrl *n)
     return false;
 }
 
-/* I/O queue pairs that the PF assigned, whatever the guest was told */
+/* I/O queue pairs that it has, whatever the guest was told */
 unsigned nvme_lm_own_pairs(NvmeCtrl *n)
 {
-    uint16_t nvq = le16_to_cpu(nvme_sctrl(n)->nvq);
+    uint16_t nvq;
 
+    if (!pci_is_vf(PCI_DEVICE(n))) {
+        return n->params.max_ioqpairs;
+    }
+
+    nvq = le16_to_cpu(nvme_sctrl(n)->nvq);
     return nvq ? nvq - 1 : 0;
 }
 
@@ -58,7 +73,7 @@ NvmeCtrl *nvme_lm_target(NvmeCtrl *n, uint16_t cntlid)
 {
     NvmeCtrl *target = nvme_subsys_ctrl(n->subsys, cntlid);
 
-    if (!target || !target->lm || !pci_is_vf(PCI_DEVICE(target))) {
+    if (!target || !target->lm || nvme_lm_is_mmc(target)) {
         return NULL;
     }
 

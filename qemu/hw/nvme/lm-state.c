@@ -389,6 +389,21 @@ static void nvme_lm_apply_io_queues(NvmeCtrl *n, const NvmeLmImage *img)
     }
 }
 
+/* The pin, if there is one, stays asserted while a queue has such entries */
+static void nvme_lm_count_pending(NvmeCtrl *n)
+{
+    unsigned i;
+
+    n->cq_pending = 0;
+    for (i = 0; i < n->params.max_ioqpairs + 1; i++) {
+        NvmeCQueue *cq = n->cq[i];
+
+        if (cq && cq->irq_enabled && cq->head != cq->tail) {
+            n->cq_pending++;
+        }
+    }
+}
+
 static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
 {
     if (img->vs) {
@@ -400,6 +415,8 @@ static void nvme_lm_apply(NvmeCtrl *n, const NvmeLmImage *img)
     if (img->vs) {
         nvme_lm_vs_apply_commands(n, img);
     }
+
+    nvme_lm_count_pending(n);
 }
 
 /* Verify a complete image and make the controller what it says. */

@@ -778,6 +778,7 @@ void nvme_lm_remove_queues(NvmeCtrl *n)
     n->aer_queued = 0;
     n->outstanding_aers = 0;
     n->cq_pending = 0;
+    n->irq_status = 0;
 }
 
 static void nvme_lm_apply_registers(NvmeCtrl *n, const NvmeLmVs *vs)

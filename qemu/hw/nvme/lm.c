@@ -4,7 +4,7 @@
  * Host managed live migration (TP4159): properties, Identify, commands
  *
  * The PF is the Migration Management Controller (MMC), the VFs of its
- * subsystem are the controllers that migrate.
+ * subsystem are the controllers that migrate, and so are PFs with lm=target.
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,14 @@ bool nvme_lm_check_params(NvmeCtrl *n, Error **errp)
         return true;
     }
 
-    if (!n->params.sriov_max_vfs) {
+    if (n->params.lm.mode == NVME_LM_MODE_TARGET) {
+        /* a state has no place for them */
+        if (n->params.sriov_max_vfs || n->params.cmb_size_mb || n->pmr.dev) {
+            error_setg(errp, "lm=target is not supported with SR-IOV, a "
+                       "controller memory buffer or persistent memory");
+            return false;
+        }
+    } else if (!n->params.sriov_max_vfs) {
         error_setg(errp, "lm needs SR-IOV (sriov_max_vfs)");
         return false;
     }
@@ -69,8 +76,8 @@ void nvme_lm_init(NvmeCtrl *n)
     n->lm = g_new0(NvmeLm, 1);
     QTAILQ_INIT(&n->lm->waiters);
 
-    if (pci_is_vf(PCI_DEVICE(n))) {
-        /* what reaches beyond a VF is not for the guest that has it */
+    if (!nvme_lm_is_mmc(n)) {
+        /* what reaches beyond it is not for the guest that has it */
         oacs &= ~(NVME_OACS_VMS | NVME_OACS_NMS | NVME_OACS_FORMAT);
         acs[NVME_ADM_CMD_VIRT_MNGMT] = 0;
         acs[NVME_ADM_CMD_NS_ATTACHMENT] = 0;
@@ -105,7 +112,7 @@ uint16_t nvme_lm_identify(NvmeCtrl *n, NvmeRequest *req)
 {
     uint8_t id[NVME_IDENTIFY_DATA_SIZE] = {};
 
-    if (pci_is_vf(PCI_DEVICE(n))) {
+    if (!nvme_lm_is_mmc(n)) {
         trace_pci_nvme_err_invalid_identify_cns(NVME_ID_CNS_CTRL_STATE_FORMATS);
         return NVME_INVALID_FIELD | NVME_DNR;
     }

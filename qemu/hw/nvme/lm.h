@@ -155,6 +155,7 @@ void nvme_lm_read_done(void *opaque, int ret);
 
 /* lm-ctrl.c */
 NvmeCtrl *nvme_lm_pf(NvmeCtrl *n);
+bool nvme_lm_is_mmc(NvmeCtrl *n);
 bool nvme_lm_enabled(NvmeCtrl *n);
 bool nvme_lm_admin_queues(NvmeCtrl *n);
 bool nvme_lm_offline(NvmeCtrl *n);
@@ -272,7 +273,7 @@ static inline bool nvme_lm_clock_stopped(const NvmeCtrl *n)
 
 static inline void nvme_lm_reset_begin(NvmeCtrl *n)
 {
-    if (n->lm && !pci_is_vf(PCI_DEVICE(n))) {
+    if (nvme_lm_is_mmc(n)) {
         nvme_lm_mmc_reset_begin(n);
     }
 }
@@ -282,10 +283,10 @@ static inline void nvme_lm_reset_end(NvmeCtrl *n, NvmeResetType rst)
     if (!n->lm) {
         return;
     }
-    if (pci_is_vf(PCI_DEVICE(n))) {
-        nvme_lm_target_reset(n, rst == NVME_RESET_FUNCTION);
-    } else {
+    if (nvme_lm_is_mmc(n)) {
         nvme_lm_mmc_reset_end(n);
+    } else {
+        nvme_lm_target_reset(n, rst == NVME_RESET_FUNCTION);
     }
 }
 

@@ -417,6 +417,18 @@ int lm_fault_resets(struct lm_pf *pf, u32 resets)
 	return lm_exec(pf, &cmd);
 }
 
+int lm_fault_resets_of(struct lm_pf *pf, const char *bdf, u32 resets)
+{
+	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_RESETS, 0);
+	unsigned int domain, bus, slot, function;
+
+	if (sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return -EINVAL;
+	cmd.cdw11 = resets;
+	cmd.cdw12 = bus << 8 | slot << 3 | function;
+	return lm_exec(pf, &cmd);
+}
+
 int lm_activation_begin(struct lm_pf *pf)
 {
 	struct lm_cmd cmd = lm_fault_cmd(LM_FAULT_PAUSE, 0);

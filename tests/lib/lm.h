@@ -155,6 +155,8 @@ enum {
 enum {
 	LM_KEEPS_VFS		= 1 << 0,	/* a reset of the PF leaves its VFs online */
 	LM_IGNORES_FLR		= 1 << 1,	/* an FLR of a VF resets nothing */
+	LM_KEEPS_FAULTS		= 1 << 2,	/* an FLR of the PF disarms nothing */
+	LM_NEVER_READY		= 1 << 3,	/* CC.EN=1 starts nothing */
 };
 
 enum {
@@ -217,6 +219,9 @@ bool lm_wait_ctrl_state(struct lm_pf *pf, const char *state);
 
 /* Resets do not do what is in @resets, until lm_fault_end(). NVMe status or -errno. */
 int lm_fault_resets(struct lm_pf *pf, u32 resets);
+
+/* The same for another PF with fault points. */
+int lm_fault_resets_of(struct lm_pf *pf, const char *bdf, u32 resets);
 
 /* Wait until so many commands are held, or until so many met a slot. */
 bool lm_fault_wait_held(struct lm_pf *pf, int nr);

@@ -31,12 +31,17 @@ enum NvmeLmFaultOp {
     NVME_LM_FAULT_RESETS    = 0x9,
 };
 
-/* What resets do not do */
+/* What resets and CC.EN do not do */
 enum NvmeLmFaultResets {
     NVME_LM_FAULT_KEEPS_VFS     = 1 << 0,
     NVME_LM_FAULT_IGNORES_FLR   = 1 << 1,
-    NVME_LM_FAULT_RESETS_MASK   = (1 << 2) - 1,
+    NVME_LM_FAULT_KEEPS_FAULTS  = 1 << 2,
+    NVME_LM_FAULT_NEVER_READY   = 1 << 3,
+    NVME_LM_FAULT_RESETS_MASK   = (1 << 4) - 1,
 };
+
+/* What Result alters: dword 0, dword 1, the CID */
+#define NVME_LM_FAULT_RESULT_CID    2
 
 typedef enum NvmeLmFaultAct {
     NVME_LM_FAULT_COUNT     = 0x0,
@@ -298,7 +303,10 @@ static void nvme_lm_fault_result(NvmeCtrl *n, NvmeRequest *req)
         if (!(req->lm_faults & (1 << i)) || f->act != NVME_LM_FAULT_RESULT) {
             continue;
         }
-        if (f->arg) {
+        if (f->arg == NVME_LM_FAULT_RESULT_CID) {
+            req->cqe.cid = cpu_to_le16((le16_to_cpu(req->cqe.cid) & ~f->mask) ^
+                                       f->value);
+        } else if (f->arg) {
             req->cqe.dw1 = nvme_lm_fault_alter(f, req->cqe.dw1);
         } else {
             req->cqe.result = nvme_lm_fault_alter(f, req->cqe.result);
@@ -406,7 +414,7 @@ static uint16_t nvme_lm_fault_arm(NvmeLmFault *f, const NvmeCmd *cmd)
 
     if (f->armed || act >= NVME_LM_FAULT_ACTS ||
         (act == NVME_LM_FAULT_STATUS && (arg & ~NVME_LM_FAULT_STATUS_MASK)) ||
-        (act == NVME_LM_FAULT_RESULT && arg > 1)) {
+        (act == NVME_LM_FAULT_RESULT && arg > NVME_LM_FAULT_RESULT_CID)) {
         return NVME_INVALID_FIELD | NVME_DNR;
     }
 
@@ -495,7 +503,7 @@ void nvme_lm_fault_event_seen(NvmeCtrl *n)
     nvme_process_aers(n);
 }
 
-/* Resets that do less than they should */
+/* Resets that do less than they should, and a controller that does not start */
 
 bool nvme_lm_fault_keeps_vfs(NvmeCtrl *n)
 {
@@ -507,13 +515,20 @@ bool nvme_lm_fault_ignores_flr(NvmeCtrl *pf)
     return pf->lm_faults->resets & NVME_LM_FAULT_IGNORES_FLR;
 }
 
-static uint16_t nvme_lm_fault_resets(NvmeCtrl *n, uint32_t resets)
+bool nvme_lm_fault_never_ready(NvmeCtrl *n)
 {
-    if (resets & ~NVME_LM_FAULT_RESETS_MASK) {
+    return n->lm_faults->resets & NVME_LM_FAULT_NEVER_READY;
+}
+
+static uint16_t nvme_lm_fault_resets(NvmeCtrl *n, uint32_t rid, uint32_t resets)
+{
+    NvmeCtrl *pf = nvme_lm_fault_pf(n, rid);
+
+    if (!pf || (resets & ~NVME_LM_FAULT_RESETS_MASK)) {
         return NVME_INVALID_FIELD | NVME_DNR;
     }
 
-    n->lm_faults->resets = resets;
+    pf->lm_faults->resets = resets;
     return NVME_SUCCESS;
 }
 
@@ -556,7 +571,7 @@ static uint16_t nvme_lm_fault_point(NvmeCtrl *n, NvmeRequest *req)
     case NVME_LM_FAULT_CONTINUE:
         return nvme_lm_fault_activation(n, dw11, false);
     case NVME_LM_FAULT_RESETS:
-        return nvme_lm_fault_resets(n, dw11);
+        return nvme_lm_fault_resets(n, le32_to_cpu(req->cmd.cdw12), dw11);
     default:
         return NVME_INVALID_FIELD | NVME_DNR;
     }
@@ -580,11 +595,11 @@ uint16_t nvme_lm_fault_cmd(NvmeCtrl *n, NvmeRequest *req)
     return nvme_lm_fault_execute(n, req);
 }
 
-/* A function level reset leaves none of them; a controller reset leaves all. */
+/* A controller reset leaves all of them, a function level reset mostly none. */
 void nvme_lm_fault_reset(NvmeCtrl *n, bool function)
 {
     nvme_lm_fault_abandon(n);
-    if (function) {
+    if (function && !(n->lm_faults->resets & NVME_LM_FAULT_KEEPS_FAULTS)) {
         nvme_lm_fault_clear(n);
     }
 }

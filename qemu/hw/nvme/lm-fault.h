@@ -22,6 +22,7 @@ void nvme_lm_fault_reset(NvmeCtrl *n, bool function);
 void nvme_lm_fault_event_seen(NvmeCtrl *n);
 bool nvme_lm_fault_keeps_vfs(NvmeCtrl *n);
 bool nvme_lm_fault_ignores_flr(NvmeCtrl *pf);
+bool nvme_lm_fault_never_ready(NvmeCtrl *n);
 
 static inline uint16_t nvme_lm_admin_cmd(NvmeCtrl *n, NvmeRequest *req)
 {
@@ -56,12 +57,17 @@ static inline bool nvme_lm_ignores_flr(NvmeCtrl *n)
 {
     NvmeCtrl *pf;
 
-    if (!n->lm || !pci_is_vf(PCI_DEVICE(n))) {
+    if (!n->lm || nvme_lm_is_mmc(n)) {
         return false;
     }
 
     pf = nvme_lm_pf(n);
     return pf->lm_faults && nvme_lm_fault_ignores_flr(pf);
+}
+
+static inline bool nvme_lm_never_ready(NvmeCtrl *n)
+{
+    return n->lm_faults && nvme_lm_fault_never_ready(n);
 }
 
 /* Before live migration forgets what it has under way */

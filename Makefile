@@ -28,6 +28,7 @@ nvme-vfio-pci-y := \
 	nvme_pf_vs.o	\
 	probe.o		\
 	refusal.o	\
+	search.o	\
 	states.o	\
 	stats.o		\
 	stream.o	\

@@ -81,7 +81,7 @@ static inline void nvmevf_set_pci_ops(struct vfio_pci_core_device *core)
 
 /* nvme's private structures: out of tree they may differ from those compiled here */
 bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev);
-int nvmevf_same_nvme(struct pci_dev *vf);
+int nvmevf_same_nvme(struct pci_dev *vf, struct pci_dev *pf);
 
 #ifdef VFIO_PRECOPY_INFO_REINIT
 

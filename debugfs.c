@@ -105,6 +105,13 @@ static void nvmevf_show_counters(struct seq_file *seq, const struct nvmevf_stats
 		seq_printf(seq, "%s: %lld\n", names[i], atomic64_read(&stats->counters[i]));
 }
 
+static const char *nvmevf_identified(const struct nvmevf_lm *lm)
+{
+	if (!lm->vf->is_virtfn)
+		return "function";
+	return READ_ONCE(lm->hello.ident) == NVME_LM_IDENT_VF ? "VF" : "PF";
+}
+
 static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 {
 	struct nvmevf_lm *lm = vf->lm;
@@ -129,8 +136,7 @@ static void nvmevf_show_lm(struct seq_file *seq, struct nvmevf_device *vf)
 		   READ_ONCE(lm->online) ? "online" : "offline");
 	seq_printf(seq, "state: %s%s\n", nvmevf_state_name(READ_ONCE(vf->mig_state)),
 		   READ_ONCE(vf->lost) || READ_ONCE(vf->stale) ? ", needs a reset" : "");
-	seq_printf(seq, "identity: of the %s\n",
-		   READ_ONCE(lm->hello.ident) == NVME_LM_IDENT_VF ? "VF" : "PF");
+	seq_printf(seq, "identity: of the %s\n", nvmevf_identified(lm));
 	seq_printf(seq, "exports: %s\n", *lm->exports ? lm->exports + strlen("; ") : "none");
 	nvmevf_show_formats(seq, lm);
 	seq_printf(seq, "stream size: %llu\n", READ_ONCE(vf->data_size));

@@ -4,13 +4,14 @@
  * function itself before anybody owns it.
  *
  * This is independent of migration, and works for functions other than VFs, too. The
- * function is left disabled.
+ * function is left disabled; one that is no VF is reset, too.
  */
 
 #include <linux/dma-mapping.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/iopoll.h>
+#include <linux/minmax.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/sched/signal.h>
@@ -25,6 +26,15 @@
 #define NVMEVF_FUNCTION_DEPTH	2
 
 #define NVMEVF_POLL_US		1000
+
+/*
+ * How long a function that is no VF may take to become ready, whatever its CAP.TO. A VF
+ * is as slow as its PF, which nvme has waited for.
+ */
+#define NVMEVF_READY_MS		5000
+
+/* An answer to another command is none */
+#define NVMEVF_FUNCTION_CID	0x4159
 
 /* Admin commands only, for a function without any other command set */
 #define NVMEVF_CC_CSS_ADMIN	(7 << NVME_CC_CSS_SHIFT)
@@ -80,7 +90,13 @@ static bool nvmevf_function_failed(u32 csts)
 	return csts == U32_MAX || (csts & NVME_CSTS_CFS);
 }
 
-/* Waits for the time in the function's own CAP.TO */
+static u64 nvmevf_function_limit_us(const struct nvmevf_function *f)
+{
+	u64 limit_ms = (NVME_CAP_TIMEOUT(f->cap) + 1) * 500;
+
+	return (f->pdev->is_virtfn ? limit_ms : min(limit_ms, NVMEVF_READY_MS)) * USEC_PER_MSEC;
+}
+
 static int nvmevf_function_wait(const struct nvmevf_function *f, u32 ready)
 {
 	u32 csts;
@@ -88,8 +104,7 @@ static int nvmevf_function_wait(const struct nvmevf_function *f, u32 ready)
 
 	ret = read_poll_timeout(readl, csts, (csts & NVME_CSTS_RDY) == ready ||
 				nvmevf_function_failed(csts) || fatal_signal_pending(current),
-				NVMEVF_POLL_US,
-				(NVME_CAP_TIMEOUT(f->cap) + 1) * 500 * USEC_PER_MSEC, false,
+				NVMEVF_POLL_US, nvmevf_function_limit_us(f), false,
 				f->bar + NVME_REG_CSTS);
 	if (nvmevf_function_failed(csts))
 		return -ENODEV;
@@ -120,20 +135,31 @@ static int nvmevf_function_enable(const struct nvmevf_function *f)
 	return nvmevf_function_wait(f, NVME_CSTS_RDY);
 }
 
-/* If the function does not disable itself, reset it */
-static void nvmevf_function_disable(const struct nvmevf_function *f)
+static int nvmevf_function_reset(struct pci_dev *pdev)
 {
+	int ret;
+
+	pci_save_state(pdev);
+	ret = __pci_reset_function_locked(pdev);
+	pci_restore_state(pdev);
+	return ret;
+}
+
+/* A VF that disables itself need not be reset: its PF knows it */
+static int nvmevf_function_disable(const struct nvmevf_function *f)
+{
+	int ret;
+
 	writel(0, f->bar + NVME_REG_CC);
-	if (nvmevf_function_wait(f, 0)) {
-		pci_save_state(f->pdev);
-		if (__pci_reset_function_locked(f->pdev))
-			pci_dbg(f->pdev, "can be neither disabled nor reset\n");
-		pci_restore_state(f->pdev);
-	}
+	ret = nvmevf_function_wait(f, 0);
+	pci_clear_master(f->pdev);
+	if (ret || !f->pdev->is_virtfn)
+		ret = nvmevf_function_reset(f->pdev);
 
 	writel(0, f->bar + NVME_REG_AQA);
 	lo_hi_writeq(0, f->bar + NVME_REG_ASQ);
 	lo_hi_writeq(0, f->bar + NVME_REG_ACQ);
+	return ret;
 }
 
 /* The queues are new: it is slot 0 of each, and phase 1 */
@@ -145,6 +171,7 @@ static int nvmevf_function_command(const struct nvmevf_function *f, unsigned int
 
 	*f->sq = (struct nvme_command) {
 		.identify.opcode = nvme_admin_identify,
+		.identify.command_id = NVMEVF_FUNCTION_CID,
 		.identify.cns = NVME_ID_CNS_CTRL,
 		.identify.dptr.prp1 = cpu_to_le64(f->dma + 2 * f->page),
 	};
@@ -159,6 +186,8 @@ static int nvmevf_function_command(const struct nvmevf_function *f, unsigned int
 
 	/* read the entry before the data */
 	dma_rmb();
+	if (READ_ONCE(f->cq->command_id) != NVMEVF_FUNCTION_CID)
+		return -EPROTO;
 	code = le16_to_cpu(status) >> 1 & NVME_SCT_SC_MASK;
 	return code ? nvmevf_status_to_errno(code) : 0;
 }
@@ -174,7 +203,6 @@ static int nvmevf_function_ask(const struct nvmevf_function *f, struct nvme_id_c
 	if (!ret)
 		memcpy(id, f->data, sizeof(*id));
 
-	nvmevf_function_disable(f);
 	return ret;
 }
 
@@ -222,18 +250,23 @@ static int nvmevf_function_use(struct nvmevf_function *f, struct nvme_id_ctrl *i
 	if (ret)
 		return ret;
 
+	pci_set_master(f->pdev);
 	ret = nvmevf_function_ask(f, id, timeout_ms);
+	if (!nvmevf_function_disable(f)) {
+		dma_free_coherent(&f->pdev->dev, 3 * f->page, f->sq, f->dma);
+		return ret;
+	}
 
-	/* even if disabling failed, it cannot access memory any more */
-	pci_clear_master(f->pdev);
-	dma_free_coherent(&f->pdev->dev, 3 * f->page, f->sq, f->dma);
-	return ret;
+	/* it may still write there, if it ignores that it is no bus master */
+	pci_warn(f->pdev, "can be neither disabled nor reset: %zu bytes of memory remain its own\n",
+		 3 * f->page);
+	return ret ?: -EIO;
 }
 
 static int nvmevf_function_map_and_use(struct nvmevf_function *f, struct nvme_id_ctrl *id,
 				       unsigned int timeout_ms)
 {
-	int ret;
+	int ret = 0;
 
 	if (!(pci_resource_flags(f->pdev, 0) & IORESOURCE_MEM) ||
 	    pci_resource_len(f->pdev, 0) < NVMEVF_FUNCTION_REGS)
@@ -243,7 +276,11 @@ static int nvmevf_function_map_and_use(struct nvmevf_function *f, struct nvme_id
 	if (!f->bar)
 		return -ENOMEM;
 
-	ret = nvmevf_function_use(f, id, timeout_ms);
+	/* the previous user may have loaded a state, with another identity */
+	if (!f->pdev->is_virtfn)
+		ret = nvmevf_function_reset(f->pdev);
+	if (!ret)
+		ret = nvmevf_function_use(f, id, timeout_ms);
 	pci_iounmap(f->pdev, f->bar);
 	return ret;
 }
@@ -255,14 +292,16 @@ static int nvmevf_function_map_and_use(struct nvmevf_function *f, struct nvme_id
  * @timeout_ms: how long the command may take, in milliseconds
  *
  * The function is enabled with an admin queue in memory of the host, and disabled
- * again. It has to become ready within the time in its CAP.TO.
+ * again. It has to become ready within the time in its CAP.TO. A function that is no
+ * VF is reset before and after that, and has five seconds at most to become ready.
  *
  * Context: Process, probe of @pdev: the device lock is held, and keeps everybody
  * else from claiming the function; sleeps, a fatal signal ends it.
  * Return: 0; -EBUSY if @pdev shares its IOMMU group, which somebody may have
- * claimed; -ENODEV if there is no controller, as with a VF that is offline, or
- * if it fails; -EOPNOTSUPP if its smallest page is larger than the host's;
- * -ETIMEDOUT; the errno of a status; another negative errno.
+ * claimed; -ENOTTY if it is no VF and has no function level reset; -ENODEV if there
+ * is no controller, as with a VF that is offline, or if it fails; -EOPNOTSUPP if its
+ * smallest page is larger than the host's; -ETIMEDOUT; -EPROTO if it answered another
+ * command; the errno of a status; another negative errno.
  */
 int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
 			     unsigned int timeout_ms)
@@ -273,11 +312,13 @@ int nvmevf_function_identify(struct pci_dev *pdev, struct nvme_id_ctrl *id,
 
 	if (!nvmevf_function_is_alone(pdev))
 		return -EBUSY;
+	if (!pdev->is_virtfn && pcie_reset_flr(pdev, PCI_RESET_PROBE))
+		return -ENOTTY;
 
 	/* before pci_enable_device_mem(), which then has nothing to report */
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
-	pci_write_config_word(pdev, PCI_COMMAND, command | PCI_COMMAND_MEMORY |
-			      PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+	pci_write_config_word(pdev, PCI_COMMAND, (command & ~PCI_COMMAND_MASTER) |
+			      PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 
 	ret = pci_enable_device_mem(pdev);
 	if (!ret) {

@@ -59,15 +59,16 @@ bool nvmevf_layout_fits(struct pci_dev *pf, struct device *dev)
 
 /**
  * nvmevf_same_nvme - check that the PF's driver is the one this was built for
- * @vf: a VF linked to its PF
+ * @vf: a function linked to the PF
+ * @pf: the PF
  *
  * Context: Process.
  * Return: 0 or -ENOEXEC.
  */
-int nvmevf_same_nvme(struct pci_dev *vf)
+int nvmevf_same_nvme(struct pci_dev *vf, struct pci_dev *pf)
 {
 #ifdef NVMEVF_NVME_SRCVERSION
-	const struct module *owner = pci_physfn(vf)->dev.driver->owner;
+	const struct module *owner = pf->dev.driver->owner;
 
 	if (owner && owner->srcversion && strcmp(owner->srcversion, NVMEVF_NVME_SRCVERSION)) {
 		pci_err(vf, "built for a different nvme module than the one loaded: rebuild\n");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO variant driver for NVMe functions. A virtual function whose PF supports
- * live migration is migrated through the VFIO uAPI; any other function behaves
- * as with vfio-pci.
+ * VFIO variant driver for NVMe functions. A function that a PF can migrate, which is
+ * mostly one of its virtual functions, is migrated through the VFIO uAPI; any other
+ * function behaves as with vfio-pci.
  */
 
 #include <linux/cleanup.h>
@@ -268,12 +268,10 @@ static const struct vfio_device_ops nvmevf_plain_ops = {
 
 static struct nvmevf_lm *nvmevf_probe_migration(struct pci_dev *pdev, const char **why_not)
 {
-	struct nvmevf_lm *lm = ERR_PTR(-ENODEV);
+	struct nvmevf_lm *lm;
 	int ret;
 
-	*why_not = "not a virtual function";
-	if (pdev->is_virtfn)
-		lm = nvmevf_lm_probe(pdev, why_not);
+	lm = nvmevf_lm_probe(pdev, why_not);
 	if (IS_ERR(lm)) {
 		pci_info(pdev, "no migration: %s\n", *why_not);
 		return NULL;

@@ -65,6 +65,9 @@
 
 #define NVMEVF_MAX_XFER		((size_t)SZ_1M)
 
+/* Functions that are no VFs have numbers from here on, which are all negative */
+#define NVMEVF_NO_VF		INT_MIN
+
 struct nvmevf_req;
 
 /**
@@ -101,7 +104,8 @@ struct nvmevf_ctrl {
  * @ref: one for the VF's driver, one for each command in flight
  * @ctrl: the PF's controller
  * @vf: the VF, referenced
- * @vf_id: number of the VF, counted from 0
+ * @pf: the PF, referenced
+ * @vf_id: number of the VF, counted from 0; negative: it is no VF
  * @target: the VF as nvme knows it
  * @wait: woken when a command of this handle is admitted or answered, or is to be
  *	  ended, and at each change of @aborting
@@ -119,6 +123,7 @@ struct nvmevf_mmc {
 	struct kref ref;
 	struct nvmevf_ctrl *ctrl;
 	struct pci_dev *vf;
+	struct pci_dev *pf;
 	int vf_id;
 	struct nvme_pf_vf target;
 	wait_queue_head_t wait;
@@ -332,9 +337,9 @@ static struct nvmevf_ctrl *nvmevf_ctrl_new_locked(struct nvme_ctrl *nvme)
 	return ctrl;
 }
 
-static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
+static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *pf)
 {
-	struct nvme_ctrl *nvme = nvme_pf_get(vf);
+	struct nvme_ctrl *nvme = nvme_pf_get(pf);
 	struct nvmevf_ctrl *ctrl;
 
 	if (IS_ERR(nvme))
@@ -359,7 +364,8 @@ static struct nvmevf_ctrl *nvmevf_ctrl_get(struct pci_dev *vf)
 }
 
 /* Owns the reference to @ctrl, even if it fails */
-static struct nvmevf_mmc *nvmevf_mmc_new(struct nvmevf_ctrl *ctrl, struct pci_dev *pdev)
+static struct nvmevf_mmc *nvmevf_mmc_new(struct nvmevf_ctrl *ctrl, struct pci_dev *vf,
+					 struct pci_dev *pf)
 {
 	struct nvmevf_mmc *mmc = kzalloc_obj(*mmc);
 
@@ -372,24 +378,15 @@ static struct nvmevf_mmc *nvmevf_mmc_new(struct nvmevf_ctrl *ctrl, struct pci_de
 	mutex_init(&mmc->late_lock);
 	init_waitqueue_head(&mmc->wait);
 	mmc->ctrl = ctrl;
-	mmc->vf = pci_dev_get(pdev);
+	mmc->vf = pci_dev_get(vf);
+	mmc->pf = pci_dev_get(pf);
 	return mmc;
 }
 
 /**
- * nvmevf_mmc_pf - get the function that is the MMC
- * @mmc: the handle
- *
- * Return: the PF, valid as long as the handle.
- */
-struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc)
-{
-	return pci_physfn(mmc->vf);
-}
-
-/**
  * nvmevf_mmc_get - find the MMC of a VF
- * @vf: the virtual function
+ * @vf: the virtual function, or another function of the same NVM subsystem
+ * @pf: the PF whose controller is the MMC
  *
  * Without nvmevf_mmc_link() the handle is only for queries at probe: the PF
  * may go away, and commands then fail.
@@ -397,20 +394,20 @@ struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc)
  * Context: Process, probe of @vf; sleeps.
  * Return: the handle, or an ERR_PTR: -ENOMEM, or what nvmevf_mmc_why_not() explains.
  */
-struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf)
+struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf, struct pci_dev *pf)
 {
 	struct nvmevf_ctrl *ctrl;
 	struct nvmevf_mmc *mmc;
 
-	ctrl = nvmevf_ctrl_get(vf);
+	ctrl = nvmevf_ctrl_get(pf);
 	if (IS_ERR(ctrl))
 		return ERR_CAST(ctrl);
 
-	mmc = nvmevf_mmc_new(ctrl, vf);
+	mmc = nvmevf_mmc_new(ctrl, vf, pf);
 	if (!mmc)
 		return ERR_PTR(-ENOMEM);
 
-	mmc->vf_id = pci_iov_vf_id(vf);
+	mmc->vf_id = vf->is_virtfn ? pci_iov_vf_id(vf) : NVMEVF_NO_VF;
 	nvme_pf_vf_init(&mmc->target, vf);
 	return mmc;
 }
@@ -433,7 +430,7 @@ struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid)
 	struct nvmevf_mmc *log;
 
 	kref_get(&mmc->ctrl->ref);
-	log = nvmevf_mmc_new(mmc->ctrl, nvmevf_mmc_pf(mmc));
+	log = nvmevf_mmc_new(mmc->ctrl, mmc->pf, mmc->pf);
 	if (!log)
 		return NULL;
 
@@ -454,7 +451,7 @@ struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid)
  */
 int nvmevf_mmc_link(struct nvmevf_mmc *mmc)
 {
-	return nvme_pf_link(mmc->vf);
+	return nvme_pf_link(mmc->vf, mmc->pf);
 }
 
 /**
@@ -498,12 +495,15 @@ void nvmevf_mmc_set_secondary(struct nvmevf_mmc *mmc, const struct nvme_lm_secon
  * @mmc: the handle
  * @id: the VF's own Identify Controller data
  *
- * For a PF without a list of secondary controllers.
+ * For a PF without a list of secondary controllers, and for a function that is no VF.
  *
  * Context: Process, probe of the VF.
  */
 void nvmevf_mmc_set_identity(struct nvmevf_mmc *mmc, const struct nvme_id_ctrl *id)
 {
+	/* admission tells functions apart by this number */
+	if (mmc->vf_id < 0)
+		mmc->vf_id = NVMEVF_NO_VF + 1 + le16_to_cpu(id->cntlid);
 	nvme_pf_set_identity(&mmc->target, id);
 }
 
@@ -544,6 +544,7 @@ static void nvmevf_mmc_release(struct kref *ref)
 	struct nvmevf_mmc *mmc = container_of(ref, struct nvmevf_mmc, ref);
 
 	nvmevf_ctrl_put(mmc->ctrl);
+	pci_dev_put(mmc->pf);
 	pci_dev_put(mmc->vf);
 	mutex_destroy(&mmc->late_lock);
 	kfree(mmc);
@@ -1367,6 +1368,17 @@ EXPORT_SYMBOL_IF_KUNIT(nvmevf_mmc_exec);
 size_t nvmevf_mmc_max_xfer(const struct nvmevf_mmc *mmc)
 {
 	return mmc->ctrl->max_xfer;
+}
+
+/**
+ * nvmevf_mmc_pf - get the PF whose controller is the MMC
+ * @mmc: the handle
+ *
+ * Return: the PF, valid as long as the handle.
+ */
+struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc)
+{
+	return mmc->pf;
 }
 
 /**

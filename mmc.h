@@ -68,7 +68,7 @@ extern struct workqueue_struct *nvmevf_wq;
 
 int nvmevf_mmc_init(void);
 void nvmevf_mmc_exit(void);
-struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf);
+struct nvmevf_mmc *nvmevf_mmc_get(struct pci_dev *vf, struct pci_dev *pf);
 struct nvmevf_mmc *nvmevf_mmc_get_log(const struct nvmevf_mmc *mmc, u16 cntlid);
 struct pci_dev *nvmevf_mmc_pf(const struct nvmevf_mmc *mmc);
 const char *nvmevf_mmc_why_not(long err);

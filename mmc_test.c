@@ -49,10 +49,10 @@ static struct pf_test *ctx(void)
 	return kunit_get_current_test()->priv;
 }
 
-static struct nvme_ctrl *fake_get(struct pci_dev *vf)
+static struct nvme_ctrl *fake_get(struct pci_dev *pf)
 {
 	/* never dereferenced */
-	return (struct nvme_ctrl *)vf;
+	return (struct nvme_ctrl *)pf;
 }
 
 static void fake_put(struct nvme_ctrl *ctrl)
@@ -142,8 +142,8 @@ static int pf_test_init(struct kunit *test)
 	t->vf = kunit_kzalloc(test, sizeof(*t->vf), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, t->vf);
 	device_initialize(&t->vf->dev);
-	t->keep = nvmevf_mmc_get(t->vf);
-	t->mmc = nvmevf_mmc_get(t->vf);
+	t->keep = nvmevf_mmc_get(t->vf, t->vf);
+	t->mmc = nvmevf_mmc_get(t->vf, t->vf);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(t->keep) || IS_ERR(t->mmc));
 	nvmevf_mmc_set_late(t->mmc, note_late, t);
 	nvmevf_mmc_set_undo(t->mmc, &nvme_pf_verb_resume);

@@ -149,6 +149,18 @@ struct nvme_lm_secondary_list {
 	struct nvme_lm_secondary_entry entry[NVME_LM_SECONDARY_MAX];
 };
 
+#define NVME_LM_CONTROLLERS_MAX		2047
+
+/**
+ * struct nvme_lm_controller_list - Controller List: Identify CNS 13h
+ * @numid: number of identifiers
+ * @id: the controllers of the NVM subsystem, by ascending controller id
+ */
+struct nvme_lm_controller_list {
+	__le16 numid;
+	__le16 id[NVME_LM_CONTROLLERS_MAX];
+};
+
 /**
  * struct nvme_lm_state_header - head of the Controller State, Fig 358
  * @ver: version of this structure, 0h

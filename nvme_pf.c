@@ -41,8 +41,8 @@ static bool nvme_pf_pin(struct nvme_ctrl *ctrl)
 }
 
 /**
- * nvme_pf_get - find the controller of a VF's PF
- * @vf: the virtual function
+ * nvme_pf_get - find the controller of a PF
+ * @pf: the physical function
  *
  * The reference pins the controller and the module, but does not keep the PF bound:
  * without nvme_pf_link() commands may fail at any time.
@@ -52,14 +52,13 @@ static bool nvme_pf_pin(struct nvme_ctrl *ctrl)
  * nvme, -EAGAIN if its controller is not live, -ENOEXEC if the module was built
  * for another kernel.
  */
-struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
+struct nvme_ctrl *nvme_pf_get(struct pci_dev *pf)
 {
-	struct pci_dev *pf = pci_physfn(vf);
 	struct nvme_ctrl *ctrl;
 	struct device *dev;
 	int err;
 
-	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_get, vf);
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_get, pf);
 
 	dev = device_find_child(&pf->dev, NULL, nvme_pf_match);
 	if (!dev)
@@ -129,7 +128,8 @@ EXPORT_SYMBOL_IF_KUNIT(nvme_pf_put);
 
 /**
  * nvme_pf_link - link the VF to its PF
- * @vf: the virtual function
+ * @vf: the virtual function, or another function that the PF migrates
+ * @pf: the PF
  *
  * From here on the driver core unbinds the VF before the PF.
  *
@@ -137,16 +137,16 @@ EXPORT_SYMBOL_IF_KUNIT(nvme_pf_put);
  * Return: 0; -EPROBE_DEFER if the PF is being unbound; -ENOEXEC if the module was
  * built against another nvme module.
  */
-int nvme_pf_link(struct pci_dev *vf)
+int nvme_pf_link(struct pci_dev *vf, struct pci_dev *pf)
 {
 	struct device_link *link;
 
 	/* a managed link cannot be deleted by hand: a failed probe deletes it */
-	link = device_link_add(&vf->dev, &pci_physfn(vf)->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
+	link = device_link_add(&vf->dev, &pf->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
 		return -EPROBE_DEFER;
 
-	return nvmevf_same_nvme(vf);
+	return nvmevf_same_nvme(vf, pf);
 }
 
 static enum rq_end_io_ret nvme_pf_end_io(NVMEVF_END_IO_ARGS)
@@ -380,9 +380,11 @@ bool nvme_pf_live(struct nvme_ctrl *ctrl, long *resets)
 /**
  * nvme_pf_vf_init - begin to describe a VF
  * @vf: the description; its controller id is still to be found out
- * @pdev: the VF
+ * @pdev: the VF, or another function that a PF migrates
  */
 void nvme_pf_vf_init(struct nvme_pf_vf *vf, struct pci_dev *pdev)
 {
-	*vf = (struct nvme_pf_vf) { .vfn = pci_iov_vf_id(pdev) + 1 };
+	*vf = (struct nvme_pf_vf) {
+		.vfn = pdev->is_virtfn ? pci_iov_vf_id(pdev) + 1 : 0,
+	};
 }

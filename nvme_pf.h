@@ -29,7 +29,7 @@ struct request;
 
 /**
  * struct nvme_pf_vf - a VF as its PF knows it
- * @vfn: its number, counted from 1
+ * @vfn: its number, counted from 1; 0: a function that is no VF, which the PF migrates, too
  * @cntlid: its controller id, from nvme_pf_set_secondary() or nvme_pf_set_identity()
  */
 struct nvme_pf_vf {
@@ -61,7 +61,7 @@ struct nvme_pf_verb {
  * @csvi: version of the controller state, by its index in the list of formats: get, set
  * @csuuidi: UUID of its vendor specific part, likewise; 0: without this part
  * @last: the device commits: set
- * @first: lowest controller id that is wanted: list_secondary
+ * @first: lowest controller id that is wanted: list_secondary, list_controllers
  * @state_len: bytes of controller state, for verbs that count in bytes
  * @offset: in the controller state, in bytes: get, set
  * @queue: DMA address of a Controller Data Queue: cdq_create
@@ -86,6 +86,7 @@ struct nvme_pf_op {
 extern const struct nvme_pf_verb nvme_pf_verb_identify;
 extern const struct nvme_pf_verb nvme_pf_verb_list_formats;
 extern const struct nvme_pf_verb nvme_pf_verb_list_secondary;
+extern const struct nvme_pf_verb nvme_pf_verb_list_controllers;
 extern const struct nvme_pf_verb nvme_pf_verb_suspend_notification;
 extern const struct nvme_pf_verb nvme_pf_verb_suspend;
 extern const struct nvme_pf_verb nvme_pf_verb_resume;
@@ -125,9 +126,9 @@ struct nvme_pf_cmd {
 	atomic_t *limit;
 };
 
-struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf);
+struct nvme_ctrl *nvme_pf_get(struct pci_dev *pf);
 void nvme_pf_put(struct nvme_ctrl *ctrl);
-int nvme_pf_link(struct pci_dev *vf);
+int nvme_pf_link(struct pci_dev *vf, struct pci_dev *pf);
 const char *nvme_pf_why_not(long err);
 int nvme_pf_submit(struct nvme_ctrl *ctrl, struct nvme_pf_cmd *cmd);
 u16 nvme_pf_cid(const struct nvme_pf_cmd *cmd);

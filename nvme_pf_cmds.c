@@ -46,6 +46,14 @@ const struct nvme_pf_verb nvme_pf_verb_list_secondary = {
 };
 EXPORT_SYMBOL_FOR_MODULES(nvme_pf_verb_list_secondary, NVME_PF_USERS);
 
+const struct nvme_pf_verb nvme_pf_verb_list_controllers = {
+	.name	= "Identify",
+	.opcode	= nvme_admin_identify,
+	.select	= NVME_ID_CNS_CTRL_LIST,
+	.encode	= nvme_pf_encode_first,
+};
+EXPORT_SYMBOL_FOR_MODULES(nvme_pf_verb_list_controllers, NVME_PF_USERS);
+
 /* Fig 351 and 352; a User Data Migration Queue would be kept */
 static void nvme_pf_encode_suspend(struct nvme_command *c, const struct nvme_pf_vf *vf,
 				   const struct nvme_pf_op *op, size_t len)
@@ -247,8 +255,8 @@ EXPORT_SYMBOL_FOR_MODULES(nvme_pf_set_secondary, NVME_PF_USERS);
  * @vf: the VF
  * @id: its own Identify Controller data
  *
- * For a PF that lists no secondary controllers. The caller has made sure that the VF
- * is of the NVM subsystem of its PF.
+ * For a PF that lists no secondary controllers, and for a function that is no VF. The
+ * caller has made sure that it is of the NVM subsystem of the PF.
  */
 void nvme_pf_set_identity(struct nvme_pf_vf *vf, const struct nvme_id_ctrl *id)
 {

@@ -51,6 +51,10 @@ static const struct verb_case verb_cases[] = {
 		.op = { .verb = &nvme_pf_verb_list_secondary, .first = 0xabcd },
 		.want = { [0] = 0x06, [10] = 0xabcd0015 },
 	}, {
+		.name = "Identify, controllers of the subsystem", .vf = &high, .len = 4096,
+		.op = { .verb = &nvme_pf_verb_list_controllers, .first = 0xabcd },
+		.want = { [0] = 0x06, [10] = 0xabcd0013 },
+	}, {
 		.name = "Suspend Notification", .vf = &low,
 		.op = { .verb = &nvme_pf_verb_suspend_notification },
 		.want = { [0] = 0x41, [11] = 0x00000002 },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether and how a VF can be migrated: what has to be asked of its PF, and of the VF
- * itself, before it is used.
+ * Whether and how a VF, or another function, can be migrated: what has to be asked of its
+ * PF, and of the function itself, before it is used.
  */
 
 #include <linux/cleanup.h>
@@ -21,6 +21,7 @@
 #include "mmc.h"
 #include "nvme_pf.h"
 #include "probe.h"
+#include "search.h"
 #include "stats.h"
 #include "track.h"
 #include "wire.h"
@@ -38,7 +39,7 @@ static const struct nvmevf_lm_ops *nvmevf_choose_ops(struct pci_dev *vf,
 /* If it was not this PF that answered, the queue is not its admin queue */
 static bool nvmevf_is_pf(const struct nvmevf_lm *lm, const struct nvme_id_ctrl *id)
 {
-	const struct pci_dev *pf = pci_physfn(lm->vf);
+	const struct pci_dev *pf = nvmevf_mmc_pf(lm->mmc);
 
 	return nvmevf_is_identity(id, pf->vendor, pf->subsystem_vendor, nvmevf_mmc_cntlid(lm->mmc));
 }
@@ -300,14 +301,53 @@ static const char *nvmevf_probe_reason(const struct nvmevf_lm *lm, int err)
 
 	if (err == -ENOMEM)
 		return nvmevf_no_memory;
-	if (err == -EBUSY && nvmevf_mmc_orphan(lm->mmc, &orphan))
+	if (err == -EBUSY && lm->mmc && nvmevf_mmc_orphan(lm->mmc, &orphan))
 		return "device has not answered an earlier command of this VF";
 	return lm->why_not;
 }
 
+static int nvmevf_probe_vf(struct nvmevf_lm *lm)
+{
+	struct nvmevf_mmc *mmc = nvmevf_mmc_get(lm->vf, pci_physfn(lm->vf));
+	int ret;
+
+	if (IS_ERR(mmc)) {
+		lm->why_not = nvmevf_mmc_why_not(PTR_ERR(mmc));
+		return PTR_ERR(mmc);
+	}
+
+	lm->mmc = mmc;
+	ret = nvmevf_probe_identify(lm);
+	if (!ret)
+		ret = nvmevf_probe_target(lm);
+	return ret;
+}
+
+/* A function that is no VF says itself which controller it is */
+static int nvmevf_probe_other(struct nvmevf_lm *lm)
+{
+	struct nvme_id_ctrl *id __free(kfree) = kzalloc_obj(*id);
+	int ret;
+
+	if (!id)
+		return -ENOMEM;
+
+	ret = nvmevf_find_mmc(lm, id);
+	if (!ret)
+		ret = nvmevf_probe_identify(lm);
+	if (ret)
+		return ret;
+
+	lm->cntlid = le16_to_cpu(id->cntlid);
+	nvmevf_mmc_set_identity(lm->mmc, id);
+	lm->online = true;
+	nvmevf_hello_fill(&lm->hello, id, NVME_LM_IDENT_VF);
+	return 0;
+}
+
 /**
  * nvmevf_lm_probe - find out whether and how a VF can be migrated
- * @vf: the virtual function
+ * @vf: the virtual function, or another NVMe function
  * @why_not: set to the reason if it cannot
  *
  * Context: Process, probe of @vf; sleeps.
@@ -325,17 +365,7 @@ struct nvmevf_lm *nvmevf_lm_probe(struct pci_dev *vf, const char **why_not)
 
 	nvmevf_stats_init(&lm->stats, vf);
 	lm->vf = vf;
-	lm->mmc = nvmevf_mmc_get(vf);
-	if (IS_ERR(lm->mmc)) {
-		ret = PTR_ERR(lm->mmc);
-		*why_not = nvmevf_mmc_why_not(ret);
-		kfree(lm);
-		return ERR_PTR(ret);
-	}
-
-	ret = nvmevf_probe_identify(lm);
-	if (!ret)
-		ret = nvmevf_probe_target(lm);
+	ret = vf->is_virtfn ? nvmevf_probe_vf(lm) : nvmevf_probe_other(lm);
 	if (!ret)
 		ret = lm->ops->probe(lm);
 	if (ret) {
@@ -359,7 +389,8 @@ void nvmevf_lm_free(struct nvmevf_lm *lm)
 		return;
 
 	nvmevf_log_remove(lm);
-	nvmevf_mmc_put(lm->mmc);
+	if (lm->mmc)
+		nvmevf_mmc_put(lm->mmc);
 	nvmevf_buf_put(lm->saved);
 	kfree(lm->uuids);
 	kfree(lm);

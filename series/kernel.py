@@ -73,6 +73,17 @@ def with_includes(text):
     return re.sub(r'(?m)(?:^#include ["<].*\n|^\n(?=#include "))+', block, text, count=1) if any(n in text for n in INCLUDES) else text
 
 
+def without_functions(text):
+    """probe.c without what makes functions migratable that are no VFs: a step of its own."""
+    for pattern, new in ((r'#include "search\.h"\n', ""), (r"/\* A function that is no VF .*\nstatic int nvmevf_probe_other\((?:.*\n)+?^}\n\n", ""),
+                         (r"\tret = .*: nvmevf_probe_other\(lm\);\n",
+                          '\tlm->why_not = "not a virtual function";\n\tret = vf->is_virtfn ? nvmevf_probe_vf(lm) : -ENODEV;\n')):
+        text, nr = re.subn(pattern, lambda m, n=new: n, text, flags=re.M)
+        if nr != 1:
+            raise Mismatch(f"probe.c: {nr} times {pattern}")
+    return text
+
+
 def definitions():
     """What nvme_lm.h adds to nvme.h."""
     return re.search(r"(?ms)^#include <linux/types\.h>\n(.*)^#endif", project("nvme_lm.h"))[1]
@@ -170,7 +181,10 @@ class Driver(Series):
         self.tree_file(f"{DRIVER}/cmdsets.c")
         self.makefile.objects.add("cmdsets.o")
         self.step("probe")
-        self.sources("ident.h", "ident.c", "probe.h", "probe.c")
+        self.sources("ident.h", "ident.c", "probe.h")
+        self.add(f"{DRIVER}/probe.c", with_includes(without_functions(without_log("probe.c"))))
+        self.makefile.objects.add("probe.o")
+        self.put(f"{DRIVER}/Makefile", self.makefile.text())
 
     def device(self):
         self.step("vf")
@@ -185,6 +199,9 @@ class Driver(Series):
         self.step("main")
         self.sources("states.h", "states.c")
         self.put(f"{DRIVER}/main.c", with_includes(without_log("main.c")))
+        self.step("functions")
+        self.sources("search.h", "search.c")
+        self.put(f"{DRIVER}/probe.c", with_includes(without_log("probe.c")))
 
     def sources(self, *names):
         for name in names:

@@ -58,7 +58,7 @@ static void test_plain_pf(void)
 	    !set_numvfs(bdf, "0"))
 		return;
 	pf_forget(tap_arg());
-	bind_plain(bdf, "not a virtual function");
+	bind_plain(bdf, "no PF bound to nvme migrates it");
 	EXPECT_EQ(bind_to(bdf, "nvme"), 0, "bind to nvme");
 	if (set_numvfs(bdf, "1") && pf_provision(tap_arg()) && vf_open(v, tap_arg(), 1))
 		vf_check_usable(v);

@@ -65,6 +65,21 @@ enum {
 	SP_ENABLED,		/* TP4159, no Suspend at CC.EN=0 */
 };
 
+/*
+ * PFs of the machine "functions". All but FN_ALONE are of one subsystem. The MMC migrates the PFs A
+ * to D, which have fault points and are VFs 1 to 4 of FN_VFS: that is the MMC by another number.
+ */
+enum {
+	FN_MMC,
+	FN_A,
+	FN_B,
+	FN_C,
+	FN_D,
+	FN_ALONE,
+	FN_MMC2,		/* not bound to nvme before a test does that */
+	FN_VFS = 8,
+};
+
 /* PFs of the machine "crowd" with many VFs; a full completion queue keeps a Suspend waiting. */
 enum {
 	CR_ABORTS,		/* TP4159, with fault points */
@@ -325,8 +340,8 @@ bool set_timeouts(const char *ms);
 void scene_end(void);
 
 extern const struct test_group alloc_group, arcs_group, bind_group, crowd_group, dirty_group,
-	endless_group, fault_group, fence_group, hang_group, keep_group, lie_group, log_group,
-	lost_group, move_group, precopy_group, refuse_group, status_group, stream_group, trace_group,
-	trace_fault_group, unload_group, upgrade_group;
+	endless_group, fault_group, fence_group, function_group, hang_group, keep_group, lie_group,
+	log_group, lost_group, move_group, precopy_group, refuse_group, status_group, stream_group,
+	trace_group, trace_fault_group, unload_group, upgrade_group;
 
 #endif /* TESTS_DRIVER_H */

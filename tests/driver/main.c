@@ -65,10 +65,10 @@ static const struct test_group *find_group(void)
 {
 	static const struct test_group *const groups[] = {
 		&alloc_group, &arcs_group, &bind_group, &crowd_group, &dirty_group,
-		&endless_group, &fault_group, &fence_group, &hang_group, &keep_group, &lie_group,
-		&log_group, &lost_group, &move_group, &precopy_group, &refuse_group, &status_group,
-		&stream_group, &trace_group, &trace_fault_group, &unload_group,
-		&upgrade_group,
+		&endless_group, &fault_group, &fence_group, &function_group, &hang_group,
+		&keep_group, &lie_group, &log_group, &lost_group, &move_group, &precopy_group,
+		&refuse_group, &status_group, &stream_group, &trace_group, &trace_fault_group,
+		&unload_group, &upgrade_group,
 	};
 	size_t i;
 

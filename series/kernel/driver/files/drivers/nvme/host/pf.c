@@ -26,8 +26,8 @@
 #define NVME_PF_NO_TIMEOUT	((unsigned int)INT_MAX)
 
 /**
- * nvme_pf_get - find the controller of a VF's PF
- * @vf: the virtual function
+ * nvme_pf_get - find the controller of a PF
+ * @pf: the physical function
  *
  * The reference pins the controller, but does not keep the PF bound: without
  * nvme_pf_link() commands may fail at any time.
@@ -36,13 +36,13 @@
  * Return: the controller, or an ERR_PTR: -ENODEV if the PF is not bound to nvme,
  * -EAGAIN if its controller is not live.
  */
-struct nvme_ctrl *nvme_pf_get(struct pci_dev *vf)
+struct nvme_ctrl *nvme_pf_get(struct pci_dev *pf)
 {
 	struct nvme_ctrl *ctrl;
 
-	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_get, vf);
+	KUNIT_STATIC_STUB_REDIRECT(nvme_pf_get, pf);
 
-	ctrl = nvme_find_ctrl(&pci_physfn(vf)->dev);
+	ctrl = nvme_find_ctrl(&pf->dev);
 	if (!ctrl)
 		return ERR_PTR(-ENODEV);
 	if (nvme_ctrl_state(ctrl) == NVME_CTRL_LIVE)
@@ -88,19 +88,20 @@ EXPORT_SYMBOL_FOR_MODULES(nvme_pf_put, NVME_PF_USERS);
 
 /**
  * nvme_pf_link - link the VF to its PF
- * @vf: the virtual function
+ * @vf: the virtual function, or another function that the PF migrates
+ * @pf: the PF
  *
  * From here on the driver core unbinds the VF before the PF.
  *
  * Context: Process, probe of the VF; sleeps.
  * Return: 0, or -EPROBE_DEFER if the PF is being unbound.
  */
-int nvme_pf_link(struct pci_dev *vf)
+int nvme_pf_link(struct pci_dev *vf, struct pci_dev *pf)
 {
 	struct device_link *link;
 
 	/* a managed link cannot be deleted by hand: a failed probe deletes it */
-	link = device_link_add(&vf->dev, &pci_physfn(vf)->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
+	link = device_link_add(&vf->dev, &pf->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link || link->status != DL_STATE_CONSUMER_PROBE)
 		return -EPROBE_DEFER;
 
@@ -343,10 +344,12 @@ EXPORT_SYMBOL_FOR_MODULES(nvme_pf_live, NVME_PF_USERS);
 /**
  * nvme_pf_vf_init - begin to describe a VF
  * @vf: the description; its controller id is still to be found out
- * @pdev: the VF
+ * @pdev: the VF, or another function that a PF migrates
  */
 void nvme_pf_vf_init(struct nvme_pf_vf *vf, struct pci_dev *pdev)
 {
-	*vf = (struct nvme_pf_vf) { .vfn = pci_iov_vf_id(pdev) + 1 };
+	*vf = (struct nvme_pf_vf) {
+		.vfn = pdev->is_virtfn ? pci_iov_vf_id(pdev) + 1 : 0,
+	};
 }
 EXPORT_SYMBOL_FOR_MODULES(nvme_pf_vf_init, NVME_PF_USERS);

@@ -48,8 +48,10 @@ nvme-vfio-pci-test-y := \
 	match_test.o		\
 	mmc_test.o		\
 	nvme_pf_log_test.o	\
-	stream_test.o	\
-	track_test.o	\
+	nvme_pf_test.o		\
+	nvme_pf_vs_test.o	\
+	stream_test.o		\
+	track_test.o		\
 	wire_test.o
 
 # Older kernels get the names of newer ones

@@ -45,7 +45,7 @@ static void post(struct ring_test *t, u8 attr, u64 slba)
 	memset(slot, 0, 31);
 	put_unaligned_le32(7, slot);
 	put_unaligned_le64(slba, slot + 8);
-	slot[31] = attr | !t->wrapped;
+	slot[31] = attr | (t->wrapped ? 0 : 1);
 	if (++t->tail == SIZE) {
 		t->tail = 0;
 		t->wrapped = !t->wrapped;

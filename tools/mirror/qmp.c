@@ -49,8 +49,10 @@ static void take_message(struct qmp *q, struct json_object *o)
 	struct json_object *data;
 
 	if (!strcmp(text_of(o, "event"), "MIGRATION") &&
-	    json_object_object_get_ex(o, "data", &data))
+	    json_object_object_get_ex(o, "data", &data)) {
 		keep_status(q, data);
+		q->events++;
+	}
 	if (!*text_of(o, "event")) {
 		json_object_put(q->reply);
 		q->reply = json_object_get(o);
@@ -261,16 +263,22 @@ void qmp_close(struct qmp *q)
 	q->tokener = NULL;
 }
 
+/* An event that comes before the reply may be newer than it: no other event would follow */
 int qmp_query(struct qmp *q)
 {
 	struct json_object *result;
+	unsigned int events;
 	char error[256];
-	int ret = execute(q, "query-migrate", NULL, &result, error);
+	int ret;
 
-	if (ret)
-		return ret;
-	keep_status(q, result);
-	json_object_put(result);
+	do {
+		events = q->events;
+		ret = execute(q, "query-migrate", NULL, &result, error);
+		if (ret)
+			return ret;
+		keep_status(q, result);
+		json_object_put(result);
+	} while (q->events != events);
 	return 0;
 }
 

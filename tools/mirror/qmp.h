@@ -18,6 +18,7 @@ struct json_tokener;
  * @fd: connected, or -1
  * @tokener: of the library
  * @status: of the migration, as the last event or reply has it; "" before there was one
+ * @events: how many of them there were
  * @reply: to the last command, as long as it is not taken
  */
 struct qmp {
@@ -25,6 +26,7 @@ struct qmp {
 	int fd;
 	struct json_tokener *tokener;
 	char status[32];
+	unsigned int events;
 	struct json_object *reply;
 };
 

@@ -24,13 +24,13 @@ MIB = 1 << 20
 class Mirror:
     """nvme-lm-mirror on a host: a sender or a receiver."""
 
-    def __init__(self, h, *args, prefix=()):
+    def __init__(self, h, *args):
         self.host = h
         self.role = args[0]
         self.events = []        # (seconds, what it printed: a dictionary)
         self.messages = []      # what it printed for people
         self.partial = ""
-        self.job = h.popen(shlex.join([*prefix, PROGRAM, *map(str, args), "--json"]), self._on_output)
+        self.job = h.popen(shlex.join([PROGRAM, *map(str, args), "--json"]), self._on_output)
 
     def _on_output(self, text):
         *lines, self.partial = (self.partial + text).split("\n")
@@ -63,7 +63,7 @@ class Mirror:
 
 @dataclasses.dataclass
 class Moved:
-    """What a migration with a copy has told."""
+    """What is known of a migration with a copy."""
     way: str
     begun: float            # seconds
     rounds: list            # (seconds, event) of each round
@@ -81,6 +81,23 @@ class Moved:
 class Pair(nested.Pair):
     """Two hosts whose namespaces look alike and hold data of their own."""
 
+    def __init__(self, logs):
+        super().__init__(logs)
+        self.mirrors = []
+
+    def mirror(self, h, *args):
+        """nvme-lm-mirror on a host."""
+        self.mirrors.append(Mirror(h, *args))
+        return self.mirrors[-1]
+
+    def end_mirrors(self):
+        """Whatever of it still runs."""
+        for m in self.mirrors:
+            if m.job.rc is None and not m.host.dead:
+                m.job.kill()
+                m.job.wait(60)
+        self.mirrors = []
+
     def boot(self, directory, kernel, files=None, size=64 << 20, **fields):
         host.setup("mirror")
         super().boot(directory, kernel, {"nvme-lm-mirror": host.path("mirror"), **(files or {})}, size, media="separate", **fields)
@@ -91,13 +108,13 @@ class Pair(nested.Pair):
 
     def receive(self, h, *args):
         """The side to which a copy goes; it listens when this returns."""
-        m = Mirror(h, "receive", "--vf", self.vfs[h.name][0], *args, f":{PORT}")
+        m = self.mirror(h, "receive", "--vf", self.vfs[h.name][0], *args, f":{PORT}")
         m.wait("listening")
         return m
 
     def send(self, h, to, *args):
         """The side from which it comes."""
-        return Mirror(h, "send", "--vf", self.vfs[h.name][0], *args, f"{to.env['LM_IP']}:{PORT}")
+        return self.mirror(h, "send", "--vf", self.vfs[h.name][0], *args, f"{to.env['LM_IP']}:{PORT}")
 
     def differences(self):
         """Where the media differ: offsets of the first blocks of 4 KiB."""

@@ -6,7 +6,6 @@ A guest whose memory hardly anything but the device changes (it reads all the ti
 two virtual hosts. All its memory is sent once while it runs, and then what has changed.
 """
 
-import argparse
 import os
 import re
 import sys
@@ -112,17 +111,5 @@ def rows(kernel):
     return found
 
 
-def main():
-    p = argparse.ArgumentParser(prog="tests/bench/migrations.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--kernel", choices=host.LOGGING_KERNELS, default="lts", help="kernel of the hosts; the default does not check itself")
-    try:
-        return 0 if table.show(rows(p.parse_args().kernel)) else 1
-    except (nested.Failure, host.HostError) as e:
-        return f"error: {e}"
-    except KeyboardInterrupt:
-        host.end_all()
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(table.main(rows, __doc__, host.LOGGING_KERNELS, "lts"))

@@ -6,7 +6,6 @@ Commands are counted and times are taken in a virtual host, with an emulated dev
 no time by themselves.
 """
 
-import argparse
 import dataclasses
 import math
 import os
@@ -156,17 +155,5 @@ def rows(kernel):
         return [*report_rows(kernel, share), *memory_rows(share)]
 
 
-def main():
-    p = argparse.ArgumentParser(prog="tests/bench/reports.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--kernel", choices=host.LOGGING_KERNELS, default="lts", help="kernel of the host; the default does not check itself")
-    try:
-        return 0 if table.show(rows(p.parse_args().kernel)) else 1
-    except host.HostError as e:
-        return f"error: {e}"
-    except KeyboardInterrupt:
-        host.end_all()
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(table.main(rows, __doc__, host.LOGGING_KERNELS, "lts"))

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table that `make bench` prints: what was measured, beside its limit and its goal."""
 
+import argparse
 import dataclasses
+import os
+import sys
+
+import host
+import nested
 
 
 @dataclasses.dataclass
@@ -44,3 +50,17 @@ def show(rows):
     judged = sum(r.goal is not None for r in rows)
     print(f"{judged - missed} of {judged} goals hold")
     return not missed
+
+
+def main(rows, description, kernels, default):
+    """A program that shows the rows of one module; returns its exit code."""
+    p = argparse.ArgumentParser(prog=f"tests/bench/{os.path.basename(sys.argv[0])}", description=description,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--kernel", choices=kernels, default=default, help=f"kernel of the hosts (default: {default})")
+    try:
+        return 0 if show(rows(p.parse_args().kernel)) else 1
+    except (nested.Failure, host.HostError) as e:
+        return f"error: {e}"
+    except KeyboardInterrupt:
+        host.end_all()
+        return 130

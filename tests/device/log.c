@@ -1021,7 +1021,7 @@ static void test_long_list(void)
 
 /* ---- devices that differ ---- */
 
-/* The first entry names all of the namespace, and deallocations are told. */
+/* The first entry names all of the namespace, and entries of deallocations have DLBA set. */
 static void test_whole(void)
 {
 	static const struct range r = { 40, 4 };

@@ -213,28 +213,9 @@ static bool unbind_both(void)
 	       EXPECT_EQ(bind_to(vf_bdf(tap_arg(), 2), NULL), 0, "unbind VF 2");
 }
 
-/* A guest moves from VF 1 to VF 2, works on, and finds its data. */
 static void move_guest(void)
 {
-	static const struct unvme_opts o = { .queues = 2, .irq = true };
-	struct unvme *u = &vf_a.u;
-	struct stream s;
-
-	if (!vf_open(&vf_a, tap_arg(), 1) || !vf_open(&vf_b, tap_arg(), 2) || !vf_up(&vf_a, &o))
-		goto out;
-	EXPECT_EQ(unvme_rw(u, 1, true, 16, 8), 0, "write");
-	if (!vf_save(&vf_a, &s))
-		goto out;
-	if (vf_load(&vf_b, &s)) {
-		unvme_move(u, &vf_b.dev);
-		if (go(&vf_b, ST_RUNNING)) {
-			EXPECT_EQ(unvme_rw(u, 1, false, 16, 8), 0, "read");
-			EXPECT_EQ(unvme_rw(u, 2, true, 24, 8), 0, "write after the move");
-			unvme_check_idle(u, 0);
-		}
-	}
-	stream_free(&s);
-out:
+	vf_move_guest(tap_arg());
 	vf_close(&vf_a);
 	vf_close(&vf_b);
 }

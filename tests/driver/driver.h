@@ -211,6 +211,12 @@ bool vf_save(struct vf *v, struct stream *s);
 /* Go to RESUMING and write it; the VF is in STOP afterwards. */
 bool vf_load(struct vf *v, const struct stream *s);
 
+/*
+ * A guest moves from the PF's VF 1, which is vf_a then, to its VF 2, vf_b, works on, and finds its
+ * data. Both are open afterwards.
+ */
+void vf_move_guest(int pf);
+
 /* The stream of a VF that nobody enabled yet. */
 bool firmware_stream(int pf, struct stream *s);
 

@@ -74,28 +74,10 @@ static void test_bind(void)
 	check_found();
 }
 
-/* A guest moves from a function to another one, works on, and finds its data. */
 static void test_move(void)
 {
-	static const struct unvme_opts o = { .queues = 2, .irq = true };
-	struct unvme *u = &vf_a.u;
-	struct stream s;
-
-	if (!prepare() || !vf_open(&vf_a, FN_VFS, 1) || !vf_open(&vf_b, FN_VFS, 2) ||
-	    !vf_up(&vf_a, &o))
-		return;
-	EXPECT_EQ(unvme_rw(u, 1, true, 16, 8), 0, "write");
-	if (!vf_save(&vf_a, &s))
-		return;
-	if (vf_load(&vf_b, &s)) {
-		unvme_move(u, &vf_b.dev);
-		if (go(&vf_b, ST_RUNNING)) {
-			EXPECT_EQ(unvme_rw(u, 1, false, 16, 8), 0, "read");
-			EXPECT_EQ(unvme_rw(u, 2, true, 24, 8), 0, "write after the move");
-			unvme_check_idle(u, 0);
-		}
-	}
-	stream_free(&s);
+	if (prepare())
+		vf_move_guest(FN_VFS);
 }
 
 /* It stops, in the state of its guest, and a reset lets it run again. */

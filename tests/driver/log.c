@@ -810,7 +810,7 @@ static void test_pf_unbind(void)
 	close(fd);
 }
 
-/* ---- a device that does not do as it is told ---- */
+/* ---- a device that fails ---- */
 
 static bool hold(struct lm_fault f)
 {

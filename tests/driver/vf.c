@@ -193,6 +193,28 @@ bool vf_load(struct vf *v, const struct stream *s)
 	return EXPECT_EQ(err, 0, "write the stream to %s", v->bdf) && go(v, ST_STOP);
 }
 
+void vf_move_guest(int pf)
+{
+	static const struct unvme_opts o = { .queues = 2, .irq = true };
+	struct unvme *u = &vf_a.u;
+	struct stream s;
+
+	if (!vf_open(&vf_a, pf, 1) || !vf_open(&vf_b, pf, 2) || !vf_up(&vf_a, &o))
+		return;
+	EXPECT_EQ(unvme_rw(u, 1, true, 16, 8), 0, "write");
+	if (!vf_save(&vf_a, &s))
+		return;
+	if (vf_load(&vf_b, &s)) {
+		unvme_move(u, &vf_b.dev);
+		if (go(&vf_b, ST_RUNNING)) {
+			EXPECT_EQ(unvme_rw(u, 1, false, 16, 8), 0, "read");
+			EXPECT_EQ(unvme_rw(u, 2, true, 24, 8), 0, "write after the move");
+			unvme_check_idle(u, 0);
+		}
+	}
+	stream_free(&s);
+}
+
 bool firmware_stream(int pf, struct stream *s)
 {
 	struct vf v;

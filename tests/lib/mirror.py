@@ -82,6 +82,7 @@ class Log:
         self.listener.listen()
         self.refuse = []                        # errnos for the next logs
         self.cntlids = []
+        self.queues = []                        # how many entries were asked for
         self.current = None
         self.started = threading.Semaphore(0)
         self.lock = threading.Lock()
@@ -91,8 +92,9 @@ class Log:
         with contextlib.suppress(OSError):
             while True:
                 conn, _ = self.listener.accept()
-                _, _, _, cntlid, _ = struct.unpack("<IIIHH", conn.recv(16))
+                _, _, queue, cntlid, _ = struct.unpack("<IIIHH", conn.recv(16))
                 self.cntlids.append(cntlid)
+                self.queues.append(queue)
                 error = self.refuse.pop(0) if self.refuse else 0
                 with self.lock:
                     if not error:

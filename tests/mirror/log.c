@@ -16,9 +16,13 @@
 
 #include "../../tools/mirror/log.h"
 
-int log_open(const char *pf, u16 cntlid)
+int log_open(const char *pf, u16 cntlid, u32 queue)
 {
-	struct nvme_lm_log_start start = { .argsz = sizeof(start), .cntlid = cntlid };
+	struct nvme_lm_log_start start = {
+		.argsz = sizeof(start),
+		.entries = queue,
+		.cntlid = cntlid,
+	};
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	int error = EIO;

@@ -230,9 +230,9 @@ void changes_all(struct changes *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-int changes_start(struct changes *c, const char *pf, u16 cntlid)
+int changes_start(struct changes *c, const char *pf, u16 cntlid, u32 queue)
 {
-	int ret = log_open(pf, cntlid);
+	int ret = log_open(pf, cntlid, queue);
 
 	if (ret < 0)
 		return ret;

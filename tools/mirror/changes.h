@@ -105,12 +105,13 @@ void changes_free(struct changes *c);
  * @c: prepared, without a log
  * @pf: PCI address of the physical function
  * @cntlid: the controller
+ * @queue: entries of the log's queue, or 0
  *
  * Everything is dirty then.
  *
  * Return: 0 or a negative errno.
  */
-int changes_start(struct changes *c, const char *pf, u16 cntlid);
+int changes_start(struct changes *c, const char *pf, u16 cntlid, u32 queue);
 
 /* End the log and its thread, if there are any. */
 void changes_stop(struct changes *c);

@@ -11,9 +11,13 @@
 
 #include "log.h"
 
-int log_open(const char *pf, u16 cntlid)
+int log_open(const char *pf, u16 cntlid, u32 queue)
 {
-	struct nvme_lm_log_start start = { .argsz = sizeof(start), .cntlid = cntlid };
+	struct nvme_lm_log_start start = {
+		.argsz = sizeof(start),
+		.entries = queue,
+		.cntlid = cntlid,
+	};
 	char path[64];
 	int fd, error;
 

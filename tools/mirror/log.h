@@ -16,10 +16,11 @@
  * log_open() - start a log
  * @pf: PCI address of the physical function
  * @cntlid: controller whose changes are logged
+ * @queue: entries of its queue, or 0 for as many as the driver finds right
  *
  * Return: a file descriptor for poll(), or a negative errno.
  */
-int log_open(const char *pf, u16 cntlid);
+int log_open(const char *pf, u16 cntlid, u32 queue);
 
 /**
  * log_read() - read entries, without waiting

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static void print_help(FILE *out)
 		"  --max-rounds NUMBER     give up after so many rounds (%u)\n"
 		"  --last-phase SECONDS    how long the guest may be stopped for it (%u)\n"
 		"  --rate SIZE             bytes a second, as long as the guest runs\n"
+		"  --queue NUMBER          entries of the log's queue (as many as the driver finds right)\n"
 		"  --verify last|all       compare the last blocks, or all that are sent (all)\n"
 		"  --tls-hostname NAME     what the receiver's certificate is for (HOST)\n"
 		"  --dry-run               say how long it would take; write nothing\n"
@@ -209,6 +211,9 @@ static void parse_send(struct arguments *a, int c)
 	case 'S':
 		a->so.rate = parse_size(optarg);
 		break;
+	case 'E':
+		a->so.queue = parse_u32(optarg, UINT32_MAX);
+		break;
 	case 'V':
 		a->so.verify = parse_verify(optarg);
 		break;
@@ -266,6 +271,7 @@ static void parse_arguments(struct arguments *a, int argc, char **argv)
 		{ "max-rounds", required_argument, NULL, 'N' },
 		{ "last-phase", required_argument, NULL, 'L' },
 		{ "rate", required_argument, NULL, 'S' },
+		{ "queue", required_argument, NULL, 'E' },
 		{ "verify", required_argument, NULL, 'V' },
 		{ "tls-hostname", required_argument, NULL, 'H' },
 		{ "dry-run", no_argument, NULL, 'D' },

@@ -111,7 +111,7 @@ static int whole_namespace(struct sender *s)
 
 static int start_log(struct sender *s)
 {
-	int ret = changes_start(&s->changes, s->o->pf, s->o->cntlid);
+	int ret = changes_start(&s->changes, s->o->pf, s->o->cntlid, s->o->queue);
 
 	if (ret)
 		return fail(MIRROR_FAILED, "no log of controller %u of %s: %s", s->o->cntlid,

@@ -23,6 +23,7 @@
  * @ready: bytes that may be left to copy when the guest is stopped
  * @max_rounds: after so many rounds it gives up
  * @rate: bytes a second, or 0
+ * @queue: entries of the log's queue, or 0 for as many as the driver finds right
  * @reconnect: seconds to try to connect again
  * @last_phase: seconds that the guest may be stopped for
  * @verify: compare everything, not only the last blocks
@@ -39,6 +40,7 @@ struct send_options {
 	u64 ready;
 	u32 max_rounds;
 	u64 rate;
+	u32 queue;
 	u32 reconnect;
 	u32 last_phase;
 	bool verify;

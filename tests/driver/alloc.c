@@ -442,7 +442,7 @@ static const struct step steps[] = {
 	{ "read of a log", be_user_logged, op_user_log_read, true },
 	{ "stop of a log", be_user_logging, op_user_log_stop, true },
 	{ "open", be_closed, op_open, true },
-	{ "bind", be_unbound, op_bind },
+	{ "bind", be_unbound, op_bind, true },
 	{ "unbind", be_closed, op_unbind, true },
 };
 

@@ -70,7 +70,7 @@ CPU = "max,la57=off"
 @dataclasses.dataclass
 class PF:
     """One physical function. Those with the same subsys share a subsystem and its namespace;
-    image, size, cntlid_base and ns are the subsystem's and taken from its first PF."""
+    image, size, more_images, cntlid_base and ns are the subsystem's and taken from its first PF."""
     lm: str = "off"                 # tp4159, vendor, off; target: a PF of its subsystem migrates it
     subsys: str = "S1"
     serial: str = ""                # default: from subsys
@@ -81,6 +81,7 @@ class PF:
     provided: bool = True           # the VFs are created and taken online before the first command
     image: str = None               # backing file; default: an empty one for this host
     size: int = 512 << 20
+    more_images: tuple = ()         # those of more namespaces of the subsystem, from NSID 2 on
     props: dict = dataclasses.field(default_factory=dict)   # more properties of the nvme device
     ns: dict = dataclasses.field(default_factory=dict)      # the same of the subsystem's namespace
 
@@ -106,21 +107,23 @@ def one_host(share=None, kernel="stable", **fields):
     return HostSpec(kernel, pfs, share, **fields)
 
 
-def host_specs(directory, shares, kernel="stable", size=512 << 20, more=(), media="shared", **fields):
+def host_specs(directory, shares, kernel="stable", size=512 << 20, more=(), media="shared", spare=0, **fields):
     """Two hosts for guests: a TP4159 PF and a vendor PF each, and a network.
 
     more: further PFs of each host, as (command set, subsystem, properties); media: shared, or separate if each host has
-    namespaces of its own.
+    namespaces of its own. spare: size of a second namespace of the TP4159 PF, or 0.
     """
     images = {}
     kinds = (("tp4159", "S1", {}), ("vendor", "S2", {}), *more)
-    for n, name in ((n, name) for n in range(len(shares)) for _, name, _ in kinds):
+    sizes = {name: size for _, name, _ in kinds} | ({"spare": spare} if spare else {})
+    for n, name in ((n, name) for n in range(len(shares)) for name in sizes):
         images[n, name] = os.path.join(directory, f"{media}-{name}{n if media == 'separate' else ''}.img")
-        make_image(images[n, name], size)
+        make_image(images[n, name], sizes[name])
     link = os.path.join(directory, "net")
     specs = []
     for n, share in enumerate(shares):
         pfs = [PF(lm, s, cntlid_base=n * 64, image=images[n, s], size=size, props=props) for lm, s, props in kinds]
+        pfs[0].more_images = (images[n, "spare"],) if spare else ()
         specs.append(HostSpec(kernel, pfs, share, ("connect" if n else "listen", link, f"10.77.0.{n + 1}/24"), **{"cpus": 1, **fields}))
     return specs
 
@@ -606,17 +609,12 @@ class Host:
 
     def _pf_argv(self, n, pf, first):
         serial = pf.serial or f"nvmevm-{pf.subsys}"
-        digest = hashlib.sha256(pf.subsys.encode()).hexdigest()
         argv = []
         if first:
-            image = pf.image or os.path.join(self._work, f"{pf.subsys}.img")
-            if not os.path.exists(image):
-                make_image(image, pf.size)
             subsys = {"id": f"subsys-{pf.subsys}", "nqn": f"nvmevm-{pf.subsys}"}
             if pf.cntlid_base is not None:
                 subsys["cntlid-base"] = pf.cntlid_base
-            argv += ["-device", properties("nvme-subsys", subsys),
-                     "-drive", f"file={image},if=none,id=disk-{pf.subsys},format=raw,cache=writeback,aio=threads,file.locking=off"]
+            argv += ["-device", properties("nvme-subsys", subsys)]
         props = {"id": f"nv{n}", "serial": serial, "subsys": f"subsys-{pf.subsys}", "bus": f"rp{n}"}
         if pf.vfs:
             flexible = {"vq": max(2, pf.vq) * pf.vfs, "vi": max(1, pf.vi) * pf.vfs}
@@ -630,10 +628,20 @@ class Host:
         argv += ["-device", f"pcie-root-port,id=rp{n},slot={n + 1},chassis={n + 1},bus=pcie.0,addr={n + 1:#x}",
                  "-device", properties("nvme", props)]
         if first:
-            ns = {"nsid": 1, "shared": "on", "share-rw": "on", "uuid": uuid.UUID(digest[:32]), "nguid": digest[:32],
-                  "eui64": int(digest[32:46], 16)} | pf.ns
-            argv += ["-device", f"nvme-ns,drive=disk-{pf.subsys},bus=nv{n}" + "".join(f",{k}={v}" for k, v in ns.items())]
+            image = pf.image or os.path.join(self._work, f"{pf.subsys}.img")
+            if not os.path.exists(image):
+                make_image(image, pf.size)
+            argv += self._namespace_argv(n, pf.subsys, image, {"nsid": 1} | pf.ns)
+            for nsid, image in enumerate(pf.more_images, 2):
+                argv += self._namespace_argv(n, f"{pf.subsys}-{nsid}", image, {"nsid": nsid}, ",discard=unmap")
         return argv
+
+    def _namespace_argv(self, n, name, image, props, drive=""):
+        """A namespace of the subsystem of a PF, which has its identifiers from its name."""
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        ns = {"shared": "on", "share-rw": "on", "uuid": uuid.UUID(digest[:32]), "nguid": digest[:32], "eui64": int(digest[32:46], 16)} | props
+        return ["-drive", f"file={image},if=none,id=disk-{name},format=raw,cache=writeback,aio=threads,file.locking=off{drive}",
+                "-device", f"nvme-ns,drive=disk-{name},bus=nv{n}" + "".join(f",{k}={v}" for k, v in ns.items())]
 
 
 def start_all(hosts):

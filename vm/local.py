@@ -5,6 +5,7 @@ Pair: the hosts. Mirror: one side of a copy. Copy: both, with the guest's migrat
 """
 
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -78,6 +79,26 @@ class Moved:
         return done["sent"] / max(1, done["allocated"] + done["changed"])
 
 
+def is_hole(f, offset):
+    """Whether a file has no data in the MiB from offset on."""
+    try:
+        return os.lseek(f.fileno(), offset, os.SEEK_DATA) >= offset + MIB
+    except OSError as e:
+        if e.errno != errno.ENXIO:
+            raise
+        return True
+
+
+def different_blocks(f, g):
+    """Offsets of the blocks of 4 KiB in which two files of the same size differ."""
+    for offset in range(0, os.fstat(f.fileno()).st_size, MIB):
+        if is_hole(f, offset) and is_hole(g, offset):
+            continue
+        x, y = (os.pread(file.fileno(), MIB, offset) for file in (f, g))
+        if x != y:
+            yield from (offset + n for n in range(0, MIB, 4096) if x[n:n + 4096] != y[n:n + 4096])
+
+
 class Pair(nested.Pair):
     """Two hosts whose namespaces look alike and hold data of their own."""
 
@@ -106,6 +127,10 @@ class Pair(nested.Pair):
         """The medium of a PF of a host."""
         return h.spec.pfs[pf].image
 
+    def images(self, h, pf=nested.TP4159):
+        """All media of a PF of a host."""
+        return [self.image(h, pf), *h.spec.pfs[pf].more_images]
+
     def receive(self, h, *args):
         """The side to which a copy goes; it listens when this returns."""
         m = self.mirror(h, "receive", "--vf", self.vfs[h.name][0], *args, f":{PORT}")
@@ -117,14 +142,11 @@ class Pair(nested.Pair):
         return self.mirror(h, "send", "--vf", self.vfs[h.name][0], *args, f"{to.env['LM_IP']}:{PORT}")
 
     def differences(self):
-        """Where the media differ: offsets of the first blocks of 4 KiB."""
-        a, b = (self.image(h) for h in self.hosts)
+        """Where the media differ: image and offset of the first blocks of 4 KiB."""
         found = []
-        with open(a, "rb") as f, open(b, "rb") as g:
-            for offset in range(0, os.path.getsize(a), MIB):
-                x, y = f.read(MIB), g.read(MIB)
-                if x != y:
-                    found += [offset + n for n in range(0, MIB, 4096) if x[n:n + 4096] != y[n:n + 4096]]
+        for x, y in zip(*(self.images(h) for h in self.hosts)):
+            with open(x, "rb") as f, open(y, "rb") as g:
+                found += [f"{os.path.basename(x)}: {offset:#x}" for offset in different_blocks(f, g)]
         return found
 
     def stopped(self, source, since):
@@ -142,12 +164,12 @@ class Pair(nested.Pair):
         sender.end_ok()
         receiver.end_ok()
         if found := self.differences():
-            raise Failure(f"{len(found)} block(s) of the media differ, the first at {found[0]:#x}")
+            raise Failure(f"{len(found)} block(s) of the media differ, the first: {found[0]}")
         source.qmp(("migrate-continue", {"state": PAUSED}))
         info = self.complete(source, target, since)
 
         def all_of(name):
             return [(t, e) for t, e in sender.events if e["event"] == name]
         return Moved(f"{source.host.name} to {target.host.name}", begun, all_of("round"),
-                     [(begun, os.path.getsize(self.image(source.host))), *((t, e["dirty"]) for t, e in all_of("progress"))],
+                     [(begun, sum(map(os.path.getsize, self.images(source.host)))), *((t, e["dirty"]) for t, e in all_of("progress"))],
                      [(t, e["dirty"]) for t, e in all_of("stopped")][-1], all_of("done")[-1], info)

@@ -105,10 +105,12 @@ class Pair(nested.Pair):
     def __init__(self, logs):
         super().__init__(logs)
         self.mirrors = []
+        self.copied = ()        # NSIDs; none: all
 
-    def mirror(self, h, *args):
+    def mirror(self, h, role, *args):
         """nvme-lm-mirror on a host."""
-        self.mirrors.append(Mirror(h, *args))
+        only = [arg for nsid in self.copied for arg in ("--namespace", nsid)]
+        self.mirrors.append(Mirror(h, role, "--vf", self.vfs[h.name][0], *only, *args))
         return self.mirrors[-1]
 
     def end_mirrors(self):
@@ -128,18 +130,19 @@ class Pair(nested.Pair):
         return h.spec.pfs[pf].image
 
     def images(self, h, pf=nested.TP4159):
-        """All media of a PF of a host."""
-        return [self.image(h, pf), *h.spec.pfs[pf].more_images]
+        """The media of a PF of a host that are copied."""
+        images = [self.image(h, pf), *h.spec.pfs[pf].more_images]
+        return [images[nsid - 1] for nsid in self.copied] or images
 
     def receive(self, h, *args):
         """The side to which a copy goes; it listens when this returns."""
-        m = self.mirror(h, "receive", "--vf", self.vfs[h.name][0], *args, f":{PORT}")
+        m = self.mirror(h, "receive", *args, f":{PORT}")
         m.wait("listening")
         return m
 
     def send(self, h, to, *args):
         """The side from which it comes."""
-        return self.mirror(h, "send", "--vf", self.vfs[h.name][0], *args, f"{to.env['LM_IP']}:{PORT}")
+        return self.mirror(h, "send", *args, f"{to.env['LM_IP']}:{PORT}")
 
     def differences(self):
         """Where the media differ: image and offset of the first blocks of 4 KiB."""
